@@ -1,0 +1,258 @@
+package load
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// EngineConfig says what the engine sends and within which bounds.
+type EngineConfig struct {
+	Schedule Schedule
+	Mix      *Mix
+	Client   *Client
+	// User gives the identity of a virtual user by its index.
+	User func(int) User
+	// MaxInFlight bounds the requests that are in flight at the same time; > 0.
+	MaxInFlight int
+	// MaxWaiting bounds the arrivals that wait for a place in flight; >= 0. One
+	// more is dropped.
+	MaxWaiting int
+	// MaxLateness is how long after its due time an arrival may still be sent;
+	// 0 means the time limit of its case.
+	MaxLateness time.Duration
+	// Duration ends the schedule; 0 means never.
+	Duration time.Duration
+	// Grace is how long requests may go on once the run has ended; >= 0.
+	Grace time.Duration
+	Sink  Sink
+	Lag   LagSink
+	Log   *slog.Logger
+}
+
+// Engine is the open loop: arrivals come when the schedule says, whether or not
+// earlier ones have been answered.
+type Engine struct {
+	cfg    EngineConfig
+	ledger *ledger
+	queue  chan Arrival
+	start  time.Time
+}
+
+// NewEngine checks the configuration and returns an engine that has sent nothing.
+func NewEngine(cfg EngineConfig) (*Engine, error) {
+	switch {
+	case cfg.Schedule == nil || cfg.Mix == nil || cfg.Client == nil || cfg.User == nil || cfg.Sink == nil || cfg.Lag == nil || cfg.Log == nil:
+		return nil, errors.New("load engine: a part is missing")
+	case cfg.MaxInFlight < 1:
+		return nil, fmt.Errorf("load engine: %d requests in flight: at least 1 is needed", cfg.MaxInFlight)
+	case cfg.MaxWaiting < 0 || cfg.MaxLateness < 0 || cfg.Duration < 0 || cfg.Grace < 0:
+		return nil, errors.New("load engine: a bound is negative")
+	}
+	// A channel without a buffer would drop whenever no worker stands ready; one
+	// place is the hand-over itself.
+	return &Engine{cfg: cfg, ledger: newLedger(), queue: make(chan Arrival, max(cfg.MaxWaiting, 1))}, nil
+}
+
+// Counts returns the account of all arrivals at this moment.
+func (e *Engine) Counts() Counts { return e.ledger.snapshot() }
+
+// TargetRate returns the rate that the schedule aims at now, in arrivals a
+// second; 0 before the start and after the end.
+func (e *Engine) TargetRate(sinceStart time.Duration) float64 {
+	if sinceStart < 0 || (e.cfg.Duration > 0 && sinceStart >= e.cfg.Duration) {
+		return 0
+	}
+	return e.cfg.Schedule.RateAt(sinceStart).PerSecond()
+}
+
+// Run sends the schedule until it ends or ctx does. When the schedule ends, what
+// still waits is sent; when ctx ends, it is dropped. Either way requests in
+// flight have the grace period to finish and are cut after it. Run returns when
+// all of its goroutines have ended.
+func (e *Engine) Run(ctx context.Context) {
+	e.start = time.Now()
+	requests, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	var workers sync.WaitGroup
+	for range e.cfg.MaxInFlight {
+		workers.Go(func() { e.work(ctx, requests) })
+	}
+	e.pace(ctx)
+	close(e.queue)
+
+	finished := make(chan struct{})
+	go func() {
+		workers.Wait()
+		close(finished)
+	}()
+	grace := time.NewTimer(e.cfg.Grace)
+	defer grace.Stop()
+	select {
+	case <-finished:
+	case <-grace.C:
+		e.cfg.Log.Warn("cutting the requests that are still in flight", "in_flight", e.Counts().InFlight, "grace", e.cfg.Grace)
+		cut()
+		<-finished
+	}
+}
+
+// pace gives each arrival to the queue when it falls due.
+func (e *Engine) pace(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	<-timer.C
+	for n := int64(0); ; n++ {
+		due, ok := e.cfg.Schedule.Due(n)
+		if !ok || (e.cfg.Duration > 0 && due >= e.cfg.Duration) {
+			// The run lasts as long as was asked for, not until its last arrival.
+			if ok {
+				e.waitUntil(ctx, timer, e.cfg.Duration)
+			}
+			return
+		}
+		if !e.waitUntil(ctx, timer, due) {
+			return
+		}
+		e.cfg.Lag.Lag(max(0, time.Since(e.start)-due))
+		e.admit(n, due)
+	}
+}
+
+// waitUntil waits until a time since the start and reports whether ctx still
+// runs. A time that has passed takes no wait, so that arrivals which fell due
+// together are handed over together.
+func (e *Engine) waitUntil(ctx context.Context, timer *time.Timer, at time.Duration) bool {
+	left := at - time.Since(e.start)
+	if left <= 0 {
+		return ctx.Err() == nil
+	}
+	timer.Reset(left)
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+func (e *Engine) admit(n int64, due time.Duration) {
+	arrival := e.cfg.Mix.Next(n, due)
+	if arrival.InsteadOf != nil {
+		e.ledger.substitute(arrival.InsteadOf, SubstituteLimit)
+	}
+	e.ledger.scheduled()
+	select {
+	case e.queue <- arrival:
+	default:
+		e.ledger.drop(DropQueueFull)
+	}
+}
+
+// work sends arrivals from the queue until it is closed and empty.
+func (e *Engine) work(ctx, requests context.Context) {
+	var body bytes.Buffer
+	for arrival := range e.queue {
+		switch lateness := time.Since(e.start) - arrival.Due; {
+		case ctx.Err() != nil || requests.Err() != nil:
+			e.ledger.drop(DropShutdown)
+		case lateness > e.allowedLateness(arrival.Case):
+			e.ledger.drop(DropLate)
+		default:
+			e.send(requests, arrival, &body)
+		}
+		if body.Cap() > keepBodyBytes {
+			body = bytes.Buffer{}
+		}
+	}
+}
+
+// keepBodyBytes is the largest buffer that a worker keeps between requests, so
+// that one large answer does not stay in memory for weeks.
+const keepBodyBytes = 256 << 10
+
+func (e *Engine) allowedLateness(c *Case) time.Duration {
+	if e.cfg.MaxLateness > 0 {
+		return e.cfg.MaxLateness
+	}
+	return c.Timeout
+}
+
+func (e *Engine) send(requests context.Context, arrival Arrival, body *bytes.Buffer) {
+	user := e.cfg.User(arrival.User)
+	c, request, err := e.build(arrival, user)
+	if err != nil {
+		e.cfg.Log.Error("a request could not be built", "case", arrival.Case.Name, "arrival", arrival.N, "err", err)
+		e.ledger.drop(DropNotBuilt)
+		return
+	}
+	ctx, cancel := context.WithTimeout(requests, c.Timeout)
+	defer cancel()
+	e.ledger.sent()
+	sent := time.Now()
+	a := e.cfg.Client.Do(ctx, user, request, body)
+	done := time.Now()
+	if a.err != nil && requests.Err() != nil {
+		e.ledger.cut()
+		return
+	}
+	x := Exchange{User: user, Request: request, Response: &a.response, Sent: sent, Received: done}
+	judged := judge(c, &a, &x)
+	result := Result{
+		Case: c, User: user, Outcome: judged.outcome, FailedChecks: judged.failed, Reason: judged.reason,
+		TraceID: a.traceID, Done: done,
+		ResponseTime: done.Sub(e.start.Add(arrival.Due)), Duration: done.Sub(sent),
+	}
+	if a.err == nil || errors.Is(a.err, errTooLarge) {
+		result.Status = a.response.Status
+	}
+	e.cfg.Sink.Done(&result)
+	e.ledger.finished()
+}
+
+// build makes the request of an arrival, or the one of its case's fallback when
+// the virtual user lacks the state for it.
+func (e *Engine) build(arrival Arrival, user User) (*Case, *Request, error) {
+	c := arrival.Case
+	request, err := c.Build(Draw{User: user, Rand: e.cfg.Mix.Rand(arrival.N)})
+	if errors.Is(err, ErrNoState) && c.Fallback != nil {
+		e.ledger.substitute(c, SubstituteNoState)
+		c = c.Fallback
+		request, err = c.Build(Draw{User: user, Rand: e.cfg.Mix.Rand(arrival.N)})
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("case %s: %w", c.Name, err)
+	}
+	return c, request, nil
+}
+
+func judge(c *Case, a *attempt, x *Exchange) judgement {
+	if a.err != nil {
+		return judgeError(a)
+	}
+	return judgeAnswer(c, x)
+}
+
+// TryOnce sends one request of a case for a user and returns its result, outside
+// any schedule. The payload is that of arrival 0.
+func TryOnce(ctx context.Context, client *Client, mix *Mix, c *Case, user User) (*Result, error) {
+	request, err := c.Build(Draw{User: user, Rand: mix.Rand(0)})
+	if err != nil {
+		return nil, fmt.Errorf("case %s: %w", c.Name, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	sent := time.Now()
+	a := client.Do(ctx, user, request, new(bytes.Buffer))
+	done := time.Now()
+	x := Exchange{User: user, Request: request, Response: &a.response, Sent: sent, Received: done}
+	judged := judge(c, &a, &x)
+	return &Result{
+		Case: c, User: user, Outcome: judged.outcome, Status: a.response.Status, FailedChecks: judged.failed,
+		Reason: judged.reason, TraceID: a.traceID, Done: done, ResponseTime: done.Sub(sent), Duration: done.Sub(sent),
+	}, nil
+}

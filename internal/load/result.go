@@ -1,0 +1,47 @@
+package load
+
+import "time"
+
+// Result is what one request came to. It is only valid during the call that
+// hands it over.
+type Result struct {
+	Case *Case
+	User User
+	// Outcome is what became of the request.
+	Outcome Outcome
+	// Status is the HTTP status, or 0 when there was no complete answer.
+	Status int
+	// FailedChecks names the checks that failed, when Outcome is CheckFailed.
+	FailedChecks []string
+	// Reason says what was wrong, for people; "" when nothing was. It holds no
+	// secret, but may hold ids: it is never a label.
+	Reason string
+	// TraceID is what was sent in traceparent: 32 hex digits.
+	TraceID string
+	// Done is when the answer was complete or the request failed.
+	Done time.Time
+	// ResponseTime runs from the moment the arrival was due, Duration from the send.
+	ResponseTime, Duration time.Duration
+}
+
+// Timed reports whether the times of the result say how long the target took:
+// there was an answer, or the time limit passed without one. A connection that
+// was refused or broken took no time worth counting.
+func (r *Result) Timed() bool { return r.Status != 0 || r.Outcome == Timeout || r.Outcome == CheckFailed }
+
+// Failed reports whether the outcome is any other than OK.
+func (r *Result) Failed() bool { return r.Outcome != OK }
+
+// Sink takes results. It is called by many goroutines at the same time and must
+// return quickly.
+type Sink interface{ Done(*Result) }
+
+// Sinks hands each result to several sinks in turn.
+type Sinks []Sink
+
+// Done implements [Sink].
+func (s Sinks) Done(r *Result) {
+	for _, sink := range s {
+		sink.Done(r)
+	}
+}
