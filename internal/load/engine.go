@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -40,7 +41,8 @@ type Engine struct {
 	cfg    EngineConfig
 	ledger *ledger
 	queue  chan Arrival
-	start  time.Time
+	// start is nil until Run begins.
+	start atomic.Pointer[time.Time]
 }
 
 // NewEngine checks the configuration and returns an engine that has sent nothing.
@@ -63,19 +65,28 @@ func (e *Engine) Counts() Counts { return e.ledger.snapshot() }
 
 // TargetRate returns the rate that the schedule aims at now, in arrivals a
 // second; 0 before the start and after the end.
-func (e *Engine) TargetRate(sinceStart time.Duration) float64 {
-	if sinceStart < 0 || (e.cfg.Duration > 0 && sinceStart >= e.cfg.Duration) {
+func (e *Engine) TargetRate() float64 {
+	start := e.start.Load()
+	if start == nil {
 		return 0
 	}
-	return e.cfg.Schedule.RateAt(sinceStart).PerSecond()
+	at := time.Since(*start)
+	if e.cfg.Duration > 0 && at >= e.cfg.Duration {
+		return 0
+	}
+	return e.cfg.Schedule.RateAt(at).PerSecond()
 }
+
+// sinceStart returns the time since Run began.
+func (e *Engine) sinceStart() time.Duration { return time.Since(*e.start.Load()) }
 
 // Run sends the schedule until it ends or ctx does. When the schedule ends, what
 // still waits is sent; when ctx ends, it is dropped. Either way requests in
 // flight have the grace period to finish and are cut after it. Run returns when
 // all of its goroutines have ended.
 func (e *Engine) Run(ctx context.Context) {
-	e.start = time.Now()
+	start := time.Now()
+	e.start.Store(&start)
 	requests, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	var workers sync.WaitGroup
@@ -118,7 +129,7 @@ func (e *Engine) pace(ctx context.Context) {
 		if !e.waitUntil(ctx, timer, due) {
 			return
 		}
-		e.cfg.Lag.Lag(max(0, time.Since(e.start)-due))
+		e.cfg.Lag.Lag(max(0, e.sinceStart()-due))
 		e.admit(n, due)
 	}
 }
@@ -127,7 +138,7 @@ func (e *Engine) pace(ctx context.Context) {
 // runs. A time that has passed takes no wait, so that arrivals which fell due
 // together are handed over together.
 func (e *Engine) waitUntil(ctx context.Context, timer *time.Timer, at time.Duration) bool {
-	left := at - time.Since(e.start)
+	left := at - e.sinceStart()
 	if left <= 0 {
 		return ctx.Err() == nil
 	}
@@ -157,7 +168,7 @@ func (e *Engine) admit(n int64, due time.Duration) {
 func (e *Engine) work(ctx, requests context.Context) {
 	var body bytes.Buffer
 	for arrival := range e.queue {
-		switch lateness := time.Since(e.start) - arrival.Due; {
+		switch lateness := e.sinceStart() - arrival.Due; {
 		case ctx.Err() != nil || requests.Err() != nil:
 			e.ledger.drop(DropShutdown)
 		case lateness > e.allowedLateness(arrival.Case):
@@ -190,28 +201,35 @@ func (e *Engine) send(requests context.Context, arrival Arrival, body *bytes.Buf
 		e.ledger.drop(DropNotBuilt)
 		return
 	}
-	ctx, cancel := context.WithTimeout(requests, c.Timeout)
-	defer cancel()
 	e.ledger.sent()
-	sent := time.Now()
-	a := e.cfg.Client.Do(ctx, user, request, body)
-	done := time.Now()
-	if a.err != nil && requests.Err() != nil {
+	result, err := exchange(requests, e.cfg.Client, c, user, request, body)
+	if err != nil && requests.Err() != nil {
 		e.ledger.cut()
 		return
 	}
-	x := Exchange{User: user, Request: request, Response: &a.response, Sent: sent, Received: done}
-	judged := judge(c, &a, &x)
-	result := Result{
-		Case: c, User: user, Outcome: judged.outcome, FailedChecks: judged.failed, Reason: judged.reason,
-		TraceID: a.traceID, Done: done,
-		ResponseTime: done.Sub(e.start.Add(arrival.Due)), Duration: done.Sub(sent),
-	}
-	if a.err == nil || errors.Is(a.err, errTooLarge) {
-		result.Status = a.response.Status
-	}
+	result.ResponseTime = result.Done.Sub(e.start.Load().Add(arrival.Due))
 	e.cfg.Sink.Done(&result)
 	e.ledger.finished()
+}
+
+// exchange sends one request, within the time limit of its case, and judges what
+// came of it. The error is that of the attempt; the result stands either way.
+func exchange(ctx context.Context, client *Client, c *Case, user User, request *Request, body *bytes.Buffer) (Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	sent := time.Now()
+	a := client.Do(ctx, user, request, body)
+	done := time.Now()
+	var judged judgement
+	if a.err != nil {
+		judged = judgeError(&a)
+	} else {
+		judged = judgeAnswer(c, &Exchange{User: user, Request: request, Response: &a.response, Sent: sent, Received: done})
+	}
+	return Result{
+		Case: c, User: user, Outcome: judged.outcome, Status: a.response.Status, FailedChecks: judged.failed,
+		Reason: judged.reason, TraceID: a.traceID, Done: done, ResponseTime: done.Sub(sent), Duration: done.Sub(sent),
+	}, a.err
 }
 
 // build makes the request of an arrival, or the one of its case's fallback when
@@ -230,29 +248,13 @@ func (e *Engine) build(arrival Arrival, user User) (*Case, *Request, error) {
 	return c, request, nil
 }
 
-func judge(c *Case, a *attempt, x *Exchange) judgement {
-	if a.err != nil {
-		return judgeError(a)
-	}
-	return judgeAnswer(c, x)
-}
-
 // TryOnce sends one request of a case for a user and returns its result, outside
 // any schedule. The payload is that of arrival 0.
-func TryOnce(ctx context.Context, client *Client, mix *Mix, c *Case, user User) (*Result, error) {
+func TryOnce(ctx context.Context, client *Client, mix *Mix, c *Case, user User) (Result, error) {
 	request, err := c.Build(Draw{User: user, Rand: mix.Rand(0)})
 	if err != nil {
-		return nil, fmt.Errorf("case %s: %w", c.Name, err)
+		return Result{}, fmt.Errorf("case %s: %w", c.Name, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
-	defer cancel()
-	sent := time.Now()
-	a := client.Do(ctx, user, request, new(bytes.Buffer))
-	done := time.Now()
-	x := Exchange{User: user, Request: request, Response: &a.response, Sent: sent, Received: done}
-	judged := judge(c, &a, &x)
-	return &Result{
-		Case: c, User: user, Outcome: judged.outcome, Status: a.response.Status, FailedChecks: judged.failed,
-		Reason: judged.reason, TraceID: a.traceID, Done: done, ResponseTime: done.Sub(sent), Duration: done.Sub(sent),
-	}, nil
+	result, _ := exchange(ctx, client, c, user, request, new(bytes.Buffer))
+	return result, nil
 }

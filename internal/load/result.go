@@ -9,7 +9,7 @@ type Result struct {
 	User User
 	// Outcome is what became of the request.
 	Outcome Outcome
-	// Status is the HTTP status, or 0 when there was no complete answer.
+	// Status is the HTTP status, or 0 when there was no answer at all. An answer whose body broke off has one.
 	Status int
 	// FailedChecks names the checks that failed, when Outcome is CheckFailed.
 	FailedChecks []string
@@ -27,7 +27,9 @@ type Result struct {
 // Timed reports whether the times of the result say how long the target took:
 // there was an answer, or the time limit passed without one. A connection that
 // was refused or broken took no time worth counting.
-func (r *Result) Timed() bool { return r.Status != 0 || r.Outcome == Timeout || r.Outcome == CheckFailed }
+func (r *Result) Timed() bool {
+	return r.Status != 0 || r.Outcome == Timeout || r.Outcome == CheckFailed
+}
 
 // Failed reports whether the outcome is any other than OK.
 func (r *Result) Failed() bool { return r.Outcome != OK }
