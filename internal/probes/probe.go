@@ -3,7 +3,8 @@
 // configuration, its queries and the descriptions of its metrics.
 //
 // It knows nothing of Prometheus: a probe gives [Sample] values of described
-// metrics, and package exporter turns them into series.
+// metrics, and package exporter turns them into series. [Poller] polls,
+// [Board] keeps the latest result of each probe for whoever reads.
 package probes
 
 import (
@@ -12,52 +13,19 @@ import (
 	"time"
 )
 
-// ValueType is how a metric behaves over time.
-type ValueType int
-
-// The value types. A counter only rises, or falls to start anew (a reset).
-const (
-	Gauge ValueType = iota
-	Counter
-)
-
-// Desc describes one metric of a probe: its full name with unit suffix, its
-// help text and its label names in order. Each label takes configured names or
-// an enumeration, so that the number of series is bounded.
-type Desc struct {
-	Name   string
-	Help   string
-	Type   ValueType
-	Labels []string
-}
-
-// Sample is one value that a poll read. Labels are the label values in the
-// order of Desc.Labels. What could not be read has no Sample: never a zero,
-// never the value of an earlier poll.
-type Sample struct {
-	Desc   *Desc
-	Labels []string
-	Value  float64
-}
-
-// Reading is what one poll of a probe brought.
-type Reading struct {
-	Samples []Sample
-	// Overflow counts label values that were folded into "other" in this poll.
-	Overflow int
-}
-
 // Probe reads the state of one dependency. Poll is never called twice at the
 // same time, always gets a context with a deadline and must return soon after
 // it ends. An error with a Reading that has samples means that part of the
-// poll failed: what was read is kept and the probe counts as failed.
+// poll failed: what was read is kept and the probe counts as failed. Errors are
+// short and hold no secrets; see [Brief].
 //
 // A dependency that is away is an error of Poll, never of the constructor, and
 // a later Poll must find it again without help.
 type Probe interface {
 	// Name is unique among the probes of a run and bounded: it is a label value.
 	Name() string
-	// Describe lists every metric that Poll may give a sample of.
+	// Describe lists every metric that Poll may give a sample of. It is the same
+	// list at every call.
 	Describe() []*Desc
 	Poll(ctx context.Context) (Reading, error)
 	// Close frees the connections. Poll is not called after it.
@@ -68,8 +36,9 @@ type Probe interface {
 type Kind struct {
 	// Name is the kind's name: "postgres", "redis", "api".
 	Name string
-	// Config points to a struct with envconfig tags. The commands fill it from
-	// the environment and from flags; Open reads it.
+	// Config points to a struct with envconfig tags, already holding the
+	// defaults. The commands fill it from the environment and from flags; Open
+	// reads it.
 	Config Config
 }
 
@@ -80,7 +49,8 @@ type Config interface {
 	Enabled() bool
 	// Validate returns every mistake, joined; each message starts with the full
 	// name of the environment variable. It also loads what stands in files
-	// (secrets). It is called before Open and does not reach the network.
+	// (secrets). It is called once, before Summary and Open, and does not reach
+	// the network.
 	Validate() error
 	// Summary says in a few words what is probed, without secrets:
 	// "127.0.0.1:5432/cashflow as soakd".
@@ -91,9 +61,17 @@ type Config interface {
 
 // Result is the outcome of one poll.
 type Result struct {
-	Probe    string
-	Start    time.Time
+	// Probe is the name of the probe.
+	Probe string
+	// Start is when the poll began.
+	Start time.Time
+	// Duration is how long the poll took, or how long it was waited for.
 	Duration time.Duration
-	Reading  Reading
-	Err      error
+	// Reading is what was read, also when Err says that a part could not be.
+	Reading Reading
+	// Err is nil when all was read.
+	Err error
 }
+
+// End is when the poll was over.
+func (r Result) End() time.Time { return r.Start.Add(r.Duration) }

@@ -1,0 +1,115 @@
+package probes
+
+import (
+	"errors"
+	"sync"
+	"time"
+)
+
+// Status is what is known of one probe at one moment.
+type Status struct {
+	// Probe is the name of the probe.
+	Probe string
+	// Known tells that the probe was polled at least once.
+	Known bool
+	// Success tells that the latest poll read all it should and is not stale.
+	Success bool
+	// Stale tells that the latest result is too old to count.
+	Stale bool
+	// Err is why the latest poll failed, nil when it did not.
+	Err error
+	// Duration is how long the latest poll took.
+	Duration time.Duration
+	// LastPoll is the end of the latest poll, LastSuccess of the latest one that
+	// succeeded; zero when there was none.
+	LastPoll, LastSuccess time.Time
+	// Samples are those of the latest poll only; nil when it read nothing or is
+	// stale. They must not be changed.
+	Samples []Sample
+	// Polls, Failures and Panics count the polls so far; a panic is a failure too.
+	Polls, Failures, Panics uint64
+	// Overflow counts label values folded into "other" so far.
+	Overflow uint64
+}
+
+// Board keeps the latest result of each probe. It is safe for concurrent use.
+type Board struct {
+	staleness time.Duration
+
+	mu     sync.Mutex
+	order  []string
+	latest map[string]*entry
+}
+
+type entry struct {
+	result                            Result
+	lastSuccess                       time.Time
+	polls, failures, panics, overflow uint64
+}
+
+// NewBoard makes a board for the probes of those names, in that order, whose
+// values count for the time of staleness after the start of their poll; see
+// [Settings.Staleness].
+func NewBoard(names []string, staleness time.Duration) *Board {
+	board := &Board{staleness: staleness, latest: make(map[string]*entry, len(names))}
+	for _, name := range names {
+		board.entry(name)
+	}
+	return board
+}
+
+// entry returns the entry of the probe of that name, made when it is new.
+func (b *Board) entry(name string) *entry {
+	found, ok := b.latest[name]
+	if !ok {
+		found = &entry{}
+		b.latest[name] = found
+		b.order = append(b.order, name)
+	}
+	return found
+}
+
+// Put takes the result of a poll in.
+func (b *Board) Put(result Result) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.entry(result.Probe)
+	e.result = result
+	e.polls++
+	e.overflow += uint64(max(0, result.Reading.Overflow))
+	if result.Err == nil {
+		e.lastSuccess = result.End()
+		return
+	}
+	e.failures++
+	if panicErr := (*PanicError)(nil); errors.As(result.Err, &panicErr) {
+		e.panics++
+	}
+}
+
+// Snapshot returns the status of every probe as it is at the time now.
+func (b *Board) Snapshot(now time.Time) []Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	statuses := make([]Status, 0, len(b.order))
+	for _, name := range b.order {
+		statuses = append(statuses, b.latest[name].status(name, now, b.staleness))
+	}
+	return statuses
+}
+
+func (e *entry) status(name string, now time.Time, staleness time.Duration) Status {
+	if e.polls == 0 {
+		return Status{Probe: name}
+	}
+	stale := now.Sub(e.result.Start) > staleness
+	status := Status{
+		Probe: name, Known: true, Success: e.result.Err == nil && !stale, Stale: stale, Err: e.result.Err,
+		Duration: e.result.Duration, LastPoll: e.result.End(), LastSuccess: e.lastSuccess,
+		Polls: e.polls, Failures: e.failures, Panics: e.panics, Overflow: e.overflow,
+	}
+	if !stale {
+		status.Samples = e.result.Reading.Samples
+	}
+	return status
+}
