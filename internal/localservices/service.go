@@ -166,8 +166,21 @@ const (
 func (l launch) await(ctx context.Context, proc *process, port int) error {
 	pause := time.NewTicker(attemptPause)
 	defer pause.Stop()
+	// An attempt that waits for a stranger on the port ends when the server has
+	// ended because of that stranger.
+	alive, giveUp := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer giveUp()
+	watch.Go(func() {
+		select {
+		case <-proc.done:
+			giveUp()
+		case <-alive.Done():
+		}
+	})
 	for {
-		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
+		attempt, cancel := context.WithTimeout(alive, attemptTimeout)
 		err := l.ready(attempt, port)
 		cancel()
 		switch {
