@@ -1,0 +1,226 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"soakd/internal/load"
+	"soakd/internal/probes"
+	"soakd/internal/probes/api"
+	"soakd/internal/probes/postgres"
+	"soakd/internal/probes/redis"
+	"soakd/internal/secret"
+)
+
+// config is everything that can be set, apart from what the probes bring.
+type config struct {
+	TargetURL        string        `envconfig:"TARGET_URL" desc:"URL of the API: http or https, host and port, perhaps a base path. Required by run and check."`
+	Workload         string        `envconfig:"WORKLOAD" default:"cashflow" desc:"What is sent: cashflow, the built-in workload for the Credit Cashflow Engine."`
+	APIVersion       string        `envconfig:"API_VERSION" default:"v1" desc:"Version in the path: /api/VERSION/..."`
+	Rate             load.Rate     `envconfig:"RATE" default:"50" desc:"Arrivals a second, above 0 and up to 1000000, whatever the target's answers take."`
+	Duration         time.Duration `envconfig:"DURATION" default:"0s" desc:"How long to send; 0s means until stopped."`
+	Users            int           `envconfig:"USERS" default:"20" desc:"Virtual users: identities with scenarios of their own, 1 to 100000."`
+	Seed             uint64        `envconfig:"SEED" default:"1" desc:"Seed of the random choices: the same seed gives the same sequence of requests."`
+	MaxInFlight      int           `envconfig:"MAX_IN_FLIGHT" default:"256" desc:"Requests (and connections) in flight at the same time, 1 to 65535."`
+	MaxWaiting       int           `envconfig:"MAX_WAITING" default:"1000" desc:"Arrivals that may wait for a place in flight, 1 to 1000000; one more is dropped and counted."`
+	MaxLateness      time.Duration `envconfig:"MAX_LATENESS" default:"0s" desc:"How long after its due time an arrival may still be sent, else it is dropped and counted; 0s means the time limit of its case."`
+	MaxResponseBytes int64         `envconfig:"MAX_RESPONSE_BYTES" default:"8388608" desc:"Largest answer that is read, in bytes, 1024 to 1073741824; a larger one is a failed check."`
+	ShutdownGrace    time.Duration `envconfig:"SHUTDOWN_GRACE" default:"10s" desc:"How long requests in flight may go on once soakd is told to stop; then they are cut and counted."`
+
+	AuthToken     secret.String `envconfig:"AUTH_TOKEN" desc:"Bearer token for every request (secret)."`
+	AuthTokenFile string        `envconfig:"AUTH_TOKEN_FILE" desc:"File with the bearer token, read again when it changes."`
+	JWTSecret     secret.String `envconfig:"JWT_SECRET" desc:"Key from which a token is minted for each virtual user (HS256) and renewed before it expires (secret)."`
+	JWTSecretFile string        `envconfig:"JWT_SECRET_FILE" desc:"File with that key."`
+	JWTAudience   string        `envconfig:"JWT_AUDIENCE" desc:"Audience (aud) of minted tokens; empty means none."`
+	JWTTTL        time.Duration `envconfig:"JWT_TTL" default:"1h" desc:"Life of minted tokens, at least 10s."`
+
+	ProbeInterval time.Duration `envconfig:"PROBE_INTERVAL" default:"5s" desc:"Time between two polls of a probe."`
+	ProbeTimeout  time.Duration `envconfig:"PROBE_TIMEOUT" default:"3s" desc:"Time limit of one poll, at most the interval."`
+
+	Listen           string        `envconfig:"LISTEN" default:":9470" desc:"Where /metrics and the page are served, host:port; port 0 takes a free one."`
+	WebConfigFile    string        `envconfig:"WEB_CONFIG_FILE" desc:"exporter-toolkit web configuration: TLS and basic authentication."`
+	ProgressInterval time.Duration `envconfig:"PROGRESS_INTERVAL" default:"5s" desc:"Time between two progress lines on standard output; 0s means none."`
+	LogLevel         string        `envconfig:"LOG_LEVEL" default:"info" desc:"debug, info, warn or error."`
+	LogFormat        string        `envconfig:"LOG_FORMAT" default:"text" desc:"text or json."`
+
+	kinds []probes.Kind
+	// ownTarget means that the command brings the target itself.
+	ownTarget bool
+}
+
+// newConfig returns an empty configuration with every kind of probe: the one
+// place that lists them.
+func newConfig() *config {
+	return &config{kinds: []probes.Kind{postgres.Kind(), redis.Kind(), api.Kind()}}
+}
+
+// override sets one setting by the name of its variable, for a command that
+// brings the value itself.
+func (c *config) override(name, value string) error {
+	for _, s := range c.settings() {
+		if s.Name == name {
+			return s.set(value)
+		}
+	}
+	return fmt.Errorf("there is no setting %s", name)
+}
+
+// settings lists everything that can be set.
+func (c *config) settings() []setting {
+	structs := []any{c}
+	for _, kind := range c.kinds {
+		structs = append(structs, kind.Config)
+	}
+	return settingsOf(structs...)
+}
+
+// usageError is a mistake of the person who called soakd: exit code 2.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+// command is what one command adds to the common configuration.
+type command struct {
+	name string
+	// flags adds the command's own flags; may be nil.
+	flags func(*flag.FlagSet)
+	// adjust runs before the configuration is checked; may be nil.
+	adjust func(*config) error
+}
+
+// readConfig reads defaults, environment and flags, in this order, and checks
+// the whole. All mistakes come in one error. It returns flag.ErrHelp when help
+// was asked for and printed.
+func readConfig(cmd command, args []string, stdout io.Writer) (*config, error) {
+	cfg := newConfig()
+	settings := cfg.settings()
+	errs := []error{loadEnvironment(settings)}
+
+	flags := flag.NewFlagSet(cmd.name, flag.ContinueOnError)
+	flags.SetOutput(discard{})
+	flags.Usage = func() {} // printed below, to standard output
+	addFlags(flags, settings, &errs)
+	if cmd.flags != nil {
+		cmd.flags(flags)
+	}
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		printFlags(stdout, cmd.name, flags)
+		return nil, err
+	case err != nil:
+		errs = append(errs, fmt.Errorf("%w; see `soakd %s --help`", err, cmd.name))
+	case flags.NArg() > 0:
+		errs = append(errs, fmt.Errorf("%q is not expected: settings are flags such as --rate 50", flags.Arg(0)))
+	}
+	if cmd.adjust != nil {
+		errs = append(errs, cmd.adjust(cfg))
+	}
+	if err := errors.Join(append(errs, cfg.validate())...); err != nil {
+		return nil, usageError{err}
+	}
+	return cfg, nil
+}
+
+var apiVersion = regexp.MustCompile(`^[A-Za-z0-9._-]{1,32}$`)
+
+// validate returns every mistake and reads the secrets that stand in files.
+func (c *config) validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(envPrefix+"_"+format, args...))
+		}
+	}
+	if c.TargetURL == "" {
+		check(c.ownTarget, "TARGET_URL: not set; give the URL of the API, such as http://127.0.0.1:8000, or try `soakd demo`")
+	} else if _, err := load.ParseTarget(c.TargetURL); err != nil {
+		check(false, "TARGET_URL: %w", err)
+	}
+	check(c.Workload == "cashflow", "WORKLOAD: %q is not known; the workload is cashflow", c.Workload)
+	check(apiVersion.MatchString(c.APIVersion), "API_VERSION: %q must be 1 to 32 letters, digits, dots, dashes or underscores, such as v1", c.APIVersion)
+	check(c.Rate > 0, "RATE: it must be above 0")
+	check(c.Duration >= 0, "DURATION: %v must be 0s (until stopped) or more", c.Duration)
+	check(c.Users >= 1 && c.Users <= 100_000, "USERS: %d must be 1 to 100000", c.Users)
+	check(c.MaxInFlight >= 1 && c.MaxInFlight <= 65_535, "MAX_IN_FLIGHT: %d must be 1 to 65535", c.MaxInFlight)
+	check(c.MaxWaiting >= 1 && c.MaxWaiting <= 1_000_000, "MAX_WAITING: %d must be 1 to 1000000", c.MaxWaiting)
+	check(c.MaxLateness >= 0, "MAX_LATENESS: %v must be 0s (the time limit of the case) or more", c.MaxLateness)
+	check(c.MaxResponseBytes >= 1024 && c.MaxResponseBytes <= 1<<30, "MAX_RESPONSE_BYTES: %d must be 1024 to 1073741824", c.MaxResponseBytes)
+	check(c.ShutdownGrace >= 0, "SHUTDOWN_GRACE: %v must be 0s or more", c.ShutdownGrace)
+	check(c.ProgressInterval >= 0, "PROGRESS_INTERVAL: %v must be 0s (none) or more", c.ProgressInterval)
+	check(c.ProbeTimeout > 0 && c.ProbeTimeout <= c.ProbeInterval, "PROBE_TIMEOUT: %v must be above 0s and at most SOAKD_PROBE_INTERVAL (%v)", c.ProbeTimeout, c.ProbeInterval)
+	check(strings.Contains(c.Listen, ":"), "LISTEN: %q must be host:port, such as :9470 or 127.0.0.1:9470", c.Listen)
+	if _, err := c.level(); err != nil {
+		check(false, "LOG_LEVEL: %w", err)
+	}
+	check(c.LogFormat == "text" || c.LogFormat == "json", "LOG_FORMAT: %q must be text or json", c.LogFormat)
+	if c.WebConfigFile != "" {
+		_, err := os.Stat(c.WebConfigFile)
+		check(err == nil, "WEB_CONFIG_FILE: %w", err)
+	}
+	errs = append(errs, c.validateAuth())
+	for _, kind := range c.kinds {
+		errs = append(errs, kind.Config.Validate())
+	}
+	return errors.Join(errs...)
+}
+
+// validateAuth checks how requests identify themselves. The token file is read
+// by the token source, which follows its changes.
+func (c *config) validateAuth() error {
+	var errs []error
+	key, err := secret.Resolve(c.JWTSecret, c.JWTSecretFile)
+	if err != nil {
+		errs = append(errs, fmt.Errorf("SOAKD_JWT_SECRET, SOAKD_JWT_SECRET_FILE: %w", err))
+	}
+	c.JWTSecret, c.JWTSecretFile = key, ""
+	given := 0
+	for _, set := range []bool{c.AuthToken.IsSet(), c.AuthTokenFile != "", key.IsSet()} {
+		if set {
+			given++
+		}
+	}
+	if given > 1 {
+		errs = append(errs, errors.New("SOAKD_AUTH_TOKEN, SOAKD_AUTH_TOKEN_FILE, SOAKD_JWT_SECRET: give one of them"))
+	}
+	if c.AuthTokenFile != "" {
+		if _, err := secret.ReadFile(c.AuthTokenFile); err != nil {
+			errs = append(errs, fmt.Errorf("SOAKD_AUTH_TOKEN_FILE: %w", err))
+		}
+	}
+	if c.JWTTTL < 10*time.Second {
+		errs = append(errs, fmt.Errorf("SOAKD_JWT_TTL: %v must be at least 10s", c.JWTTTL))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *config) level() (slog.Level, error) {
+	switch c.LogLevel {
+	case "debug":
+		return slog.LevelDebug, nil
+	case "info":
+		return slog.LevelInfo, nil
+	case "warn":
+		return slog.LevelWarn, nil
+	case "error":
+		return slog.LevelError, nil
+	}
+	return 0, fmt.Errorf("%q must be debug, info, warn or error", c.LogLevel)
+}
+
+// logger returns the log that the configuration asks for.
+func (c *config) logger(w io.Writer) *slog.Logger {
+	level, _ := c.level() // validated
+	options := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}

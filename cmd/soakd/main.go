@@ -1,0 +1,113 @@
+// Command soakd keeps steady mixed traffic on an HTTP API, watches the API, its
+// Postgres and its Redis, and says in Prometheus metrics what it sees.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/prometheus/common/version"
+)
+
+// The exit codes.
+const (
+	exitOK     = 0 // passed
+	exitFailed = 1 // judged and failed
+	exitUsage  = 2 // wrong use or configuration
+	exitNotRun = 3 // could not run
+)
+
+func main() {
+	// The first signal ends the run in good order; a second one ends the process.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintf(os.Stderr, "soakd: %s\n", indent(err))
+	}
+	os.Exit(exitCode(err))
+}
+
+// failedError is a run or check that took place and did not pass: exit code 1.
+type failedError struct{ err error }
+
+func (e failedError) Error() string { return e.err.Error() }
+func (e failedError) Unwrap() error { return e.err }
+
+// exitCode maps an error to the exit code that design and README promise.
+func exitCode(err error) int {
+	var (
+		usage  usageError
+		failed failedError
+	)
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &failed):
+		return exitFailed
+	}
+	return exitNotRun
+}
+
+// indent puts several mistakes on lines of their own.
+func indent(err error) string {
+	text := err.Error()
+	if strings.Contains(text, "\n") {
+		return "several things are wrong:\n  " + strings.ReplaceAll(text, "\n", "\n  ")
+	}
+	return text
+}
+
+// run does what the arguments ask for. Settings come from the environment of the
+// process and from flags.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) == 0 {
+		fmt.Fprint(stderr, help) //nolint:errcheck // nobody to tell
+		return usageError{errors.New("no command given")}
+	}
+	switch name, rest := args[0], args[1:]; name {
+	case "run":
+		return runCommand(ctx, rest, stdout, stderr)
+	case "demo":
+		return demoCommand(ctx, rest, stdout, stderr)
+	case "check":
+		return checkCommand(ctx, rest, stdout, stderr)
+	case "version", "--version", "-version":
+		_, err := fmt.Fprintln(stdout, version.Print("soakd"))
+		return err
+	case "help", "--help", "-help", "-h":
+		_, err := io.WriteString(stdout, help)
+		return err
+	default:
+		return usageError{fmt.Errorf("%q is not a command: use run, demo, check, version or help", name)}
+	}
+}
+
+const help = `soakd keeps steady mixed traffic on an HTTP API and watches the API, its Postgres and its Redis.
+
+  soakd demo      everything on this machine: private Postgres and Redis, a reference API, soakd against it
+  soakd run       traffic, probes and /metrics against SOAKD_TARGET_URL until stopped, or for --duration
+  soakd check     say what would run and reach every target; change nothing
+  soakd version   say what was built
+
+Settings are environment variables (SOAKD_RATE=50) or flags of the same name (--rate 50), which win.
+'soakd run --help' lists them. Secrets are variables or files (SOAKD_JWT_SECRET_FILE), never flags.
+Exit codes: 0 passed, 1 judged and failed, 2 wrong use or configuration, 3 could not run.
+`
+
+// printFlags lists the flags of a command.
+func printFlags(w io.Writer, command string, flags *flag.FlagSet) {
+	fmt.Fprintf(w, "soakd %s: each flag is also an environment variable, --rate is SOAKD_RATE.\n\n", command) //nolint:errcheck // nobody to tell
+	flags.SetOutput(w)
+	flags.PrintDefaults()
+}

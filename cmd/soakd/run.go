@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"soakd/internal/exporter"
+	"soakd/internal/load"
+	"soakd/internal/load/auth"
+	"soakd/internal/load/cashflow"
+	"soakd/internal/probes"
+	"soakd/internal/report"
+)
+
+// runCommand is `soakd run`.
+func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	cfg, err := readConfig(command{name: "run"}, args, stdout)
+	if err != nil {
+		return err
+	}
+	d, err := newDaemon(ctx, cfg, stdout, cfg.logger(stderr))
+	if err != nil {
+		return err
+	}
+	return d.run(ctx)
+}
+
+// traffic is everything that sends: made from the configuration, nothing sent yet.
+type traffic struct {
+	source   *auth.Source
+	workload *load.Workload
+	mix      *load.Mix
+	client   *load.Client
+}
+
+// userAgent says what soakd is to whoever reads the target's logs.
+func userAgent() string { return "soakd/" + report.Version() + " (soak test)" }
+
+func newTraffic(cfg *config, log *slog.Logger) (*traffic, error) {
+	source, err := auth.New(auth.Config{
+		Token: cfg.AuthToken, TokenFile: cfg.AuthTokenFile,
+		JWTSecret: cfg.JWTSecret, JWTAudience: cfg.JWTAudience, JWTTTL: cfg.JWTTTL,
+	}, log)
+	if err != nil {
+		return nil, fmt.Errorf("authentication: %w", err)
+	}
+	workload, err := cashflow.New(cashflow.Config{
+		APIVersion: cfg.APIVersion, Users: cfg.Users, Seed: cfg.Seed,
+		CanMint: source.CanMint(), SharedIdentity: source.SharedIdentity(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	mix, err := load.NewMix(workload, cfg.Users, cfg.Seed)
+	if err != nil {
+		return nil, err
+	}
+	client, err := load.NewClient(load.ClientConfig{
+		Target: cfg.TargetURL, UserAgent: userAgent(), Token: source.Token,
+		MaxConnections: cfg.MaxInFlight, MaxResponseBytes: cfg.MaxResponseBytes,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &traffic{source: source, workload: workload, mix: mix, client: client}, nil
+}
+
+// daemon is one run: everything that works at the same time, wired once.
+type daemon struct {
+	cfg    *config
+	log    *slog.Logger
+	stdout io.Writer
+	start  time.Time
+
+	traffic  *traffic
+	recorder *load.Recorder
+	engine   *load.Engine
+	probes   []probes.Probe
+	board    *probes.Board
+	poller   *probes.Poller
+	server   *exporter.Server
+}
+
+// newDaemon wires a run top to bottom. It listens, and sends nothing yet.
+func newDaemon(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Logger) (_ *daemon, err error) {
+	d := &daemon{cfg: cfg, log: log, stdout: stdout, start: time.Now()}
+	if d.traffic, err = newTraffic(cfg, log); err != nil {
+		return nil, usageError{err}
+	}
+	for _, note := range d.traffic.workload.Notes {
+		log.Info("left out of the workload", "what", note)
+	}
+	if d.probes, err = openProbes(cfg.kinds, log); err != nil {
+		return nil, usageError{err}
+	}
+	metrics := exporter.NewMetrics(d.traffic.workload)
+	if err := d.watch(metrics); err != nil {
+		return nil, err
+	}
+	d.server, err = exporter.NewServer(ctx, exporter.ServerConfig{
+		Listen: cfg.Listen, WebConfigFile: cfg.WebConfigFile, Metrics: metrics, Page: report.Page(d.status), Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// watch makes the engine and the poller and connects both with the metrics.
+func (d *daemon) watch(metrics *exporter.Metrics) error {
+	schedule, err := load.NewSteady(d.cfg.Rate)
+	if err != nil {
+		return err
+	}
+	d.recorder = load.NewRecorder(d.traffic.workload, d.start)
+	d.engine, err = load.NewEngine(load.EngineConfig{
+		Schedule: schedule, Mix: d.traffic.mix, Client: d.traffic.client, User: d.traffic.source.User,
+		MaxInFlight: d.cfg.MaxInFlight, MaxWaiting: d.cfg.MaxWaiting, MaxLateness: d.cfg.MaxLateness,
+		Duration: d.cfg.Duration, Grace: d.cfg.ShutdownGrace,
+		Sink: load.Sinks{metrics, d.recorder, newFailureLog(d.log)}, Lag: metrics, Log: d.log,
+	})
+	if err != nil {
+		return err
+	}
+	metrics.WatchTraffic(exporter.Traffic{
+		Counts: d.engine.Counts, TargetRate: d.engine.TargetRate, Transfer: d.traffic.client.Transfer, Users: d.cfg.Users,
+	})
+	polling := probes.Settings{Interval: d.cfg.ProbeInterval, Timeout: d.cfg.ProbeTimeout, MaxBackoff: max(d.cfg.ProbeInterval, maxProbeBackoff)}
+	names := make([]string, len(d.probes))
+	for i, probe := range d.probes {
+		names[i] = probe.Name()
+	}
+	d.board = probes.NewBoard(names, polling.Staleness())
+	metrics.WatchProbes(d.probes, d.board)
+	d.poller, err = probes.New(d.probes, polling, d.board.Put, d.log)
+	return err
+}
+
+// maxProbeBackoff bounds how late the recovery of a dependency can be seen.
+const maxProbeBackoff = 30 * time.Second
+
+// openProbes makes the probes that are configured and says once which are off.
+func openProbes(kinds []probes.Kind, log *slog.Logger) ([]probes.Probe, error) {
+	var (
+		opened []probes.Probe
+		errs   []error
+	)
+	for _, kind := range kinds {
+		if !kind.Config.Enabled() {
+			log.Info("probe is off: it has no URL", "probe", kind.Name)
+			continue
+		}
+		probe, err := kind.Config.Open(log)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("probe %s: %w", kind.Name, err))
+			continue
+		}
+		opened = append(opened, probe)
+	}
+	return opened, errors.Join(errs...)
+}
+
+// run sends until the duration is over or ctx ends. Probes and the server go on
+// while the last requests finish; everything has ended when run returns.
+func (d *daemon) run(ctx context.Context) error {
+	d.banner()
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	group, background := errgroup.WithContext(background)
+	group.Go(func() error { return d.server.Run(background) })
+	group.Go(func() error { return d.poller.Run(background) })
+	group.Go(func() error { d.progress(background); return nil })
+
+	// Traffic ends with ctx, and when the server or the poller fails.
+	sending, halt := context.WithCancel(ctx)
+	defer halt()
+	defer context.AfterFunc(background, halt)()
+	defer context.AfterFunc(ctx, func() { d.server.SetReady(false) })()
+	d.server.SetReady(true)
+	d.engine.Run(sending)
+	d.server.SetReady(false)
+	stop()
+	err := group.Wait()
+	d.traffic.client.Close()
+	if tableErr := d.table(); err == nil {
+		err = tableErr
+	}
+	if err != nil {
+		return err
+	}
+	return d.reached()
+}
+
+// reached is an error when a bounded run never got a single answer: what did not
+// happen cannot have passed.
+func (d *daemon) reached() error {
+	_, all := d.recorder.Summary()
+	if d.cfg.Duration == 0 || all.ResponseTime.Timed > 0 {
+		return nil
+	}
+	return fmt.Errorf("the target %s never answered: %d of %d requests failed", d.cfg.TargetURL, all.Failed(), all.Finished)
+}
+
+// status is what the page, the progress line and the table show.
+func (d *daemon) status() report.Status {
+	now := time.Now()
+	cases, all := d.recorder.Summary()
+	return report.Status{
+		Target: d.cfg.TargetURL, Workload: d.traffic.workload.Name, Rate: d.cfg.Rate.PerSecond(),
+		Start: d.start, Elapsed: now.Sub(d.start), Duration: d.cfg.Duration, Counts: d.engine.Counts(),
+		Cases: cases, All: all, Probes: d.board.Snapshot(now),
+	}
+}
+
+// banner says what runs and where to look.
+func (d *daemon) banner() {
+	var watched []report.Watched
+	for _, kind := range d.cfg.kinds {
+		w := report.Watched{Name: kind.Name, What: "off"}
+		if kind.Config.Enabled() {
+			w.What = kind.Config.Summary()
+		}
+		watched = append(watched, w)
+	}
+	d.print(report.Banner(d.status(), d.server.URL(), d.traffic.source.Describe(), d.cfg.Users, watched))
+}
+
+// progress prints one line an interval until ctx ends.
+func (d *daemon) progress(ctx context.Context) {
+	if d.cfg.ProgressInterval == 0 {
+		return
+	}
+	ticker := time.NewTicker(d.cfg.ProgressInterval)
+	defer ticker.Stop()
+	var before load.Counts
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			status := d.status()
+			d.print(report.ProgressLine(status, before, d.recorder.NextWindow(now)))
+			before = status.Counts
+		}
+	}
+}
+
+// table prints what each case came to.
+func (d *daemon) table() error {
+	_, err := io.WriteString(d.stdout, report.Table(d.status()))
+	return err
+}
+
+// print writes to standard output; that nobody reads it must not end the run.
+func (d *daemon) print(text string) { _, _ = io.WriteString(d.stdout, text) }

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/agnivade/levenshtein"
+	"github.com/kelseyhightower/envconfig"
+
+	"soakd/internal/load"
+	"soakd/internal/secret"
+)
+
+// envPrefix starts the name of every environment variable of soakd.
+const envPrefix = "SOAKD"
+
+// setting is one configuration value: a field of a struct with envconfig tags.
+type setting struct {
+	// Name is the environment variable, Flag the command-line flag ("" for a
+	// secret, which would show in the process list).
+	Name, Flag    string
+	Default, Desc string
+	field         reflect.StructField
+	value         reflect.Value
+}
+
+// settingsOf lists the settings of several structs, in order of their fields.
+func settingsOf(structs ...any) []setting {
+	var settings []setting
+	for _, s := range structs {
+		value := reflect.ValueOf(s).Elem()
+		for i := range value.NumField() {
+			field := value.Type().Field(i)
+			tag := field.Tag.Get("envconfig")
+			if tag == "" {
+				continue
+			}
+			one := setting{
+				Name: envPrefix + "_" + tag, Default: field.Tag.Get("default"), Desc: field.Tag.Get("desc"),
+				field: field, value: value.Field(i),
+			}
+			if field.Type != reflect.TypeFor[secret.String]() {
+				one.Flag = strings.ReplaceAll(strings.ToLower(tag), "_", "-")
+			}
+			settings = append(settings, one)
+		}
+	}
+	return settings
+}
+
+// loadEnvironment fills the settings from their defaults and the environment and
+// returns every mistake, those of unknown variables among them.
+func loadEnvironment(settings []setting) error {
+	var errs []error
+	for _, s := range settings {
+		// envconfig stops at the first mistake of a struct; one struct a setting
+		// finds them all.
+		single := reflect.New(reflect.StructOf([]reflect.StructField{s.field}))
+		err := envconfig.Process(envPrefix, single.Interface())
+		var parse *envconfig.ParseError
+		if err == nil {
+			s.value.Set(single.Elem().Field(0))
+			continue
+		}
+		if errors.As(err, &parse) {
+			err = s.explain(parse.Value, parse.Err)
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", s.Name, err))
+		if s.Default != "" {
+			// So that the checks that follow do not find the same mistake again.
+			errs = append(errs, s.set(s.Default))
+		}
+	}
+	return errors.Join(append(errs, unknownVariables(settings, os.Environ())...)...)
+}
+
+// explain turns the error of a decoder into one that says what would be right.
+func (s setting) explain(value string, err error) error {
+	right := map[reflect.Type]string{
+		reflect.TypeFor[int]():           "a whole number such as 50",
+		reflect.TypeFor[int64]():         "a whole number such as 50",
+		reflect.TypeFor[uint64]():        "a whole number of 0 or more",
+		reflect.TypeFor[float64]():       "a number such as 0.5",
+		reflect.TypeFor[bool]():          "true or false",
+		reflect.TypeFor[time.Duration](): "a duration such as 500ms, 30s or 5m",
+	}[s.field.Type]
+	if right == "" {
+		return err
+	}
+	return fmt.Errorf("%q is not %s", value, right)
+}
+
+// unknownVariables finds variables with soakd's prefix that are no setting:
+// most likely misspelt, so that the nearest name is given.
+func unknownVariables(settings []setting, environment []string) []error {
+	var errs []error
+	for _, entry := range environment {
+		name, _, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(name, envPrefix+"_") || slices.ContainsFunc(settings, func(s setting) bool { return s.Name == name }) {
+			continue
+		}
+		errs = append(errs, fmt.Errorf("%s: unknown variable%s", name, nearest(name, settings)))
+	}
+	return errs
+}
+
+// nearest suggests the setting whose name is closest, when one is close.
+func nearest(name string, settings []setting) string {
+	best, distance := "", len(name)/3+1
+	for _, s := range settings {
+		if d := levenshtein.ComputeDistance(name, s.Name); d < distance {
+			best, distance = s.Name, d
+		}
+	}
+	if best == "" {
+		return "; see the table in README.md or `soakd help`"
+	}
+	return "; did you mean " + best + "?"
+}
+
+// addFlags gives each setting that is no secret a flag, which overrides the
+// environment. Mistakes are gathered in errs, so that all are reported.
+func addFlags(flags *flag.FlagSet, settings []setting, errs *[]error) {
+	for _, s := range settings {
+		if s.Flag == "" {
+			continue
+		}
+		take := func(text string) error {
+			if err := s.set(text); err != nil {
+				*errs = append(*errs, fmt.Errorf("--%s: %w", s.Flag, err))
+			}
+			return nil
+		}
+		if s.field.Type == reflect.TypeFor[bool]() {
+			flags.BoolFunc(s.Flag, s.usage(), take)
+			continue
+		}
+		flags.Func(s.Flag, s.usage(), take)
+	}
+}
+
+func (s setting) usage() string {
+	if s.Default == "" {
+		return s.Desc
+	}
+	return s.Desc + " (default " + s.Default + ")"
+}
+
+// set reads a flag's text as the package flag would for the setting's type.
+func (s setting) set(text string) error {
+	one := flag.NewFlagSet("", flag.ContinueOnError)
+	one.SetOutput(discard{})
+	switch target := s.value.Addr().Interface().(type) {
+	case *string:
+		*target = text
+		return nil
+	case *[]string:
+		*target = strings.Split(text, ",")
+		return nil
+	case *int:
+		one.IntVar(target, s.Flag, 0, "")
+	case *int64:
+		one.Int64Var(target, s.Flag, 0, "")
+	case *uint64:
+		one.Uint64Var(target, s.Flag, 0, "")
+	case *float64:
+		one.Float64Var(target, s.Flag, 0, "")
+	case *bool:
+		one.BoolVar(target, s.Flag, false, "")
+	case *time.Duration:
+		one.DurationVar(target, s.Flag, 0, "")
+	case envconfig.Decoder:
+		return target.Decode(text)
+	case *load.Rate:
+		return target.UnmarshalText([]byte(text))
+	default:
+		return fmt.Errorf("no flag can be of type %s", s.field.Type)
+	}
+	if err := one.Set(s.Flag, text); err != nil {
+		return s.explain(text, err)
+	}
+	return nil
+}
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }

@@ -1,0 +1,141 @@
+package exporter
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"soakd/internal/probes"
+)
+
+// Definition describes one metric as METRICS.md and the registry know it.
+type Definition struct {
+	Name string
+	// Type is "counter", "gauge" or "histogram".
+	Type   string
+	Labels []string
+	Help   string
+	// Source is what the metric is about: "traffic", "soakd", or a probe's name.
+	Source string
+}
+
+// The metrics that do not come from a probe, each named in one place.
+var ( //nolint:gochecknoglobals // never changed: the table of metrics
+	arrivalsScheduled   = traffic("soakd_arrivals_scheduled_total", "counter", "Arrivals that have fallen due. Always scheduled = sent + waiting + dropped.")
+	arrivalsSent        = traffic("soakd_arrivals_sent_total", "counter", "Arrivals that were sent as a request.")
+	arrivalsWaiting     = traffic("soakd_arrivals_waiting", "gauge", "Arrivals that have fallen due and wait for a free place in flight.")
+	arrivalsDropped     = traffic("soakd_arrivals_dropped_total", "counter", "Arrivals that were never sent, by reason. Dropped arrivals are missing slow ones: quantiles of a time with drops are lower bounds.", "reason")
+	arrivalsSubstituted = traffic("soakd_arrivals_substituted_total", "counter", "Arrivals of a case that were made with another case: no user may have the limited case again yet (limit), or the user has nothing saved to ask for (no_state).", "case", "reason")
+	requests            = traffic("soakd_http_requests_total", "counter", "Requests that came to an end, by case, outcome and HTTP status (none when there was no answer).", "case", "class", "outcome", "code")
+	requestsCut         = traffic("soakd_http_requests_cut_total", "counter", "Requests given up at the end of the grace period when soakd was stopped; they are in no other request metric but the sent arrivals.")
+	responseTime        = traffic("soakd_http_response_time_seconds", "histogram", "Time from the moment the arrival was due to the end of the answer: what a user would have felt. Requests without an answer count when they timed out.", "case", "class")
+	requestDuration     = traffic("soakd_http_request_duration_seconds", "histogram", "Time from the send to the end of the answer: what the target took. Requests without an answer count when they timed out.", "case", "class")
+	checkFailures       = traffic("soakd_check_failures_total", "counter", "Answers with the right status that failed a check, by case and check. One answer may fail several.", "case", "check")
+	inFlight            = traffic("soakd_http_in_flight_requests", "gauge", "Requests that were sent and have not come to an end.")
+	targetRate          = traffic("soakd_load_target_rate", "gauge", "Arrivals a second that the schedule aims at now.")
+	virtualUsers        = traffic("soakd_load_virtual_users", "gauge", "Virtual users, each with an identity and saved scenarios of its own.")
+	scheduleLag         = traffic("soakd_schedule_lag_seconds", "histogram", "Time from the moment an arrival was due to the moment soakd had noticed. It grows when soakd itself is starved.")
+	connectionsOpened   = traffic("soakd_http_connections_opened_total", "counter", "Connections made to the target.")
+	connectionsReused   = traffic("soakd_http_connections_reused_total", "counter", "Requests that found a connection already open.")
+	bytesSent           = traffic("soakd_http_sent_bytes_total", "counter", "Bytes written to the connections to the target, headers included.")
+	bytesReceived       = traffic("soakd_http_received_bytes_total", "counter", "Bytes read from the connections to the target, headers included.")
+
+	probeSuccess     = own("soakd_probe_success", "gauge", "1 when the latest poll of the probe read all it should and is not stale, else 0. Absent before the first poll.", "probe")
+	probeDuration    = own("soakd_probe_duration_seconds", "gauge", "How long the latest poll of the probe took.", "probe")
+	probeLastSuccess = own("soakd_probe_last_success_timestamp_seconds", "gauge", "Unix time at which the probe last succeeded. Absent when it never did.", "probe")
+	probePolls       = own("soakd_probe_polls_total", "counter", "Polls of the probe, whatever their end.", "probe")
+	probeFailures    = own("soakd_probe_failures_total", "counter", "Polls of the probe that failed in whole or in part.", "probe")
+	labelOverflow    = own("soakd_label_overflow_total", "counter", "Label values that were folded into other because they are not configured or known, by the part of soakd that met them.", "source")
+)
+
+func traffic(name, kind, help string, labels ...string) Definition {
+	return Definition{Name: name, Type: kind, Labels: labels, Help: help, Source: "traffic"}
+}
+
+func own(name, kind, help string, labels ...string) Definition {
+	return Definition{Name: name, Type: kind, Labels: labels, Help: help, Source: "soakd"}
+}
+
+func (d Definition) desc() *prometheus.Desc {
+	return prometheus.NewDesc(d.Name, d.Help, d.Labels, nil)
+}
+
+func ownDefinitions() []Definition {
+	return []Definition{
+		arrivalsScheduled, arrivalsSent, arrivalsWaiting, arrivalsDropped, arrivalsSubstituted,
+		requests, requestsCut, responseTime, requestDuration, checkFailures, inFlight, targetRate, virtualUsers, scheduleLag,
+		connectionsOpened, connectionsReused, bytesSent, bytesReceived,
+		probeSuccess, probeDuration, probeLastSuccess, probePolls, probeFailures, labelOverflow,
+	}
+}
+
+// fromProbe turns a probe's description into a definition.
+func fromProbe(probe string, d *probes.Desc) Definition {
+	kind := "gauge"
+	if d.Type == probes.Counter {
+		kind = "counter"
+	}
+	return Definition{Name: d.Name, Type: kind, Labels: d.Labels, Help: d.Help, Source: probe}
+}
+
+// Definitions lists every metric of soakd with the given probes, in the order of
+// METRICS.md: traffic, the probes, soakd itself; by name within each. The
+// metrics of the Go runtime, of the process and of the build are not listed.
+func Definitions(all []probes.Probe) []Definition {
+	definitions := ownDefinitions()
+	for _, probe := range all {
+		for _, d := range probe.Describe() {
+			definitions = append(definitions, fromProbe(probe.Name(), d))
+		}
+	}
+	rank := func(d Definition) int {
+		return slices.Index([]string{"traffic", "soakd"}, d.Source)
+	}
+	slices.SortStableFunc(definitions, func(a, b Definition) int {
+		return cmp.Or(cmp.Compare(section(rank(a)), section(rank(b))), cmp.Compare(a.Source, b.Source), cmp.Compare(a.Name, b.Name))
+	})
+	return definitions
+}
+
+// section puts traffic first, probes (rank -1) second and soakd itself last.
+func section(rank int) int {
+	switch rank {
+	case 0:
+		return 0
+	case 1:
+		return 2
+	}
+	return 1
+}
+
+// Markdown writes METRICS.md for the definitions.
+func Markdown(definitions []Definition) string {
+	var b strings.Builder
+	b.WriteString("# Metrics\n\nWritten from the registry by `make docs`; a test keeps it current. Times are seconds, sizes bytes. A value that could not\n" +
+		"be read is absent: never 0 and never the last one. The usual `go_*`, `process_*`, `promhttp_*` and `soakd_build_info` come with these.\n" +
+		"Histograms are classic and native at once.\n")
+	source := ""
+	for _, d := range definitions {
+		if d.Source != source {
+			source = d.Source
+			fmt.Fprintf(&b, "\n## %s\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n", title(source))
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", d.Name, d.Type, quoted(d.Labels), strings.ReplaceAll(d.Help, "|", `\|`))
+	}
+	return b.String()
+}
+
+func title(source string) string {
+	titles := map[string]string{"traffic": "Traffic", "soakd": "soakd itself", "postgres": "Postgres", "redis": "Redis", "api": "API resources"}
+	return cmp.Or(titles[source], source)
+}
+
+func quoted(labels []string) string {
+	if len(labels) == 0 {
+		return ""
+	}
+	return "`" + strings.Join(labels, "`, `") + "`"
+}

@@ -1,0 +1,69 @@
+// Package report writes what a run came to for people: the banner, the progress
+// line, the table at the end and the page. It only formats: what it is given it
+// neither keeps nor changes.
+package report
+
+import (
+	"time"
+
+	"github.com/prometheus/common/version"
+
+	"soakd/internal/load"
+	"soakd/internal/probes"
+)
+
+// Status is a run at one moment.
+type Status struct {
+	// Target is the URL of the API, without secrets.
+	Target string
+	// Workload is the workload's name, Rate the set arrivals a second.
+	Workload string
+	Rate     float64
+	// Start is when the run began, Elapsed how long ago; Duration is how long it
+	// was asked to send, 0 for ever.
+	Start             time.Time
+	Elapsed, Duration time.Duration
+	Counts            load.Counts
+	// Cases has a row a case, All the sum.
+	Cases  []load.CaseSummary
+	All    load.CaseSummary
+	Probes []probes.Status
+}
+
+// Version is soakd's version, or "dev" when it was built without one.
+func Version() string {
+	if version.Version == "" {
+		return "dev"
+	}
+	return version.Version
+}
+
+// value returns the one value of a metric whose labels, in their order, equal
+// those given, and false when no probe has it now.
+func (s Status) value(name string, labels ...string) (float64, bool) {
+	var (
+		sum   float64
+		found bool
+	)
+	for _, status := range s.Probes {
+		for _, sample := range status.Samples {
+			if sample.Desc.Name == name && startsWith(sample.Labels, labels) {
+				sum += sample.Value
+				found = true
+			}
+		}
+	}
+	return sum, found
+}
+
+func startsWith(labels, want []string) bool {
+	if len(labels) < len(want) {
+		return false
+	}
+	for i, label := range want {
+		if label != "" && labels[i] != label {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,208 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"soakd/internal/load"
+)
+
+// Watched says what one kind of probe watches: "off", or a few words.
+type Watched struct{ Name, What string }
+
+// Banner is what a run prints first.
+func Banner(s Status, url, auth string, users int, watched []Watched) string {
+	var b strings.Builder
+	duration := "until stopped"
+	if s.Duration > 0 {
+		duration = "for " + s.Duration.String()
+	}
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "soakd %s\n", Version())
+	fmt.Fprintf(w, "  target\t%s\n", s.Target)
+	fmt.Fprintf(w, "  traffic\t%s, %s arrivals a second, %d virtual users (%s), %s\n", s.Workload, number(s.Rate), users, auth, duration)
+	for _, one := range watched {
+		fmt.Fprintf(w, "  probe %s\t%s\n", one.Name, one.What)
+	}
+	fmt.Fprintf(w, "  metrics\t%s/metrics\n", url)
+	fmt.Fprintf(w, "  page\t%s/\n", url)
+	flush(w)
+	return b.String() + "\n"
+}
+
+// ProgressLine is one line on what happened in a window: the rate of requests
+// that came to an end, quantiles from the intended start, outcomes other than
+// ok, drops; and the state of the dependencies now. before is the account at
+// the start of the window.
+func ProgressLine(s Status, before load.Counts, w load.Window) string {
+	dropped := s.Counts.TotalDropped() - before.TotalDropped()
+	rate := 0.0
+	if w.Length > 0 {
+		rate = float64(w.Finished) / w.Length.Seconds()
+	}
+	fields := []string{
+		fmt.Sprintf("%7s", clock(s.Elapsed)),
+		fmt.Sprintf("%6.1f/s", rate),
+		fmt.Sprintf("in flight %d", s.Counts.InFlight),
+		latency(w.ResponseTime, dropped),
+		"errors " + outcomes(w.Failures),
+		fmt.Sprintf("dropped %d", dropped),
+	}
+	if s.Counts.Waiting > 0 {
+		fields = append(fields, fmt.Sprintf("waiting %d", s.Counts.Waiting))
+	}
+	fields = append(fields, "hit ratio "+hitRatio(s), "pool "+pool(s))
+	if down := down(s); down != "" {
+		fields = append(fields, "probe down: "+down)
+	}
+	return strings.Join(fields, "  ") + "\n"
+}
+
+// latency prints the quantiles. Drops are missing slow answers, so with drops
+// the quantiles are lower bounds and say so.
+func latency(q load.Quantiles, dropped int64) string {
+	if q.Timed == 0 {
+		return "p50/p95/p99 -"
+	}
+	bound := ""
+	if dropped > 0 {
+		bound = "≥"
+	}
+	return fmt.Sprintf("p50/p95/p99 %s%s/%s/%s", bound, span(q.P50), span(q.P95), span(q.P99))
+}
+
+func outcomes(failures []load.OutcomeCount) string {
+	if len(failures) == 0 {
+		return "0"
+	}
+	parts := make([]string, len(failures))
+	for i, f := range failures {
+		parts[i] = fmt.Sprintf("%s=%d", f.Outcome, f.Count)
+	}
+	return strings.Join(parts, " ")
+}
+
+func hitRatio(s Status) string {
+	ratio, ok := s.value("soakd_redis_keyspace_hit_ratio")
+	if !ok {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f%%", 100*ratio)
+}
+
+// pool prints the API's own database pool, in use of its maximum.
+func pool(s Status) string {
+	used, ok := s.value("soakd_api_pool_connections", "", "in_use")
+	if !ok {
+		return "-"
+	}
+	if limit, ok := s.value("soakd_api_pool_connections", "", "max"); ok {
+		return fmt.Sprintf("%.0f/%.0f", used, limit)
+	}
+	return fmt.Sprintf("%.0f", used)
+}
+
+func down(s Status) string {
+	var names []string
+	for _, status := range s.Probes {
+		if status.Known && !status.Success {
+			names = append(names, status.Probe)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// Table is what a run prints last: a row a case, the sum, the account of all
+// arrivals, and the first reason of each kind of failure.
+func Table(s Status) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%s at %s arrivals a second against %s, %s; times from the intended start, sent: from the send\n\n",
+		s.Workload, number(s.Rate), s.Target, clock(s.Elapsed))
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "case\trequests\tok\tfailed\tp50\tp95\tp99\tmax\tsent p50\tsent p99\t")
+	for _, row := range s.Cases {
+		if row.Finished > 0 {
+			tableRow(w, row)
+		}
+	}
+	s.All.Name = "all"
+	tableRow(w, s.All)
+	flush(w)
+	b.WriteString("\n" + account(s.Counts))
+	b.WriteString(failures(s.Cases))
+	return b.String()
+}
+
+func tableRow(w *tabwriter.Writer, row load.CaseSummary) {
+	due, send := row.ResponseTime, row.Duration
+	fmt.Fprintf(w, "%s\t%d\t%d\t%d\t", row.Name, row.Finished, row.OK, row.Failed())
+	if due.Timed == 0 {
+		fmt.Fprintln(w, "-\t-\t-\t-\t-\t-\t")
+		return
+	}
+	for _, d := range []time.Duration{due.P50, due.P95, due.P99, due.Max, send.P50, send.P99} {
+		fmt.Fprintf(w, "%s\t", span(d))
+	}
+	fmt.Fprintln(w)
+}
+
+// account prints the sums that must add up.
+func account(c load.Counts) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "arrivals: %d scheduled = %d sent + %d waiting + %d dropped", c.Scheduled, c.Sent, c.Waiting, c.TotalDropped())
+	var reasons []string
+	for _, reason := range load.DropReasons() {
+		if n := c.Dropped[reason]; n > 0 {
+			reasons = append(reasons, fmt.Sprintf("%s %d", reason, n))
+		}
+	}
+	if len(reasons) > 0 {
+		fmt.Fprintf(&b, " (%s): the times are lower bounds", strings.Join(reasons, ", "))
+	}
+	fmt.Fprintf(&b, "\nrequests: %d sent = %d finished + %d in flight + %d cut\n", c.Sent, c.Finished, c.InFlight, c.Cut)
+	return b.String()
+}
+
+func failures(cases []load.CaseSummary) string {
+	var b strings.Builder
+	for _, row := range cases {
+		for _, f := range row.Failures {
+			fmt.Fprintf(&b, "  %s: %d %s, first: %s\n", row.Name, f.Count, f.Outcome, cmp.Or(f.Reason, "-"))
+		}
+	}
+	if b.Len() == 0 {
+		return "no failures\n"
+	}
+	return "failures:\n" + b.String()
+}
+
+// span prints a time with three significant digits.
+func span(d time.Duration) string {
+	switch {
+	case d >= 100*time.Second:
+		return fmt.Sprintf("%.0fs", d.Seconds())
+	case d >= time.Second:
+		return fmt.Sprintf("%.3gs", d.Seconds())
+	case d >= time.Millisecond:
+		return fmt.Sprintf("%.3gms", math.Min(float64(d)/1e6, 999))
+	}
+	return fmt.Sprintf("%dµs", d.Microseconds())
+}
+
+// clock prints an elapsed time to the second.
+func clock(d time.Duration) string { return d.Round(time.Second).String() }
+
+func number(x float64) string { return fmt.Sprintf("%g", x) }
+
+// flush ends a table; its writer is a strings.Builder, which cannot fail.
+func flush(w *tabwriter.Writer) { _ = w.Flush() }
+
+// busy returns the rows that have requests, for the page.
+func busy(cases []load.CaseSummary) []load.CaseSummary {
+	return slices.DeleteFunc(slices.Clone(cases), func(c load.CaseSummary) bool { return c.Finished == 0 })
+}
