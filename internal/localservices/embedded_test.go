@@ -176,10 +176,10 @@ func checksum(content []byte) string {
 func noBinaries(t *testing.T) []string { return []string{t.TempDir()} }
 
 func TestEmbeddedPostgres(t *testing.T) {
+	dir, cache := sharedDir(t), t.TempDir()
 	t.Setenv("TMPDIR", t.TempDir()) // sees what the library leaves there
 	content := archive(t)
 	address, downloads := testRepository(t, content, strings.ToUpper(checksum(content))+"  postgres.jar\n")
-	dir, cache := sharedDir(t), t.TempDir()
 	for range 2 {
 		server := startTestPostgres(t, Options{
 			Dir: dir, CacheDir: cache, RepositoryURL: address, searchPath: noBinaries(t),

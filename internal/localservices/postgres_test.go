@@ -200,7 +200,7 @@ func TestPostgresHungIsKilled(t *testing.T) {
 
 func TestPostgresStartCancelled(t *testing.T) {
 	// One case for each stage: before initdb, in initdb, while the server starts.
-	for _, stage := range []string{"", "data", "data/postmaster.pid"} {
+	for _, stage := range []string{"", "data", "data/postmaster.opts"} {
 		t.Run("at "+stage, func(t *testing.T) {
 			dir := sharedDir(t)
 			ctx, cancel := context.WithCancel(t.Context())
