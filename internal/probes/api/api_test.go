@@ -1,0 +1,519 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"soakd/internal/probes"
+	"soakd/internal/secret"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// open makes a validated probe.
+func open(t *testing.T, config Config) probes.Probe {
+	t.Helper()
+	if err := config.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	opened, err := config.Open(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(opened.Close)
+	return opened
+}
+
+func serve(t *testing.T, handler http.HandlerFunc) string {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return server.URL + "/metrics"
+}
+
+// page serves text as a page of metrics.
+func page(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		_, _ = io.WriteString(w, text)
+	}
+}
+
+func poll(t *testing.T, probe probes.Probe) (map[string]float64, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	reading, err := probe.Poll(ctx)
+	return values(t, probe, reading), err
+}
+
+// values keys the samples by name and labels, as in the text format.
+func values(t *testing.T, probe probes.Probe, reading probes.Reading) map[string]float64 {
+	t.Helper()
+	described := map[*probes.Desc]bool{}
+	for _, desc := range probe.Describe() {
+		described[desc] = true
+	}
+	found := map[string]float64{}
+	for _, sample := range reading.Samples {
+		if !described[sample.Desc] || len(sample.Labels) != len(sample.Desc.Labels) {
+			t.Errorf("sample %+v does not fit its description", sample)
+		}
+		key := strings.TrimPrefix(sample.Desc.Name, "soakd_api_")
+		if len(sample.Labels) > 0 {
+			key += fmt.Sprint(sample.Labels)
+		}
+		if _, twice := found[key]; twice {
+			t.Errorf("%s was given twice", key)
+		}
+		found[key] = sample.Value
+	}
+	return found
+}
+
+func TestReadsEveryLanguage(t *testing.T) {
+	cases := map[string]map[string]float64{
+		"python": {
+			"cpu_seconds_total": 0.12000000000000001, "resident_memory_bytes": 24891392, "open_fds": 6, "max_fds": 20000,
+			"gc_runs_total": 44, "in_flight_requests": 3, "cache_hits_total": 120, "cache_misses_total": 30,
+			"pool_connections[sqlalchemy in_use]": 3, "pool_connections[sqlalchemy idle]": 2, "pool_connections[sqlalchemy max]": 10,
+			"start_time_seconds": 1795453456.52,
+		},
+		"go": {
+			"cpu_seconds_total": 0, "resident_memory_bytes": 11501568, "heap_bytes": 361840, "open_fds": 9, "max_fds": 20000,
+			"threads": 7, "goroutines": 5, "gc_pause_seconds_total": 0.000226997, "gc_runs_total": 1, "in_flight_requests": 7,
+			"thread_pool_threads": 8, "thread_pool_busy_threads": 5, "thread_pool_queued_tasks": 2,
+			"pool_connections[pgxpool in_use]": 4, "pool_connections[pgxpool idle]": 6, "pool_connections[pgxpool max]": 10, "pool_connections[pgxpool waiting]": 1,
+			// No maximum: database/sql says 0 for "no limit".
+			"pool_connections[database_sql in_use]": 0, "pool_connections[database_sql idle]": 0,
+			"start_time_seconds": 1795453459.01,
+		},
+		"micrometer": {
+			// No maximum of files: -1 says "unknown".
+			"cpu_seconds_total": 25, "heap_bytes": 3000000, "open_fds": 77, "threads": 33,
+			"gc_pause_seconds_total": 0.75, "gc_runs_total": 13, "in_flight_requests": 5,
+			"thread_pool_threads": 10, "thread_pool_busy_threads": 7, "thread_pool_queued_tasks": 11,
+			"pool_connections[hikaricp in_use]": 9, "pool_connections[hikaricp idle]": 1, "pool_connections[hikaricp max]": 10, "pool_connections[hikaricp waiting]": 4,
+			"cache_hits_total": 900, "cache_misses_total": 100, "start_time_seconds": 1795453456.52,
+		},
+		"client_java": {
+			"cpu_seconds_total": 1.63, "resident_memory_bytes": 78577664, "heap_bytes": 9051232, "open_fds": 28, "max_fds": 524288,
+			"threads": 10, "gc_pause_seconds_total": 0.5, "gc_runs_total": 12, "start_time_seconds": 1795453456.439,
+		},
+		"node": {
+			"cpu_seconds_total": 12.5, "resident_memory_bytes": 65310720, "heap_bytes": 9123456, "open_fds": 23, "max_fds": 1048576,
+			"event_loop_lag_seconds": 0.0042, "gc_pause_seconds_total": 0.01, "gc_runs_total": 7, "start_time_seconds": 1795453456,
+		},
+	}
+	for name, want := range cases {
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile(filepath.Join("testdata", name+".txt"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want["restarts_total"], want["observed_workers"] = 0, 1
+			got, err := poll(t, open(t, Config{MetricsURL: serve(t, page(string(text)))}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !maps.EqualFunc(got, want, near) {
+				t.Errorf("got  %v\nwant %v", got, want)
+			}
+		})
+	}
+}
+
+func near(a, b float64) bool { return a == b || a-b < 1e-9*b && b-a < 1e-9*b }
+
+func TestAsksForTextWithTheToken(t *testing.T) {
+	var got http.Header
+	target := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		got = r.Header.Clone()
+		page("process_open_fds 3\n")(w, r)
+	})
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("abc.def\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := poll(t, open(t, Config{MetricsURL: target, TokenFile: file})); err != nil {
+		t.Fatal(err)
+	}
+	if got.Get("Authorization") != "Bearer abc.def" || !strings.HasPrefix(got.Get("Accept"), "text/plain;version=0.0.4") || got.Get("User-Agent") != "soakd" {
+		t.Errorf("header %v", got)
+	}
+	if _, err := poll(t, open(t, Config{MetricsURL: target})); err != nil || got.Get("Authorization") != "" {
+		t.Errorf("without a token: %v, %v", err, got)
+	}
+}
+
+func TestBadAnswersAreClearErrors(t *testing.T) {
+	const token = "s3cr3t-token"
+	typed := func(contentType, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", contentType)
+			_, _ = io.WriteString(w, body)
+		}
+	}
+	status := func(code int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "/login?token="+token)
+			w.WriteHeader(code)
+		}
+	}
+	cases := map[string]struct {
+		handler http.HandlerFunc
+		want    string
+	}{
+		"html":             {typed("text/html; charset=utf-8", "<html>"), "answered text/html; charset=utf-8, not Prometheus text"},
+		"json":             {typed("application/json", "{}"), "answered application/json, not Prometheus text"},
+		"openmetrics":      {typed("application/openmetrics-text; version=1.0.0", "# EOF\n"), "answered application/openmetrics-text"},
+		"broken type":      {typed("text/plain; ;;=", "x 1\n"), "not Prometheus text"},
+		"html as text":     {typed("text/plain", "<html><body>hello</body></html>\n"), "line 1"},
+		"redirect":         {status(302), "answered 302, a redirect"},
+		"unauthorized":     {status(401), "answered 401; see SOAKD_API_METRICS_TOKEN"},
+		"unavailable":      {status(503), "answered 503, not 200"},
+		"broken line":      {page("process_open_fds 3\nprocess_max_fds many\n"), "line 2"},
+		"invalid UTF-8":    {page("# TYPE process_open_fds gauge\nprocess_open_fds{a=\"\xff\"} 1\n"), "line 2"},
+		"cut off":          {page("process_open_fds{a=\"b"), "unexpected end"},
+		"duplicate series": {page("process_open_fds{a=\"1\",b=\"2\"} 3\nprocess_open_fds{b=\"2\",a=\"1\"} 3\n"), "process_open_fds is there twice with the same labels"},
+		"infinite":         {page("process_open_fds +Inf\n"), "read soakd_api_open_fds: process_open_fds is infinite"},
+		"nothing known":    {page("some_total 1\n"), "none of the metric names that soakd knows"},
+		"empty":            {page(""), "none of the metric names that soakd knows"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, err := poll(t, open(t, Config{MetricsURL: serve(t, c.handler), Token: secret.New(token)}))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %q, want one with %q", fmt.Sprint(err), c.want)
+			}
+			if len(got) != 0 {
+				t.Errorf("and values %v", got)
+			}
+			if err != nil && (strings.Contains(err.Error(), token) || len(err.Error()) > 320) {
+				t.Errorf("error %q holds the token or is too long", err)
+			}
+		})
+	}
+}
+
+func TestABadValueKeepsTheOthers(t *testing.T) {
+	got, err := poll(t, open(t, Config{MetricsURL: serve(t, page("process_open_fds +Inf\nprocess_max_fds 9\nprocess_resident_memory_bytes NaN\n"))}))
+	if err == nil || !strings.Contains(err.Error(), "process_open_fds is infinite") {
+		t.Errorf("error %v", err)
+	}
+	if !maps.Equal(got, map[string]float64{"max_fds": 9}) {
+		t.Errorf("values %v", got)
+	}
+}
+
+func TestBodyIsBounded(t *testing.T) {
+	line := strings.Repeat("# a comment of some length, which is cheap to read\n", 1000)
+	var sent atomic.Int64
+	endless := func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil && sent.Load() < 4*maxBody {
+			n, err := io.WriteString(w, line)
+			if sent.Add(int64(n)); err != nil {
+				return
+			}
+		}
+	}
+	_, err := poll(t, open(t, Config{MetricsURL: serve(t, endless)}))
+	if err == nil || !strings.Contains(err.Error(), "larger than 10 MiB") {
+		t.Errorf("endless body: %v", err)
+	}
+	if sent.Load() >= 4*maxBody {
+		t.Error("the whole body was read")
+	}
+	oneLine := func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "x{a=\"")
+		for r.Context().Err() == nil {
+			if _, err := io.WriteString(w, line[:1000]); err != nil {
+				return
+			}
+		}
+	}
+	if _, err := poll(t, open(t, Config{MetricsURL: serve(t, oneLine)})); err == nil {
+		t.Error("an endless line was taken")
+	}
+}
+
+func TestDeadlineIsKept(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	for name, handler := range map[string]http.HandlerFunc{
+		"no answer": func(http.ResponseWriter, *http.Request) { <-release },
+		"slow body": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, "process_open_fds 3\n")
+			w.(http.Flusher).Flush()
+			<-release
+		},
+	} {
+		server := httptest.NewServer(handler)
+		probe := open(t, Config{MetricsURL: server.URL})
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		reading, err := probe.Poll(ctx)
+		cancel()
+		if err == nil || !strings.Contains(err.Error(), "deadline exceeded") || len(reading.Samples) != 0 {
+			t.Errorf("%s: %v, %v", name, reading, err)
+		}
+		t.Cleanup(server.Close)
+	}
+}
+
+func TestAwayThenBack(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	_ = listener.Close()
+	probe := open(t, Config{MetricsURL: "http://" + address + "/metrics"})
+	for range 100 {
+		if _, err := poll(t, probe); err == nil || !strings.Contains(err.Error(), "connection refused") {
+			t.Fatalf("away: %v", err)
+		}
+	}
+	if listener, err = net.Listen("tcp", address); err != nil {
+		t.Fatal(err)
+	}
+	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: page("process_open_fds 3\n")}}
+	server.Start()
+	defer server.Close()
+	if got, err := poll(t, probe); err != nil || got["open_fds"] != 3 {
+		t.Errorf("back: %v, %v", got, err)
+	}
+}
+
+func TestSeveralWorkersHideTheCountersAndAreNoRestarts(t *testing.T) {
+	starts := []float64{1000.12, 1000.31}
+	n := 0
+	probe := open(t, Config{MetricsURL: serve(t, func(w http.ResponseWriter, r *http.Request) {
+		worker := n % 2
+		n++
+		page(fmt.Sprintf("process_start_time_seconds %v\nprocess_cpu_seconds_total %d\nprocess_open_fds %d\n", starts[worker], 10*worker, 5+worker))(w, r)
+	})})
+	first, err := poll(t, probe)
+	if err != nil || first["observed_workers"] != 1 {
+		t.Fatalf("first poll: %v, %v", first, err)
+	}
+	for i := range 5 {
+		got, err := poll(t, probe)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, has := got["cpu_seconds_total"]; has || got["observed_workers"] != 2 || got["restarts_total"] != 0 || got["open_fds"] == 0 {
+			t.Errorf("poll %d: %v", i, got)
+		}
+	}
+}
+
+func TestRestartIsCounted(t *testing.T) {
+	start := float64(time.Now().Unix() - 3600)
+	probe := open(t, Config{MetricsURL: serve(t, func(w http.ResponseWriter, r *http.Request) {
+		page(fmt.Sprintf("process_start_time_seconds %v\nprocess_cpu_seconds_total 1\n", start))(w, r)
+	})})
+	for i, want := range []float64{0, 0, 1, 1} {
+		if i == 2 {
+			start = float64(time.Now().Unix())
+		}
+		got, err := poll(t, probe)
+		if _, has := got["cpu_seconds_total"]; err != nil || got["restarts_total"] != want || got["observed_workers"] != 1 || !has {
+			t.Errorf("poll %d: %v, %v", i, got, err)
+		}
+	}
+}
+
+func TestWorkers(t *testing.T) {
+	at := func(second float64) time.Time { return time.Unix(0, int64(second*1e9)) }
+	type step struct {
+		start, now     float64
+		count, restart int
+	}
+	for name, steps := range map[string][]step{
+		"one process":                                   {{100, 200, 1, 0}, {100, 205, 1, 0}},
+		"restart, and another":                          {{100, 200, 1, 0}, {203, 205, 1, 1}, {203, 210, 1, 1}, {212, 215, 1, 2}},
+		"started together, answer in turn":              {{100.1, 200, 1, 0}, {100.3, 205, 2, 0}, {100.1, 210, 2, 0}},
+		"the older one second":                          {{100.3, 200, 1, 0}, {100.1, 205, 2, 0}},
+		"one is replaced among several":                 {{100.1, 200, 1, 0}, {100.3, 205, 2, 0}, {207, 210, 3, 0}, {100.1, 215, 3, 0}},
+		"boot time moves by a second":                   {{100.25, 200, 1, 0}, {101.25, 205, 1, 0}, {100.25, 210, 1, 0}},
+		"scaled up: counted until the first comes back": {{100, 200, 1, 0}, {203, 205, 1, 1}, {100, 210, 2, 1}, {203, 215, 2, 1}},
+	} {
+		var w workers
+		for i, s := range steps {
+			if count := w.observe(s.start, at(s.now)); count != s.count || w.restarts != s.restart {
+				t.Errorf("%s, step %d: %d workers and %d restarts, want %d and %d", name, i, count, w.restarts, s.count, s.restart)
+			}
+		}
+	}
+	var w workers
+	w.observe(1.1, at(100))
+	w.observe(1.2, at(101))
+	for i := range recentPolls {
+		if count := w.observe(1.2, at(102+float64(i))); i == recentPolls-1 && count != 1 {
+			t.Errorf("a worker that is gone still counts after %d polls", recentPolls)
+		}
+	}
+	if len(w.recent) != recentPolls {
+		t.Errorf("remembers %d polls", len(w.recent))
+	}
+}
+
+func TestOperatorsAliasesComeFirst(t *testing.T) {
+	var aliases Aliases
+	err := aliases.Decode(`soakd_api_open_fds=my_fds{kind="open, all",host=a}, soakd_api_pool_connections{pool="aiopg",state="in_use"}=my_pool{state="busy"},soakd_api_threads=my_threads`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := "process_open_fds 3\nprocess_threads 4\nmy_fds{kind=\"open, all\",host=\"a\"} 30\nmy_fds{kind=\"open, all\",host=\"b\"} 9\nmy_pool{state=\"busy\"} 7\nmy_pool{state=\"idle\"} 8\n"
+	got, err := poll(t, open(t, Config{MetricsURL: serve(t, page(text)), Aliases: aliases}))
+	want := map[string]float64{"open_fds": 30, "pool_connections[aiopg in_use]": 7, "threads": 4}
+	if err != nil || !maps.Equal(got, want) {
+		t.Errorf("%v, %v; want %v", got, err, want)
+	}
+}
+
+func TestAliasesRefused(t *testing.T) {
+	for text, want := range map[string]string{
+		"soakd_api_open_fds":                                    "want soakd_name=target_name",
+		"soakd_api_open_fds=a=b":                                "want soakd_name=target_name",
+		"soakd_api_open_fds{pool=\"x\"}=a":                      "has no labels",
+		"soakd_api_pool_connections=a":                          "wants {pool=",
+		`soakd_api_pool_connections{pool="X y",state="idle"}=a`: "wants {pool=",
+		`soakd_api_pool_connections{pool="x",state="broken"}=a`: "wants {pool=",
+		"soakd_api_open_fds=a b":                                "is not a metric name",
+		"soakd_api_open_fds=a{x}":                               `is not label="value"`,
+		"soakd_api_open_fds=a{":                                 "is not a metric name",
+	} {
+		var aliases Aliases
+		if err := aliases.Decode(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+	var aliases Aliases
+	if err := aliases.Decode("soakd_api_open_file=a"); err != nil {
+		t.Fatal(err)
+	}
+	config := Config{Aliases: aliases}
+	if err := config.Validate(); err == nil || !strings.Contains(err.Error(), "SOAKD_API_METRICS_ALIASES: soakd_api_open_file is none of") {
+		t.Errorf("unknown metric: %v", err)
+	}
+}
+
+func TestConfigRefused(t *testing.T) {
+	for text, want := range map[string]string{
+		"localhost:8000/metrics":     "must start with http",
+		"ftp://host/metrics":         "must start with http",
+		"http:///metrics":            "has no host",
+		"http://u:hunter2@h/metrics": "must not hold a user or password",
+		"http://h:hunter2/metrics":   "is not a URL",
+		"http://h/metrics#x":         "fragment",
+	} {
+		config := Config{MetricsURL: text}
+		err := config.Validate()
+		if err == nil || !strings.HasPrefix(err.Error(), "SOAKD_API_METRICS_URL: ") || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+		if _, err := config.Open(nil); err == nil {
+			t.Errorf("%s: opened", text)
+		}
+	}
+	config := Config{Token: secret.New("a"), TokenFile: "b"}
+	if err := config.Validate(); err == nil || !strings.Contains(err.Error(), "SOAKD_API_METRICS_TOKEN_FILE: ") {
+		t.Errorf("both tokens: %v", err)
+	}
+	config = Config{Token: secret.New("with\nline")}
+	if err := config.Validate(); err == nil || strings.Contains(err.Error(), "line\n") {
+		t.Errorf("token with a line end: %v", err)
+	}
+	config = Config{MetricsURL: "https://h:1/m?key=hunter2"}
+	if err := config.Validate(); err != nil || config.Summary() != "https://h:1/m" || !config.Enabled() {
+		t.Errorf("summary %q, %v", config.Summary(), err)
+	}
+	if off := Kind().Config; off.Enabled() || off.Validate() != nil {
+		t.Error("the defaults must be off and valid")
+	}
+}
+
+func TestUnwantedSeriesCostNothing(t *testing.T) {
+	var text strings.Builder
+	for text.Len() < maxBody-1000 {
+		fmt.Fprintf(&text, "# TYPE x%[1]d gauge\nx%[1]d{a=\"%[1]d\"} 1\n", text.Len())
+	}
+	text.WriteString("x" + strings.Repeat("y", 100) + "{a=\"b\n\nprocess_open_fds 3\n")
+	probe := open(t, Config{MetricsURL: "http://127.0.0.1/metrics"}).(*probe)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	families, err := parse(strings.NewReader(text.String()), probe.wanted)
+	runtime.ReadMemStats(&after)
+	// Without the filter it is over 300 MiB.
+	if allocated := after.TotalAlloc - before.TotalAlloc; err != nil || len(families) != 1 || allocated > 16<<20 {
+		t.Errorf("%d families, %v, %d bytes allocated", len(families), err, allocated)
+	}
+}
+
+func TestLinesKeepTheirNumbersThroughTheFilter(t *testing.T) {
+	wanted := map[string]bool{"a": true}
+	long := strings.Repeat("z", 100<<10)
+	text := "# HELP a x\n# TYPE a gauge\n  a 1\nb 2\n\nb{c=\"" + long + "\"} 1\na{c=\"" + long + "\"} 2\n{\"b.c\"} 1\n<html>\n1a 2\na 3"
+	want := "\n# TYPE a gauge\n  a 1\n\n\n\na{c=\"" + long + "\"} 2\n\n<html>\n1a 2\na 3"
+	got, err := io.ReadAll(iotest.OneByteReader(newLineFilter(strings.NewReader(text), wanted)))
+	if err != nil || string(got) != want {
+		t.Errorf("%v, %d bytes, want %d", err, len(got), len(want))
+	}
+}
+
+func FuzzPage(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		f.Fatal("no seeds: ", err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(text))
+	}
+	f.Add("# TYPE process_open_fds histogram\nprocess_open_fds_bucket{le=\"1\"} 2\nprocess_open_fds_sum 3\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		config := Config{MetricsURL: "http://127.0.0.1/metrics"}
+		probe := open(t, config).(*probe)
+		families, err := parse(strings.NewReader(text), probe.wanted)
+		if err != nil {
+			return
+		}
+		reading, _ := probe.read(families, time.Unix(1e9, 0))
+		for key, value := range values(t, probe, reading) {
+			if value < 0 || value-value != 0 {
+				t.Errorf("%s is %v", key, value)
+			}
+		}
+	})
+}
+
+func FuzzAliases(f *testing.F) {
+	f.Add(`soakd_api_open_fds=my_fds{kind="open, all",host=a}`)
+	f.Add(`soakd_api_pool_connections{pool="x",state="idle"}=y`)
+	f.Fuzz(func(_ *testing.T, text string) {
+		var aliases Aliases
+		if aliases.Decode(text) == nil {
+			_ = aliases.validate()
+		}
+	})
+}
