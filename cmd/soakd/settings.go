@@ -54,6 +54,15 @@ func settingsOf(structs ...any) []setting {
 	return settings
 }
 
+// isSet reports whether the setting has another value than its default.
+func (s setting) isSet() bool {
+	other := setting{Flag: s.Flag, field: s.field, value: reflect.New(s.field.Type).Elem()}
+	if s.Default != "" && other.set(s.Default) != nil {
+		return true
+	}
+	return !reflect.DeepEqual(s.value.Interface(), other.value.Interface())
+}
+
 // loadEnvironment fills the settings from their defaults and the environment and
 // returns every mistake, those of unknown variables among them.
 func loadEnvironment(settings []setting) error {

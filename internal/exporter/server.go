@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/exporter-toolkit/web"
+	"go.yaml.in/yaml/v3"
 )
 
 // Server answers /metrics, /-/healthy, /-/ready and the live page. Nothing that
@@ -19,6 +21,7 @@ import (
 type Server struct {
 	listener  net.Listener
 	server    *http.Server
+	scheme    string
 	webConfig string
 	log       *slog.Logger
 	ready     atomic.Bool
@@ -44,11 +47,15 @@ func NewServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 		return nil, fmt.Errorf("SOAKD_WEB_CONFIG_FILE %s: %w", cfg.WebConfigFile, err)
 	}
 	var listen net.ListenConfig
+	scheme, err := Scheme(cfg.WebConfigFile)
+	if err != nil {
+		return nil, err
+	}
 	listener, err := listen.Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("SOAKD_LISTEN %s: %w", cfg.Listen, err)
 	}
-	s := &Server{listener: listener, webConfig: cfg.WebConfigFile, log: cfg.Log}
+	s := &Server{listener: listener, scheme: scheme, webConfig: cfg.WebConfigFile, log: cfg.Log}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", cfg.Metrics.Handler())
 	mux.Handle("GET /{$}", cfg.Page)
@@ -92,12 +99,28 @@ func (m *Metrics) Handler() http.Handler {
 func (s *Server) Address() string { return s.listener.Addr().String() }
 
 // URL is where a person on this machine finds the server.
-func (s *Server) URL() string {
-	scheme := "http"
-	if s.webConfig != "" {
-		scheme = "https"
+func (s *Server) URL() string { return s.scheme + "://" + LocalAddress(s.Address()) }
+
+// Scheme returns http or https, as the web configuration file says; "" means no
+// such file.
+func Scheme(webConfigFile string) (string, error) {
+	if webConfigFile == "" {
+		return "http", nil
 	}
-	return scheme + "://" + LocalAddress(s.Address())
+	var content struct {
+		TLS map[string]any `yaml:"tls_server_config"`
+	}
+	data, err := os.ReadFile(webConfigFile)
+	if err == nil {
+		err = yaml.Unmarshal(data, &content)
+	}
+	if err != nil {
+		return "", fmt.Errorf("SOAKD_WEB_CONFIG_FILE %s: %w", webConfigFile, err)
+	}
+	if len(content.TLS) == 0 {
+		return "http", nil
+	}
+	return "https", nil
 }
 
 // LocalAddress turns the address of a listener into one that can be connected to

@@ -142,6 +142,8 @@ type Case struct {
 	// Invalid marks deliberately invalid input: a 2xx is then AcceptedInvalid
 	// unless it is among Statuses.
 	Invalid bool
+	// ReadOnly tells that the request changes nothing at the target.
+	ReadOnly bool
 	// Build makes the request. It must be safe for concurrent use.
 	Build func(Draw) (*Request, error)
 	// Checks names every check that Verify may report; bounded, a label value.

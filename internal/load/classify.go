@@ -75,6 +75,8 @@ func transportOutcome(err error, connected bool) Outcome {
 	timeout := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) ||
 		errors.Is(err, context.Canceled) || (isOperation && operation.Timeout())
 	switch {
+	case strings.Contains(err.Error(), "malformed HTTP"), strings.Contains(err.Error(), "malformed MIME"):
+		return "" // net/http says so behind "transport connection broken"
 	case errors.As(err, &dns):
 		return DNS
 	case isTLS(err):

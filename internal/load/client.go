@@ -32,6 +32,8 @@ type ClientConfig struct {
 	MaxResponseBytes int64
 	// Token gives the bearer token of a user; "" means none is sent.
 	Token func(User, Credentials) (string, error)
+	// Dial makes a connection; nil means TCP to the target's address.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Client sends single requests over kept connections. It follows no redirects,
@@ -90,11 +92,13 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.MaxConnections < 1 || cfg.MaxResponseBytes < 1 {
 		return nil, errors.New("the client needs at least one connection and one byte of answer")
 	}
+	if cfg.Dial == nil {
+		cfg.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
+	}
 	c := &Client{cfg: cfg, base: strings.TrimRight(u.String(), "/")}
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
 	c.transport = &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, address)
+			conn, err := cfg.Dial(ctx, network, address)
 			if err != nil {
 				return nil, err
 			}

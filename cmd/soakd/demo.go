@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"soakd/internal/localservices"
+	"soakd/internal/refapi"
+	"soakd/internal/report"
+	"soakd/internal/secret"
+)
+
+// demoOptions are what the demo has beyond the common settings.
+type demoOptions struct{ postgres, redis string }
+
+// broughtByDemo are the settings that the demo makes itself.
+var broughtByDemo = []string{ //nolint:gochecknoglobals // never changed
+	"SOAKD_TARGET_URL", "SOAKD_POSTGRES_URL", "SOAKD_POSTGRES_URL_FILE", "SOAKD_REDIS_URL", "SOAKD_REDIS_URL_FILE",
+	"SOAKD_API_METRICS_URL", "SOAKD_AUTH_TOKEN", "SOAKD_AUTH_TOKEN_FILE", "SOAKD_JWT_SECRET", "SOAKD_JWT_SECRET_FILE", "SOAKD_API_VERSION",
+}
+
+// demoCommand is `soakd demo`: everything that `soakd run` needs, private and on
+// this machine, and then the same run.
+func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	var options demoOptions
+	cfg, err := readConfig(command{
+		name: "demo",
+		flags: func(flags *flag.FlagSet) {
+			const usage = ": auto (installed binaries, else embedded), system or embedded"
+			flags.StringVar(&options.postgres, "postgres", "auto", "where Postgres comes from"+usage)
+			flags.StringVar(&options.redis, "redis", "auto", "where Redis comes from"+usage)
+		},
+		adjust: func(cfg *config) error { return adjustDemo(cfg, options) },
+	}, args, stdout)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	defer followGoRun(stop)()
+
+	log := cfg.logger(stderr)
+	services, err := startServices(ctx, options, log)
+	if err != nil {
+		if ctx.Err() != nil {
+			return errors.New("stopped before everything had started")
+		}
+		return err
+	}
+	return errors.Join(runDemo(ctx, cfg, services, stdout, log), services.stop())
+}
+
+// adjustDemo refuses what the demo brings itself and keeps to the loopback.
+func adjustDemo(cfg *config, options demoOptions) error {
+	cfg.ownTarget = true
+	var errs []error
+	for _, s := range cfg.settings() {
+		for _, name := range broughtByDemo {
+			if s.Name == name && s.isSet() {
+				errs = append(errs, fmt.Errorf("%s: the demo brings this itself; unset it, or use `soakd run`", name))
+			}
+		}
+	}
+	for name, mode := range map[string]string{"--postgres": options.postgres, "--redis": options.redis} {
+		switch localservices.Mode(mode) {
+		case localservices.Auto, localservices.System, localservices.Embedded:
+		default:
+			errs = append(errs, fmt.Errorf("%s: %q must be auto, system or embedded", name, mode))
+		}
+	}
+	if strings.HasPrefix(cfg.Listen, ":") {
+		cfg.Listen = "127.0.0.1" + cfg.Listen
+	}
+	return errors.Join(errs...)
+}
+
+// runDemo points the configuration at the services and runs soakd.
+func runDemo(ctx context.Context, cfg *config, services *services, stdout io.Writer, log *slog.Logger) error {
+	for name, value := range map[string]string{
+		"SOAKD_TARGET_URL":            services.url(),
+		"SOAKD_API_METRICS_URL":       services.url() + "/metrics",
+		"SOAKD_POSTGRES_URL":          services.postgres.MonitorURL().Value(),
+		"SOAKD_POSTGRES_APPLICATIONS": applicationName,
+		"SOAKD_POSTGRES_TABLES":       "scenarios,history",
+		"SOAKD_REDIS_URL":             services.redis.URL().Value(),
+		"SOAKD_JWT_SECRET":            services.jwtSecret.Value(),
+	} {
+		if err := cfg.override(name, value); err != nil {
+			return err
+		}
+	}
+	if err := cfg.validate(); err != nil {
+		return usageError{err}
+	}
+	cfg.Listen = freeAddress(ctx, cfg.Listen, log)
+	d, err := newDaemon(ctx, cfg, stdout, log)
+	if err != nil {
+		return err
+	}
+	return d.run(ctx)
+}
+
+// freeAddress returns the address, or one with a free port when something else
+// (another demo, say) already listens there.
+func freeAddress(ctx context.Context, address string, log *slog.Logger) string {
+	var listen net.ListenConfig
+	listener, err := listen.Listen(ctx, "tcp", address)
+	if err == nil {
+		_ = listener.Close() // only tried
+		return address
+	}
+	host, _, splitErr := net.SplitHostPort(address)
+	if splitErr != nil {
+		return address // NewServer says what is wrong
+	}
+	log.Info("the address is taken; a free port is used instead", "address", address)
+	return net.JoinHostPort(host, "0")
+}
+
+// applicationName is how the reference API is seen in pg_stat_activity.
+const applicationName = "cashflow-api"
+
+// services is what the demo starts: two servers and the reference API.
+type services struct {
+	log       *slog.Logger
+	postgres  *localservices.Postgres
+	redis     *localservices.Redis
+	jwtSecret secret.String
+	listener  net.Listener
+	api       *refapi.API
+	cancel    context.CancelFunc
+	tasks     sync.WaitGroup
+}
+
+// startServices starts everything or nothing. ctx bounds the start alone.
+func startServices(ctx context.Context, options demoOptions, log *slog.Logger) (_ *services, err error) {
+	s := &services{log: log, jwtSecret: secret.New(rand.Text())}
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.cancel = cancel
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.stop())
+		}
+	}()
+	local := func(mode string) localservices.Options {
+		return localservices.Options{Mode: localservices.Mode(mode), Logger: log}
+	}
+	if s.postgres, err = localservices.StartPostgres(ctx, local(options.postgres)); err != nil {
+		return nil, fmt.Errorf("start a private Postgres: %w", err)
+	}
+	s.watch(background, "Postgres", s.postgres)
+	if s.redis, err = localservices.StartRedis(ctx, local(options.redis)); err != nil {
+		return nil, fmt.Errorf("start a private Redis: %w", err)
+	}
+	s.watch(background, "Redis", s.redis)
+	return s, s.startAPI(ctx, background)
+}
+
+// server is what is common to the private servers.
+type server interface {
+	Kind() string
+	NotMeasured() []string
+	Done() <-chan struct{}
+	Err() error
+}
+
+// watch says which server it is, what cannot be measured on it, and when it ends
+// by itself. soakd then goes on: that a dependency dies is what it is there to see.
+func (s *services) watch(ctx context.Context, name string, server server) {
+	s.log.Info("started a private "+name, "server", server.Kind())
+	if missing := server.NotMeasured(); len(missing) > 0 {
+		s.log.Warn("not measured on this "+name, "what", strings.Join(missing, "; "))
+	}
+	s.tasks.Go(func() {
+		select {
+		case <-ctx.Done():
+		case <-server.Done():
+			if err := server.Err(); err != nil {
+				s.log.Error("the private "+name+" has ended by itself", "err", err)
+			}
+		}
+	})
+}
+
+func (s *services) startAPI(ctx, background context.Context) (err error) {
+	s.api, err = refapi.New(ctx, refapi.Config{
+		PostgresURL: s.postgres.URL(), RedisURL: s.redis.URL(), JWTSecret: s.jwtSecret,
+		ApplicationName: applicationName, Version: report.Version(), Logger: s.log.With("part", "reference API"),
+	})
+	if err != nil {
+		return fmt.Errorf("start the reference API: %w", err)
+	}
+	var listen net.ListenConfig
+	if s.listener, err = listen.Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
+		return fmt.Errorf("start the reference API: %w", err)
+	}
+	s.tasks.Go(func() {
+		if err := s.api.Serve(background, s.listener); err != nil {
+			s.log.Error("the reference API has ended", "err", err)
+		}
+	})
+	return nil
+}
+
+// url is where the reference API answers.
+func (s *services) url() string { return "http://" + s.listener.Addr().String() }
+
+// stop ends everything that was started, the API first, and waits for it.
+func (s *services) stop() error {
+	s.cancel()
+	s.tasks.Wait()
+	var errs []error
+	if s.api != nil {
+		s.api.Close()
+	}
+	if s.redis != nil {
+		errs = append(errs, s.redis.Stop())
+	}
+	if s.postgres != nil {
+		errs = append(errs, s.postgres.Stop())
+	}
+	return errors.Join(errs...)
+}
+
+// followGoRun ends the demo when it was started by `go run` and that process is
+// killed: `go run` passes no SIGTERM on, and the servers would stay. It returns
+// a function that ends the watch.
+func followGoRun(stop context.CancelFunc) (end func()) {
+	parent := os.Getppid()
+	name, err := os.ReadFile("/proc/" + strconv.Itoa(parent) + "/comm")
+	if err != nil || strings.TrimSpace(string(name)) != "go" {
+		return func() {}
+	}
+	done := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		ticker := time.NewTicker(500 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				if os.Getppid() != parent {
+					stop()
+					return
+				}
+			}
+		}
+	})
+	return func() {
+		close(done)
+		watch.Wait()
+	}
+}
