@@ -1,0 +1,137 @@
+package refapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	"soakd/internal/secret"
+)
+
+// DefaultListen is where [Main] listens when REFAPI_LISTEN is not set.
+const DefaultListen = "127.0.0.1:8000"
+
+// Main runs the API until ctx ends; it is all of a program but the signals and
+// the exit code. getenv is os.Getenv or its like; logs go to stderr as JSON.
+//
+// REFAPI_POSTGRES_URL and REFAPI_JWT_SECRET are needed. Both, and
+// REFAPI_REDIS_URL, may come from a file named by the variable with _FILE
+// added. The others are REFAPI_LISTEN, REFAPI_AUDIENCE, REFAPI_CACHE_TTL,
+// REFAPI_CALCULATION_THREADS, REFAPI_CALCULATION_QUEUE, REFAPI_POOL_MAX_CONNS,
+// REFAPI_APPLICATION_NAME, REFAPI_VERSION, REFAPI_LOG_LEVEL (info), and for the
+// faults REFAPI_FAULT_LATENCY and REFAPI_FAULT_ERROR_RATIO.
+func Main(ctx context.Context, getenv func(string) string, stderr io.Writer) error {
+	env := environment{get: getenv}
+	cfg := env.config()
+	level := env.level("REFAPI_LOG_LEVEL")
+	if err := errors.Join(env.wrong...); err != nil {
+		return fmt.Errorf("read the environment: %w", err)
+	}
+	cfg.Logger = slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level}))
+	api, err := New(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	address := orDefault(getenv("REFAPI_LISTEN"), DefaultListen)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", address, err)
+	}
+	cfg.Logger.Info("serving", "address", listener.Addr().String(), "version", api.config.Version)
+	return api.Serve(ctx, listener)
+}
+
+// environment reads variables and collects all that is wrong with them.
+type environment struct {
+	get   func(string) string
+	wrong []error
+}
+
+func (e *environment) config() Config {
+	return Config{
+		PostgresURL:        e.secret("REFAPI_POSTGRES_URL", true),
+		RedisURL:           e.secret("REFAPI_REDIS_URL", false),
+		JWTSecret:          e.secret("REFAPI_JWT_SECRET", true),
+		Audience:           e.get("REFAPI_AUDIENCE"),
+		CacheTTL:           e.duration("REFAPI_CACHE_TTL"),
+		CalculationThreads: e.count("REFAPI_CALCULATION_THREADS"),
+		CalculationQueue:   e.count("REFAPI_CALCULATION_QUEUE"),
+		PoolMaxConns:       int32(e.count("REFAPI_POOL_MAX_CONNS")), //nolint:gosec // count is at most 10 000
+		ApplicationName:    e.get("REFAPI_APPLICATION_NAME"),
+		Version:            e.get("REFAPI_VERSION"),
+		Faults: Faults{
+			Latency:    e.duration("REFAPI_FAULT_LATENCY"),
+			ErrorRatio: e.ratio("REFAPI_FAULT_ERROR_RATIO"),
+		},
+	}
+}
+
+func (e *environment) fail(name, want string) {
+	e.wrong = append(e.wrong, fmt.Errorf("%s: want %s", name, want))
+}
+
+func (e *environment) secret(name string, needed bool) secret.String {
+	value, err := secret.Resolve(secret.New(e.get(name)), e.get(name+"_FILE"))
+	switch {
+	case err != nil:
+		e.wrong = append(e.wrong, fmt.Errorf("%s: %w", name, err))
+	case needed && !value.IsSet():
+		e.fail(name, "it, or "+name+"_FILE, to be set")
+	}
+	return value
+}
+
+func (e *environment) duration(name string) time.Duration {
+	text := e.get(name)
+	if text == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		e.fail(name, "a duration above 0, such as 60s")
+	}
+	return d
+}
+
+// count reads a number from 1 to 10 000; 0 means not set.
+func (e *environment) count(name string) int {
+	const most = 10_000
+	text := e.get(name)
+	if text == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > most {
+		e.fail(name, "a whole number from 1 to "+strconv.Itoa(most))
+		return 0
+	}
+	return n
+}
+
+func (e *environment) ratio(name string) float64 {
+	text := e.get(name)
+	if text == "" {
+		return 0
+	}
+	x, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(x >= 0 && x <= 1) {
+		e.fail(name, "a number from 0 to 1")
+	}
+	return x
+}
+
+func (e *environment) level(name string) slog.Level {
+	var level slog.Level
+	if text := e.get(name); text != "" {
+		if err := level.UnmarshalText([]byte(text)); err != nil {
+			e.fail(name, "debug, info, warn or error")
+		}
+	}
+	return level
+}
