@@ -104,6 +104,8 @@ type Request struct {
 	Credentials Credentials
 	// Memo is whatever the case's Verify needs to know about what was sent.
 	Memo any
+	// token is the bearer token, "" for none.
+	token string
 }
 
 // Response is a complete answer. Body is only valid during Verify.

@@ -105,7 +105,7 @@ func isTLS(err error) bool {
 	)
 	return errors.As(err, &record) || errors.As(err, &alert) || errors.As(err, &verify) ||
 		errors.As(err, &authority) || errors.As(err, &hostname) || errors.As(err, &invalid) ||
-		strings.Contains(err.Error(), "tls: ") || strings.Contains(err.Error(), "TLS handshake")
+		strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") || strings.Contains(err.Error(), "tls: ") || strings.Contains(err.Error(), "TLS handshake")
 }
 
 // judgeAnswer gives the outcome of a complete answer.

@@ -163,10 +163,22 @@ type attempt struct {
 	err       error
 }
 
-// Do sends one request and reads its whole answer into body. The context bounds
+// prepare builds the request of a case with its token.
+func (c *Client) prepare(one *Case, draw Draw) (*Request, error) {
+	request, err := one.Build(draw)
+	if err != nil {
+		return nil, fmt.Errorf("case %s: %w", one.Name, err)
+	}
+	if request.token, err = c.cfg.Token(draw.User, request.Credentials); err != nil {
+		return nil, fmt.Errorf("case %s: get a token: %w", one.Name, err)
+	}
+	return request, nil
+}
+
+// do sends one request and reads its whole answer into body. The context bounds
 // all of it. An answer that is too large is not drained: its connection is
 // closed.
-func (c *Client) Do(ctx context.Context, user User, r *Request, body *bytes.Buffer) (a attempt) {
+func (c *Client) do(ctx context.Context, user User, r *Request, body *bytes.Buffer) (a attempt) {
 	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 		a.connected = true
 		if info.Reused {
@@ -206,10 +218,6 @@ func (c *Client) request(ctx context.Context, user User, r *Request, a *attempt)
 	if err != nil {
 		return nil, fmt.Errorf("build the request: %w", unwrapURL(err))
 	}
-	token, err := c.cfg.Token(user, r.Credentials)
-	if err != nil {
-		return nil, fmt.Errorf("get a token: %w", err)
-	}
 	var parent string
 	parent, a.traceID = traceparent()
 	h := request.Header
@@ -220,8 +228,8 @@ func (c *Client) request(ctx context.Context, user User, r *Request, a *attempt)
 	if r.ContentType != "" {
 		h.Set("Content-Type", r.ContentType)
 	}
-	if token != "" {
-		h.Set("Authorization", "Bearer "+token)
+	if r.token != "" {
+		h.Set("Authorization", "Bearer "+r.token)
 	}
 	if user.ID != "" && r.Credentials == UserToken {
 		h.Set("X-User-Id", user.ID)

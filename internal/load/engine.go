@@ -218,7 +218,7 @@ func exchange(ctx context.Context, client *Client, c *Case, user User, request *
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	sent := time.Now()
-	a := client.Do(ctx, user, request, body)
+	a := client.do(ctx, user, request, body)
 	done := time.Now()
 	var judged judgement
 	if a.err != nil {
@@ -236,24 +236,21 @@ func exchange(ctx context.Context, client *Client, c *Case, user User, request *
 // the virtual user lacks the state for it.
 func (e *Engine) build(arrival Arrival, user User) (*Case, *Request, error) {
 	c := arrival.Case
-	request, err := c.Build(Draw{User: user, Rand: e.cfg.Mix.Rand(arrival.N)})
+	request, err := e.cfg.Client.prepare(c, Draw{User: user, Rand: e.cfg.Mix.Rand(arrival.N)})
 	if errors.Is(err, ErrNoState) && c.Fallback != nil {
 		e.ledger.substitute(c, SubstituteNoState)
 		c = c.Fallback
-		request, err = c.Build(Draw{User: user, Rand: e.cfg.Mix.Rand(arrival.N)})
+		request, err = e.cfg.Client.prepare(c, Draw{User: user, Rand: e.cfg.Mix.Rand(arrival.N)})
 	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("case %s: %w", c.Name, err)
-	}
-	return c, request, nil
+	return c, request, err
 }
 
 // TryOnce sends one request of a case for a user and returns its result, outside
 // any schedule. The payload is that of arrival 0.
 func TryOnce(ctx context.Context, client *Client, mix *Mix, c *Case, user User) (Result, error) {
-	request, err := c.Build(Draw{User: user, Rand: mix.Rand(0)})
+	request, err := client.prepare(c, Draw{User: user, Rand: mix.Rand(0)})
 	if err != nil {
-		return Result{}, fmt.Errorf("case %s: %w", c.Name, err)
+		return Result{}, err
 	}
 	result, _ := exchange(ctx, client, c, user, request, new(bytes.Buffer))
 	return result, nil

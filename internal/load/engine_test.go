@@ -191,7 +191,9 @@ func TestEngineHidesNoStall(t *testing.T) {
 			}
 		})
 		defer target.stop()
-		r := newRun(t, target, "10", testCase("one", 1), func(cfg *EngineConfig) { cfg.MaxInFlight, cfg.MaxLateness = 1, time.Minute })
+		patient := testCase("one", 1)
+		patient.Timeout = time.Minute
+		r := newRun(t, target, "10", patient, func(cfg *EngineConfig) { cfg.MaxInFlight = 1 })
 		r.engine.Run(t.Context())
 		checkAccount(t, r.engine.Counts())
 		if len(r.seen.results) != 100 {
