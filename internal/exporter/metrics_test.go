@@ -1,0 +1,355 @@
+package exporter
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
+
+	"soakd/internal/load"
+	"soakd/internal/probes"
+)
+
+// fixedProbe describes a gauge and a counter.
+type fixedProbe struct{ gauge, counter *probes.Desc }
+
+func newFixedProbe() fixedProbe {
+	return fixedProbe{
+		&probes.Desc{Name: "soakd_fixed_size_bytes", Help: "A size.", Labels: []string{"node"}},
+		&probes.Desc{Name: "soakd_fixed_events_total", Help: "Events.", Type: probes.Counter},
+	}
+}
+
+func (fixedProbe) Name() string                                 { return "fixed" }
+func (p fixedProbe) Describe() []*probes.Desc                   { return []*probes.Desc{p.gauge, p.counter} }
+func (fixedProbe) Poll(context.Context) (probes.Reading, error) { return probes.Reading{}, nil }
+func (fixedProbe) Close()                                       {}
+
+func testWorkload() *load.Workload {
+	return &load.Workload{Name: "test", Cases: []*load.Case{
+		{Name: "forecast", Class: "standard", Weight: 1, Timeout: time.Second, Statuses: []int{200}, Checks: []string{"totals_match"}},
+		{Name: "invalid_term", Class: "invalid", Weight: 1, Timeout: time.Second, Statuses: []int{422}, Invalid: true},
+	}}
+}
+
+func fullMetrics() (*Metrics, *load.Workload, *probes.Board, fixedProbe) {
+	workload := testWorkload()
+	m := NewMetrics(workload)
+	m.WatchTraffic(Traffic{
+		Counts: func() load.Counts {
+			return load.Counts{
+				Scheduled: 10, Sent: 6, Waiting: 1, Dropped: map[load.DropReason]int64{load.DropLate: 3}, InFlight: 2, Finished: 3, Cut: 1,
+				Substituted: []load.Substitution{{Case: workload.Cases[0], Reason: load.SubstituteLimit, Count: 4}},
+			}
+		},
+		TargetRate: func() float64 { return 12.5 },
+		Transfer: func() load.Transfer {
+			return load.Transfer{ConnectionsOpened: 5, ConnectionsReused: 7, BytesSent: 100, BytesReceived: 200}
+		},
+		Users: 20,
+	})
+	probe := newFixedProbe()
+	board := probes.NewBoard([]string{"fixed"}, time.Minute)
+	m.WatchProbes([]probes.Probe{probe}, board)
+	return m, workload, board, probe
+}
+
+func scrape(t *testing.T, m *Metrics, accept string) string {
+	t.Helper()
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody)
+	request.Header.Set("Accept", accept)
+	recorder := httptest.NewRecorder()
+	m.Handler().ServeHTTP(recorder, request)
+	if recorder.Code != http.StatusOK {
+		t.Fatalf("status %d: %s", recorder.Code, recorder.Body)
+	}
+	return recorder.Body.String()
+}
+
+func has(t *testing.T, text string, lines ...string) {
+	t.Helper()
+	for _, line := range lines {
+		if !strings.Contains("\n"+text, "\n"+line+"\n") {
+			t.Errorf("no line %q", line)
+		}
+	}
+}
+
+func TestMetricsValues(t *testing.T) {
+	m, workload, board, probe := fullMetrics()
+	forecast, invalid := workload.Cases[0], workload.Cases[1]
+	m.Done(&load.Result{Case: forecast, Outcome: load.OK, Status: 200, ResponseTime: 30 * time.Millisecond, Duration: 20 * time.Millisecond})
+	m.Done(&load.Result{Case: forecast, Outcome: load.CheckFailed, Status: 200, FailedChecks: []string{"totals_match", "made_up"}, ResponseTime: time.Second, Duration: time.Second})
+	m.Done(&load.Result{Case: invalid, Outcome: load.AcceptedInvalid, Status: 799})
+	m.Done(&load.Result{Case: invalid, Outcome: load.Connect})
+	m.Done(&load.Result{Case: invalid, Outcome: load.Timeout, ResponseTime: 2 * time.Second, Duration: 2 * time.Second})
+	m.Lag(70 * time.Microsecond)
+	board.Put(probes.Result{Probe: "fixed", Start: time.Now(), Duration: 250 * time.Millisecond, Reading: probes.Reading{
+		Samples: []probes.Sample{{Desc: probe.gauge, Labels: []string{"a:1"}, Value: 42}, {Desc: probe.counter, Value: 7}}, Overflow: 2,
+	}})
+	has(
+		t, scrape(t, m, "text/plain"),
+		`soakd_arrivals_scheduled_total 10`, `soakd_arrivals_sent_total 6`, `soakd_arrivals_waiting 1`, `soakd_arrivals_dropped_total{reason="late"} 3`,
+		`soakd_arrivals_substituted_total{case="forecast",reason="limit"} 4`, `soakd_http_requests_cut_total 1`, `soakd_http_in_flight_requests 2`,
+		`soakd_load_target_rate 12.5`, `soakd_load_virtual_users 20`, `soakd_http_connections_opened_total 5`, `soakd_http_connections_reused_total 7`,
+		`soakd_http_sent_bytes_total 100`, `soakd_http_received_bytes_total 200`,
+		`soakd_http_requests_total{case="forecast",class="standard",code="200",outcome="ok"} 1`,
+		`soakd_http_requests_total{case="forecast",class="standard",code="200",outcome="check_failed"} 1`,
+		`soakd_http_requests_total{case="invalid_term",class="invalid",code="other",outcome="accepted_invalid"} 1`,
+		`soakd_http_requests_total{case="invalid_term",class="invalid",code="none",outcome="connect"} 1`,
+		`soakd_check_failures_total{case="forecast",check="totals_match"} 1`, `soakd_check_failures_total{case="forecast",check="other"} 1`,
+		`soakd_http_response_time_seconds_sum{case="forecast",class="standard"} 1.03`,
+		`soakd_http_request_duration_seconds_bucket{case="forecast",class="standard",le="0.025"} 1`,
+		`soakd_http_response_time_seconds_count{case="invalid_term",class="invalid"} 2`,
+		`soakd_schedule_lag_seconds_bucket{le="0.0001"} 1`, `soakd_schedule_lag_seconds_bucket{le="5e-05"} 0`,
+		`soakd_label_overflow_total{source="traffic"} 2`, `soakd_label_overflow_total{source="fixed"} 2`,
+		`soakd_probe_success{probe="fixed"} 1`, `soakd_probe_duration_seconds{probe="fixed"} 0.25`, `soakd_probe_polls_total{probe="fixed"} 1`,
+		`soakd_fixed_size_bytes{node="a:1"} 42`, `soakd_fixed_events_total 7`,
+	)
+}
+
+// A poll that fails takes its values with it: absent, not 0 and not the last.
+func TestFailedAndStaleProbesHaveNoValues(t *testing.T) {
+	m, _, board, probe := fullMetrics()
+	if text := scrape(t, m, "text/plain"); strings.Contains(text, "soakd_probe_success") || strings.Contains(text, "soakd_fixed") {
+		t.Error("a probe that was never polled has values")
+	}
+	reading := probes.Reading{Samples: []probes.Sample{{Desc: probe.counter, Value: 7}}}
+	succeeded := time.Now().Add(-30 * time.Second)
+	board.Put(probes.Result{Probe: "fixed", Start: succeeded, Reading: reading})
+	board.Put(probes.Result{Probe: "fixed", Start: time.Now(), Err: errors.New("away")})
+	text := scrape(t, m, "text/plain")
+	has(t, text, `soakd_probe_success{probe="fixed"} 0`, `soakd_probe_failures_total{probe="fixed"} 1`)
+	if strings.Contains(text, "soakd_fixed") || !strings.Contains(text, "soakd_probe_last_success_timestamp_seconds{probe=\"fixed\"}") {
+		t.Error("a failed poll must have no values but the time of the last success")
+	}
+	board.Put(probes.Result{Probe: "fixed", Start: time.Now().Add(-time.Hour), Reading: reading})
+	text = scrape(t, m, "text/plain")
+	has(t, text, `soakd_probe_success{probe="fixed"} 0`)
+	if strings.Contains(text, "soakd_fixed") {
+		t.Error("a stale poll has values")
+	}
+}
+
+func TestExemplarsCarryTheTraceID(t *testing.T) {
+	m, workload, _, _ := fullMetrics()
+	const trace = "0af7651916cd43dd8448eb211c80319c"
+	m.Done(&load.Result{Case: workload.Cases[0], Outcome: load.OK, Status: 200, TraceID: trace, ResponseTime: 30 * time.Millisecond, Duration: 20 * time.Millisecond})
+	text := scrape(t, m, "application/openmetrics-text; version=1.0.0")
+	for _, want := range []string{
+		`soakd_http_response_time_seconds_bucket{case="forecast",class="standard",le="0.05"} 1 # {trace_id="` + trace + `"} 0.03`,
+		`soakd_http_request_duration_seconds_bucket{case="forecast",class="standard",le="0.025"} 1 # {trace_id="` + trace + `"} 0.02`,
+		"# EOF",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("OpenMetrics lacks %q", want)
+		}
+	}
+}
+
+func TestHistogramsAreNativeToo(t *testing.T) {
+	m, workload, _, _ := fullMetrics()
+	m.Done(&load.Result{Case: workload.Cases[0], Outcome: load.OK, Status: 200, ResponseTime: time.Second, Duration: time.Second})
+	families, err := m.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	native := map[string]bool{}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			if h := metric.GetHistogram(); h != nil && h.Schema != nil && len(h.GetBucket()) > 0 {
+				native[family.GetName()] = true
+			}
+		}
+	}
+	for _, d := range []Definition{responseTime, requestDuration, scheduleLag} {
+		if !native[d.Name] {
+			t.Errorf("%s is not native and classic at once", d.Name)
+		}
+	}
+}
+
+func TestMetricsLint(t *testing.T) {
+	m, workload, board, probe := fullMetrics()
+	for _, outcome := range load.Outcomes() {
+		m.Done(&load.Result{Case: workload.Cases[0], Outcome: outcome, Status: 200})
+	}
+	board.Put(probes.Result{Probe: "fixed", Start: time.Now(), Reading: probes.Reading{Samples: []probes.Sample{{Desc: probe.counter, Value: 7}}}})
+	problems, err := testutil.GatherAndLint(m.registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, problem := range problems {
+		t.Errorf("%s: %s", problem.Metric, problem.Text)
+	}
+}
+
+// Every soakd_ metric that is served must be defined with the labels it has.
+func TestEveryMetricIsDefined(t *testing.T) {
+	m, _, board, probe := fullMetrics()
+	board.Put(probes.Result{Probe: "fixed", Start: time.Now(), Reading: probes.Reading{Samples: []probes.Sample{{Desc: probe.gauge, Labels: []string{"x"}}}}})
+	defined := map[string]Definition{}
+	for _, d := range Definitions([]probes.Probe{probe}) {
+		if _, twice := defined[d.Name]; twice {
+			t.Errorf("%s is defined twice", d.Name)
+		}
+		defined[d.Name] = d
+	}
+	families, err := m.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		name := family.GetName()
+		if !strings.HasPrefix(name, "soakd_") || name == "soakd_build_info" {
+			continue
+		}
+		if d, ok := defined[name]; !ok || !strings.EqualFold(d.Type, family.GetType().String()) {
+			t.Errorf("%s %s is not what the definitions say: %+v", family.GetType(), name, d)
+		}
+	}
+	text := Markdown(Definitions([]probes.Probe{probe}))
+	for name := range defined {
+		if !strings.Contains(text, "| `"+name+"` |") {
+			t.Errorf("METRICS.md lacks %s", name)
+		}
+	}
+}
+
+func TestProbeSampleThatDoesNotFitSpoilsNothingElse(t *testing.T) {
+	m, _, board, probe := fullMetrics()
+	board.Put(probes.Result{Probe: "fixed", Start: time.Now(), Reading: probes.Reading{Samples: []probes.Sample{
+		{Desc: probe.gauge, Value: 1}, {Desc: probe.counter, Value: 7},
+	}}})
+	has(t, scrape(t, m, "text/plain"), `soakd_fixed_events_total 7`, `soakd_arrivals_sent_total 6`)
+	if _, err := m.registry.Gather(); err == nil {
+		t.Error("a sample with a label missing is not reported")
+	}
+}
+
+func newTestServer(t *testing.T, webConfig string) *Server {
+	t.Helper()
+	m, _, _, _ := fullMetrics()
+	s, err := NewServer(t.Context(), ServerConfig{
+		Listen: "127.0.0.1:0", WebConfigFile: webConfig, Metrics: m, Log: slog.New(slog.DiscardHandler),
+		Page: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the page") }),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func get(t *testing.T, client *http.Client, url, user, password string) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if user != "" {
+		request.SetBasicAuth(user, password)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // read to its end
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(content)
+}
+
+func TestServer(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	s := newTestServer(t, "")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	client := &http.Client{Transport: &http.Transport{}}
+	expect := func(path string, status int, text string) {
+		t.Helper()
+		if got, content := get(t, client, s.URL()+path, "", ""); got != status || !strings.Contains(content, text) {
+			t.Errorf("%s: %d %q, want %d with %q", path, got, content, status, text)
+		}
+	}
+	expect("/-/healthy", 200, "healthy")
+	expect("/-/ready", 503, "not ready")
+	s.SetReady(true)
+	expect("/-/ready", 200, "ready")
+	expect("/metrics", 200, "soakd_arrivals_sent_total 6")
+	expect("/", 200, "the page")
+	expect("/nothing", 404, "")
+	client.CloseIdleConnections()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func TestServerWithTLSAndPassword(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	certificates := httptest.NewTLSServer(http.NotFoundHandler())
+	defer certificates.Close()
+	config := writeWebConfig(t, certificates)
+	s := newTestServer(t, config)
+	if !strings.HasPrefix(s.URL(), "https://127.0.0.1:") {
+		t.Errorf("the URL is %s", s.URL())
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	client := certificates.Client()
+	if status, _ := get(t, client, s.URL()+"/metrics", "", ""); status != 401 {
+		t.Errorf("without a password: %d", status)
+	}
+	if status, text := get(t, client, s.URL()+"/metrics", "prometheus", "soak"); status != 200 || !strings.Contains(text, "soakd_") {
+		t.Errorf("with the password: %d", status)
+	}
+	client.CloseIdleConnections()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func TestServerSaysWhatIsWrong(t *testing.T) {
+	taken := newTestServer(t, "")
+	defer taken.Close()
+	bad := filepath.Join(t.TempDir(), "web.yml")
+	if err := os.WriteFile(bad, []byte("tls_server_config: {cert_fil: x}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, cfg := range map[string]ServerConfig{
+		"SOAKD_LISTEN " + taken.Address():  {Listen: taken.Address()},
+		"SOAKD_LISTEN nonsense":            {Listen: "nonsense"},
+		"SOAKD_WEB_CONFIG_FILE " + bad:     {Listen: "127.0.0.1:0", WebConfigFile: bad},
+		"SOAKD_WEB_CONFIG_FILE /none/here": {Listen: "127.0.0.1:0", WebConfigFile: "/none/here"},
+	} {
+		cfg.Metrics, cfg.Page, cfg.Log = NewMetrics(testWorkload()), http.NotFoundHandler(), slog.New(slog.DiscardHandler)
+		if _, err := NewServer(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestLocalAddress(t *testing.T) {
+	for in, want := range map[string]string{
+		":9470": "127.0.0.1:9470", "0.0.0.0:1": "127.0.0.1:1", "[::]:2": "127.0.0.1:2", "10.1.2.3:4": "10.1.2.3:4", "[::1]:5": "[::1]:5",
+	} {
+		if got := LocalAddress(in); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}
