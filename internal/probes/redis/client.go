@@ -1,0 +1,101 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+const (
+	// poolSize is how many connections the probe may hold.
+	poolSize = 2
+	// dialTimeout and ioTimeout bound what the poll's own deadline does not: the
+	// client dials in the background.
+	dialTimeout = 2 * time.Second
+	ioTimeout   = 5 * time.Second
+	// maxAnswer bounds the bytes read after one command.
+	maxAnswer = 2 * maxInfo
+)
+
+// errLargeAnswer is what reading more than maxAnswer bytes ends with.
+var errLargeAnswer = errors.New("the answer is too large")
+
+// newClient makes a client that sends nothing but what the probe asks for:
+// no CLIENT SETINFO, no CLIENT MAINT_NOTIFICATIONS, no retries, which would
+// need rights and would hide that the server is away.
+func newClient(options goredis.Options) *goredis.Client {
+	// The client writes failed dials to stderr through a logger of its whole
+	// process. They are errors of the poll, which the poller logs once.
+	logging.Disable()
+	options.PoolSize, options.MaxActiveConns = poolSize, poolSize
+	options.MinIdleConns = 0
+	options.PipelinePoolSize = -1
+	options.MaxRetries = -1
+	options.DialerRetries = 1
+	options.DialTimeout = dialTimeout
+	options.ReadTimeout, options.WriteTimeout = ioTimeout, ioTimeout
+	options.ContextTimeoutEnabled = true
+	options.DisableIdentity = true
+	options.ClientName = ""
+	options.DB = 0 // INFO tells of the whole server; SELECT would need a right
+	options.Protocol = 2
+	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	// The client reads a whole answer into memory, whatever length the server
+	// says it has.
+	dial := goredis.NewDialer(&options)
+	options.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return bound(conn), nil
+	}
+	return goredis.NewClient(&options)
+}
+
+// bound puts a limit on what is read from conn after one command.
+func bound(conn net.Conn) net.Conn {
+	limited := &boundedConn{Conn: conn}
+	if raw, ok := conn.(syscall.Conn); ok {
+		return &boundedSocket{boundedConn: limited, raw: raw}
+	}
+	return limited
+}
+
+// boundedSocket keeps the socket in reach of the client, which looks there
+// whether a pooled connection is still alive.
+type boundedSocket struct {
+	*boundedConn
+	raw syscall.Conn
+}
+
+func (s *boundedSocket) SyscallConn() (syscall.RawConn, error) { return s.raw.SyscallConn() }
+
+// boundedConn fails once more than maxAnswer bytes were read since the last
+// write.
+type boundedConn struct {
+	net.Conn
+	read atomic.Int64
+}
+
+func (c *boundedConn) Read(p []byte) (int, error) {
+	left := maxAnswer - c.read.Load()
+	if left <= 0 {
+		return 0, errLargeAnswer
+	}
+	n, err := c.Conn.Read(p[:min(int64(len(p)), left)])
+	c.read.Add(int64(n))
+	return n, err
+}
+
+func (c *boundedConn) Write(p []byte) (int, error) {
+	c.read.Store(0)
+	return c.Conn.Write(p)
+}

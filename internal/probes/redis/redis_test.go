@@ -1,0 +1,537 @@
+package redis
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	goredis "github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"soakd/internal/localservices"
+	"soakd/internal/probes"
+	"soakd/internal/probes/probetest"
+	"soakd/internal/secret"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// startServer starts a real Redis for one test.
+func startServer(t *testing.T, settings map[string]string) *localservices.Redis {
+	t.Helper()
+	server, err := localservices.StartRedis(t.Context(), localservices.Options{Mode: localservices.System, Settings: settings, MaxMemory: "4mb"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return server
+}
+
+// clientOf is a client beside the probe, as the API would have one.
+func clientOf(t *testing.T, url secret.String) *goredis.Client {
+	t.Helper()
+	options, err := goredis.ParseURL(url.Value())
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.MaxRetries = -1
+	client := goredis.NewClient(options)
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+func open(t *testing.T, url secret.String) probes.Probe {
+	t.Helper()
+	config := Kind().Config.(*Config)
+	config.URL = url
+	if err := config.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	opened, err := config.Open(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(opened.Close)
+	return opened
+}
+
+// through returns url with the address of proxy.
+func through(t *testing.T, url secret.String, proxy *probetest.Proxy) secret.String {
+	t.Helper()
+	return secret.New(strings.Replace(url.Value(), addressOf(t, url), proxy.Address(), 1))
+}
+
+func addressOf(t *testing.T, url secret.String) string {
+	t.Helper()
+	options, err := goredis.ParseURL(url.Value())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return options.Addr
+}
+
+// reader gives the values of one node without its label.
+type reader struct {
+	probetest.Values
+	node string
+}
+
+func (r reader) get(name string) float64 {
+	value, ok := r.Values[r.series(name)]
+	if !ok {
+		return -1
+	}
+	return value
+}
+
+func (r reader) has(name string) bool {
+	_, ok := r.Values[r.series(name)]
+	return ok
+}
+
+// series turns keys{db="0"} into the full name with the node.
+func (r reader) series(name string) string {
+	name, rest, labelled := strings.Cut(name, "{")
+	full := fmt.Sprintf(`soakd_redis_%s{node="%s"`, name, r.node)
+	if labelled {
+		return full + "," + rest
+	}
+	return full + "}"
+}
+
+func poll(t *testing.T, probe probes.Probe) (reader, error) {
+	t.Helper()
+	values, err := probetest.Poll(t, probe, 5*time.Second)
+	return reader{values, nodeOf(probe)}, err
+}
+
+func nodeOf(opened probes.Probe) string { return opened.(*probe).node }
+
+func mustPoll(t *testing.T, probe probes.Probe) reader {
+	t.Helper()
+	got, err := poll(t, probe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRealValues(t *testing.T) {
+	server := startServer(t, map[string]string{"slowlog-log-slower-than": "-1"})
+	client, probe := clientOf(t, server.URL()), open(t, server.URL())
+	probetest.CheckDescriptions(t, probe)
+	ctx := t.Context()
+
+	must(t, client.Set(ctx, "there", "x", time.Hour).Err())
+	must(t, client.Set(ctx, "stays", "x", 0).Err())
+	first := mustPoll(t, probe)
+	if first.has("keyspace_hit_ratio") {
+		t.Error("a ratio on the first poll")
+	}
+	for _, c := range []struct {
+		name string
+		want float64
+	}{
+		{`keys{db="0"}`, 2}, {`expiring_keys{db="0"}`, 1}, {"memory_limit_bytes", 4 << 20}, {`maxmemory_policy{policy="allkeys-lru"}`, 1},
+		{"blocked_clients", 0}, {"rejected_connections_total", 0}, {"restarts_total", 0}, {"slowlog_entries_total", 0}, {"evicted_keys_total", 0},
+		{"connected_replicas", 0}, {"connected_clients", 2},
+	} {
+		if got := first.get(c.name); got != c.want {
+			t.Errorf("%s is %v, want %v", c.name, got, c.want)
+		}
+	}
+	for _, name := range []string{"memory_used_bytes", "memory_rss_bytes", "ping_seconds", "commands_processed_total", "max_clients", `cpu_seconds_total{mode="user"}`} {
+		if first.get(name) <= 0 {
+			t.Errorf("%s is %v", name, first.get(name))
+		}
+	}
+	if !first.has("uptime_seconds") || !first.has("memory_fragmentation_bytes") || first.has("master_link_up") {
+		t.Errorf("first poll: %v", first.Values)
+	}
+
+	// 3 lookups that find, 1 that does not: 0.75 over the window, nothing else counts.
+	for range 3 {
+		must(t, client.Get(ctx, "there").Err())
+	}
+	if err := client.Get(ctx, "missing").Err(); !errors.Is(err, goredis.Nil) {
+		t.Fatal(err)
+	}
+	must(t, client.ConfigSet(ctx, "slowlog-log-slower-than", "0").Err())
+	must(t, client.Echo(ctx, "slow").Err())
+	must(t, client.ConfigSet(ctx, "slowlog-log-slower-than", "-1").Err())
+	_ = client.Do(ctx, "LPUSH", "there", "x").Err() // WRONGTYPE
+	_ = client.Do(ctx, "NOSUCHCOMMAND").Err()       // ERR
+	second := mustPoll(t, probe)
+	for _, c := range []struct {
+		name string
+		want float64
+	}{
+		{"keyspace_hit_ratio", 0.75}, {"keyspace_hits_total", first.get("keyspace_hits_total") + 3}, {"keyspace_misses_total", first.get("keyspace_misses_total") + 1},
+		{`errors_total{kind="wrongtype"}`, 1}, {`errors_total{kind="err"}`, max(0, first.get(`errors_total{kind="err"}`)) + 1},
+		{"slowlog_entries_total", 2}, // CONFIG SET that turned it on, and ECHO
+	} {
+		if got := second.get(c.name); got != c.want {
+			t.Errorf("%s is %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestEvictionsAreSeen(t *testing.T) {
+	server := startServer(t, nil)
+	client, probe := clientOf(t, server.URL()), open(t, server.URL())
+	if got := mustPoll(t, probe); got.get("evicted_keys_total") != 0 {
+		t.Fatalf("evicted before: %v", got.Values)
+	}
+	value := strings.Repeat("x", 64<<10)
+	for i := range 200 { // 12.5 MiB into 4 MiB
+		must(t, client.Set(t.Context(), fmt.Sprint("key", i), value, 0).Err())
+	}
+	got := mustPoll(t, probe)
+	if evicted, keys := got.get("evicted_keys_total"), got.get(`keys{db="0"}`); evicted < 100 || evicted+keys != 200 {
+		t.Errorf("evicted %v, left %v, of 200", evicted, keys)
+	}
+}
+
+func TestNoLimitIsNoMetric(t *testing.T) {
+	server := startServer(t, map[string]string{"maxmemory": "0", "maxmemory-policy": "noeviction"})
+	got := mustPoll(t, open(t, server.URL()))
+	if got.has("memory_limit_bytes") || got.get(`maxmemory_policy{policy="noeviction"}`) != 1 {
+		t.Errorf("%v", got.Values)
+	}
+}
+
+func TestResetOfStatisticsIsNoRestart(t *testing.T) {
+	server := startServer(t, nil)
+	client, probe := clientOf(t, server.URL()), open(t, server.URL())
+	lookup := func(n int) {
+		t.Helper()
+		for range n {
+			if err := client.Get(t.Context(), "missing").Err(); !errors.Is(err, goredis.Nil) {
+				t.Fatal(err)
+			}
+		}
+	}
+	lookup(5)
+	mustPoll(t, probe)
+	lookup(1)
+	if got := mustPoll(t, probe); got.get("keyspace_hit_ratio") != 0 {
+		t.Fatalf("before: %v", got.Values)
+	}
+	must(t, client.ConfigResetStat(t.Context()).Err())
+	lookup(1)
+	if got := mustPoll(t, probe); got.has("keyspace_hit_ratio") || got.get("restarts_total") != 0 || got.get("keyspace_misses_total") != 1 {
+		t.Errorf("the poll after the reset: %v", got.Values)
+	}
+	lookup(1)
+	if got := mustPoll(t, probe); got.get("keyspace_hit_ratio") != 0 {
+		t.Errorf("two polls after the reset: %v", got.Values)
+	}
+}
+
+func TestAwayAtStartThenUpThenRestarted(t *testing.T) {
+	first, second := startServer(t, nil), startServer(t, nil)
+	proxy := probetest.NewProxy(t, addressOf(t, first.URL()))
+	proxy.Down()
+	// The second server gets the first one's password, as after a restart.
+	password := clientOf(t, first.URL()).Options().Password
+	must(t, clientOf(t, second.URL()).ConfigSet(t.Context(), "requirepass", password).Err())
+	probe := open(t, through(t, first.URL(), proxy))
+
+	for range 3 {
+		if got, err := poll(t, probe); err == nil || !strings.Contains(err.Error(), "refused") || len(got.Values) != 0 {
+			t.Fatalf("away: %v, %v", got.Values, err)
+		}
+	}
+	proxy.Up(addressOf(t, first.URL()))
+	probetest.Eventually(t, probe, "up after being away at the start", func(_ probetest.Values, err error) bool { return err == nil })
+
+	proxy.Down()
+	if _, err := poll(t, probe); err == nil {
+		t.Fatal("down: no error")
+	}
+	proxy.Up(addressOf(t, second.URL()))
+	values := probetest.Eventually(t, probe, "up after a restart", func(_ probetest.Values, err error) bool { return err == nil })
+	got := reader{values, proxy.Address()}
+	if got.get("restarts_total") != 1 || got.has("keyspace_hit_ratio") {
+		t.Errorf("after the restart: %v", values)
+	}
+	if n := proxy.Connections(); n > poolSize {
+		t.Errorf("%d connections are open", n)
+	}
+}
+
+func TestHungServerKeepsTheDeadline(t *testing.T) {
+	server := startServer(t, nil)
+	probe := open(t, server.URL())
+	mustPoll(t, probe)
+	must(t, syscall.Kill(server.PID(), syscall.SIGSTOP))
+	defer syscall.Kill(server.PID(), syscall.SIGCONT) //nolint:errcheck // also ends the stop when the test fails
+	for range 3 {
+		start := time.Now()
+		_, err := probetest.Poll(t, probe, 200*time.Millisecond)
+		if took := time.Since(start); err == nil || took > 2*time.Second {
+			t.Errorf("hung: %v after %v", err, took)
+		}
+	}
+	must(t, syscall.Kill(server.PID(), syscall.SIGCONT))
+	probetest.Eventually(t, probe, "goes on", func(_ probetest.Values, err error) bool { return err == nil })
+}
+
+func TestLeastRightsAreEnough(t *testing.T) {
+	server := startServer(t, nil)
+	admin := clientOf(t, server.URL())
+	address := addressOf(t, server.URL())
+	user := func(name string, rights ...any) probes.Probe {
+		t.Helper()
+		args := append([]any{"ACL", "SETUSER", name, "on", ">pw-of-" + name}, rights...)
+		must(t, admin.Do(t.Context(), args...).Err())
+		return open(t, secret.New(fmt.Sprintf("redis://%s:pw-of-%s@%s/3", name, name, address)))
+	}
+
+	full := mustPoll(t, user("full", "+ping", "+info", "+slowlog|get"))
+	if !full.has("slowlog_entries_total") || !full.has("memory_used_bytes") || !full.has("ping_seconds") {
+		t.Errorf("full: %v", full.Values)
+	}
+	denied := func() int64 {
+		entries, err := admin.Do(t.Context(), "ACL", "LOG").Slice()
+		must(t, err)
+		return int64(len(entries))
+	}
+	if n := denied(); n != 0 {
+		t.Errorf("%d commands were denied to the user with the least rights", n)
+	}
+
+	noSlowlog := user("noslowlog", "+ping", "+info")
+	for range 5 {
+		if got := mustPoll(t, noSlowlog); got.has("slowlog_entries_total") || !got.has("memory_used_bytes") {
+			t.Errorf("without SLOWLOG: %v", got.Values)
+		}
+	}
+	errorsSeen := mustPoll(t, noSlowlog).get(`errors_total{kind="noperm"}`)
+	if errorsSeen > 1 {
+		t.Errorf("the probe made %v NOPERM errors by asking again and again", errorsSeen)
+	}
+
+	got, err := poll(t, user("pingonly", "+ping"))
+	if err == nil || !strings.Contains(err.Error(), "INFO: NOPERM") || len(got.Values) != 1 || got.get("ping_seconds") <= 0 {
+		t.Errorf("PING only: %v, %v", got.Values, err)
+	}
+}
+
+func TestWrongPasswordIsShortAndSecret(t *testing.T) {
+	server := startServer(t, nil)
+	address := addressOf(t, server.URL())
+	const password = "s3cr3t/p@ss"
+	probe := open(t, secret.New("redis://:s3cr3t%2Fp%40ss@"+address))
+	_, err := poll(t, probe)
+	if err == nil || !strings.Contains(err.Error(), "WRONGPASS") || len(err.Error()) > 300 || strings.Contains(err.Error(), "s3cr3t") {
+		t.Errorf("%v", err)
+	}
+	if text := fmt.Sprintf("%v %+v %#v", err, err, errors.Unwrap(err)); strings.Contains(text, password) {
+		t.Errorf("the password shows in %s", text)
+	}
+}
+
+func TestAThousandFailuresLeaveNothing(t *testing.T) {
+	server := startServer(t, nil)
+	proxy := probetest.NewProxy(t, addressOf(t, server.URL()))
+	wrong := open(t, secret.New("redis://:wrong@"+proxy.Address()))
+	proxyAway := probetest.NewProxy(t, addressOf(t, server.URL()))
+	proxyAway.Down()
+	away := open(t, secret.New("redis://"+proxyAway.Address()))
+	for range 10 { // let everything that is made once be made
+		_, _ = poll(t, wrong)
+		_, _ = poll(t, away)
+	}
+	before := runtime.NumGoroutine()
+	for range 500 {
+		for name, probe := range map[string]probes.Probe{"wrong password": wrong, "away": away} {
+			if got, err := poll(t, probe); err == nil || len(got.Values) != 0 {
+				t.Fatalf("%s: %v", name, got.Values)
+			}
+		}
+	}
+	waitFor(t, "connections to end", func() bool { return proxy.Connections() == 0 })
+	waitFor(t, "goroutines to end", func() bool { return runtime.NumGoroutine() <= before+2 })
+	admin := clientOf(t, server.URL())
+	clients, err := admin.ClientList(t.Context()).Result()
+	if err != nil || strings.Count(clients, "\n") != 1 {
+		t.Errorf("clients of the server, %v:\n%s", err, clients)
+	}
+}
+
+// waitFor waits for a condition that nothing signals.
+func waitFor(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(10 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("waited for %s for 10 s", what)
+		}
+	}
+}
+
+func TestServerThatLacksMostFields(t *testing.T) {
+	server := miniredis.RunT(t)
+	got := mustPoll(t, open(t, secret.New("redis://"+server.Addr())))
+	if !got.has("ping_seconds") || got.has("memory_used_bytes") || got.has("keyspace_hits_total") || got.has("slowlog_entries_total") || got.has("memory_limit_bytes") {
+		t.Errorf("%v", got.Values)
+	}
+}
+
+// fakeServer answers every command with one reply.
+func fakeServer(t *testing.T, reply string) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	done := make(chan struct{})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		<-done
+	})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			buffer := make([]byte, 4096)
+			_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+			for {
+				if _, err := conn.Read(buffer); err != nil {
+					break
+				}
+				if _, err := conn.Write([]byte(reply)); err != nil {
+					break
+				}
+			}
+			_ = conn.Close()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+func TestHostileServers(t *testing.T) {
+	for name, reply := range map[string]string{
+		"HTTP":           "HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\n\r\n<html>",
+		"endless string": "$999999999\r\n" + strings.Repeat("x", 8<<20),
+		"garbage":        "\xff\xfe\x00",
+		"wrong type":     ":1\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := probetest.Poll(t, open(t, secret.New("redis://"+fakeServer(t, reply))), time.Second)
+			if err == nil || len(got) != 0 || len(err.Error()) > 300 {
+				t.Errorf("%v, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestMalformedFieldsAreNamedAndTheRestIsKept(t *testing.T) {
+	p := newProbe(goredis.Options{Addr: "h:1"}, secret.String{}, time.Minute)
+	t.Cleanup(p.Close)
+	fields, err := parseInfo("used_memory:12\nevicted_keys:many\nmaxmemory:x\ndb0:keys=1,expires=0\ndb1:keys=?\nerrorstat_ERR:count=1\nerrorstat_OOM:2\nerrorstat_MYAPP:count=3\nerrorstat_MYOTHER:count=4\nmaxmemory_policy:my-own\nmaster_link_status:down\n")
+	must(t, err)
+	var reading probes.Reading
+	err = p.readInfo(&reading, fields)
+	for _, part := range []string{"evicted_keys", "maxmemory", "db1", "errorstat_OOM"} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%v lacks %s", err, part)
+		}
+	}
+	got := reader{probetest.ValuesOf(t, p, reading), "h:1"}
+	for name, want := range map[string]float64{
+		"memory_used_bytes": 12, `keys{db="0"}`: 1, `errors_total{kind="err"}`: 1, `errors_total{kind="other"}`: 7,
+		`maxmemory_policy{policy="other"}`: 1, "master_link_up": 0,
+	} {
+		if got.get(name) != want {
+			t.Errorf("%s is %v, want %v", name, got.get(name), want)
+		}
+	}
+	if reading.Overflow != 3 || got.has("evicted_keys_total") || got.has(`keys{db="1"}`) {
+		t.Errorf("overflow %d, %v", reading.Overflow, got.Values)
+	}
+}
+
+func TestDatabasesAreBounded(t *testing.T) {
+	p := newProbe(goredis.Options{Addr: "h:1"}, secret.String{}, time.Minute)
+	t.Cleanup(p.Close)
+	fields := info{}
+	for i := range 40 {
+		fields[fmt.Sprint("db", i)] = "keys=1,expires=1"
+	}
+	var reading probes.Reading
+	must(t, p.readInfo(&reading, fields))
+	got := reader{probetest.ValuesOf(t, p, reading), "h:1"}
+	if len(got.Values) != 2*(maxDatabases+1) || got.get(`keys{db="15"}`) != 1 || got.get(`keys{db="other"}`) != 24 || reading.Overflow != 24 {
+		t.Errorf("overflow %d, %v", reading.Overflow, got.Values)
+	}
+}
+
+// checkReading reads fields and lets ValuesOf look for duplicates.
+func checkReading(t *testing.T, fields info) {
+	p := newProbe(goredis.Options{Addr: "h:1"}, secret.String{}, time.Minute)
+	defer p.Close()
+	var reading probes.Reading
+	_ = p.readInfo(&reading, fields)
+	probetest.ValuesOf(t, p, reading)
+}
+
+func TestConfig(t *testing.T) {
+	for url, secretPart := range map[string]string{
+		"localhost:6379": "", "http://h": "", "redis://:hunter2%zz@h": "hunter2", "redis://:hun/ter2@h": "ter2", "redis://h/x/y": "", "redis://h?hunter=2": "hunter",
+	} {
+		config := Kind().Config.(*Config)
+		config.URL = secret.New(url)
+		err := config.Validate()
+		if err == nil || !strings.HasPrefix(err.Error(), "SOAKD_REDIS_URL: ") || secretPart != "" && strings.Contains(err.Error(), secretPart) {
+			t.Errorf("%s: %v", url, err)
+		}
+		if _, err := config.Open(nil); err == nil {
+			t.Errorf("%s: opened", url)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "url")
+	must(t, os.WriteFile(file, []byte("rediss://me:hunter2@example.com:7000/1\n"), 0o600))
+	config := Kind().Config.(*Config)
+	config.URLFile = file
+	if err := config.Validate(); err != nil || config.Summary() != "example.com:7000 as me" || !config.Enabled() {
+		t.Errorf("%v, %q", err, config.Summary())
+	}
+	config = &Config{URLFile: file + ".none", HitWindow: time.Millisecond}
+	err := config.Validate()
+	for _, part := range []string{"SOAKD_REDIS_URL_FILE: ", "SOAKD_REDIS_HIT_WINDOW: 1ms is not"} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%v lacks %q", err, part)
+		}
+	}
+	if off := Kind().Config; off.Enabled() || off.Validate() != nil || off.Summary() != "" {
+		t.Error("the defaults must be off and valid")
+	}
+}
