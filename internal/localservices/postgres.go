@@ -76,7 +76,7 @@ func StartPostgres(ctx context.Context, opts Options) (*Postgres, error) {
 		removeSharedMemory(dir.path)
 		return nil, errors.Join(fmt.Errorf("start PostgreSQL: %w", err), dir.remove())
 	}
-	opts.Logger.Info("started a private PostgreSQL", "server", server.kind, "pid", server.PID())
+	opts.Logger.Debug("started a private PostgreSQL", "server", server.kind, "pid", server.PID())
 	return server, nil
 }
 
@@ -329,8 +329,8 @@ func findPostgres(ctx context.Context, opts Options) (postgresBinaries, error) {
 // or where dir's link leads to.
 func postgresFolder(dir string) (string, bool) {
 	candidates := []string{dir}
-	if real, err := filepath.EvalSymlinks(filepath.Join(dir, "postgres")); err == nil {
-		candidates = []string{filepath.Dir(real), dir}
+	if target, err := filepath.EvalSymlinks(filepath.Join(dir, "postgres")); err == nil {
+		candidates = []string{filepath.Dir(target), dir}
 	}
 	for _, candidate := range candidates {
 		if isExecutable(filepath.Join(candidate, "postgres")) && isExecutable(filepath.Join(candidate, "initdb")) {
@@ -343,9 +343,12 @@ func postgresFolder(dir string) (string, bool) {
 // hasStatements reports whether the library pg_stat_statements belongs to the
 // binaries; a server told to load a missing library does not start.
 func hasStatements(ctx context.Context, bin string) bool {
-	dirs := []string{
-		filepath.Join(bin, "../lib"), filepath.Join(bin, "../lib/postgresql"), filepath.Join(bin, "../lib64/pgsql"),
-		filepath.Join(bin, "../lib/pgsql"), filepath.Join(bin, "../lib64/postgresql"),
+	root := filepath.Dir(bin)
+	var dirs []string
+	for _, lib := range []string{"lib", "lib64"} {
+		for _, sub := range []string{"", "postgresql", "pgsql"} {
+			dirs = append(dirs, filepath.Join(root, lib, sub))
+		}
 	}
 	if out, err := exec.CommandContext(ctx, filepath.Join(bin, "pg_config"), "--pkglibdir").Output(); err == nil {
 		dirs = append(dirs, strings.TrimSpace(string(out)))

@@ -67,7 +67,7 @@ func startPrometheus(ctx context.Context, config string, opts Options) (*Prometh
 	if err != nil {
 		return nil, errors.Join(err, dir.remove())
 	}
-	opts.Logger.Info("started a private Prometheus", "version", version, "pid", proc.cmd.Process.Pid)
+	opts.Logger.Debug("started a private Prometheus", "version", version, "pid", proc.cmd.Process.Pid)
 	return &Prometheus{&service{
 		kind: "Prometheus " + version + " from " + path, url: secret.New("http://127.0.0.1:" + strconv.Itoa(port)),
 		logger: opts.Logger, dir: dir, proc: proc, steps: steps, done: proc.done,

@@ -37,7 +37,7 @@ func StartRedis(ctx context.Context, opts Options) (*Redis, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start Redis: %w", err)
 	}
-	opts.Logger.Info("started a private Redis", "server", server.kind, "pid", server.PID())
+	opts.Logger.Debug("started a private Redis", "server", server.kind, "pid", server.PID())
 	return server, nil
 }
 

@@ -1,0 +1,88 @@
+# What developers and CI run; `make help` lists it. Works in any folder, also
+# one with spaces in its name, and needs nothing but Go, git and bash.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := build
+.PHONY: help build test test-deps check fmt fmt-check vet lint tidy-check vuln demo bench docs clean tools FORCE
+
+GO ?= go
+# Extra arguments, such as `make demo ARGS='--duration 30s'` or `make test ARGS='-run Demo'`.
+ARGS ?=
+# The packages to test, such as `make test PKG=./internal/load/...`.
+PKG ?= ./...
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+# The time of the commit, not of the build, so that builds can be repeated.
+BUILD_DATE ?= $(shell git log -1 --format=%cI 2>/dev/null || echo unknown)
+
+package := github.com/prometheus/common/version
+ldflags := -s -w -X $(package).Version=$(VERSION) -X $(package).Revision=$(REVISION) -X $(package).BuildDate=$(BUILD_DATE)
+# -buildvcs=false: the same facts come by ldflags, and git refuses to tell them
+# when the folder belongs to another user.
+build_flags := -trimpath -buildvcs=false -ldflags '$(ldflags)'
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+
+build: bin/soakd bin/refapi ## build the binaries into bin/
+
+bin/soakd: FORCE
+	CGO_ENABLED=0 $(GO) build $(build_flags) -o $@ ./cmd/soakd
+
+bin/refapi: FORCE
+	CGO_ENABLED=0 $(GO) build $(build_flags) -o $@ ./internal/refapi/cmd/refapi
+
+FORCE:
+
+test-deps: ## install what the tests need (root on Debian or Ubuntu), else say what is missing
+	./scripts/test-deps.sh
+
+test: test-deps ## run all tests with the race detector
+	CGO_ENABLED=1 $(GO) test -race -buildvcs=false -timeout 20m $(ARGS) $(PKG)
+
+check: fmt-check vet lint tidy-check vuln ## everything that reads the code without running it
+
+# The tools have a module of their own, so that what they need does not weigh on soakd's.
+tools := .cache/tools
+
+$(tools)/.built: tools/go.mod tools/go.sum
+	mkdir -p $(tools)
+	GOBIN="$$PWD/$(tools)" $(GO) -C tools install -buildvcs=false tool
+	touch $@
+
+tools: $(tools)/.built ## build the pinned tools that check uses
+
+fmt: $(tools)/.built ## format the code
+	$(tools)/gofumpt -w .
+
+fmt-check: $(tools)/.built
+	@unformatted=$$($(tools)/gofumpt -l .); \
+	if [[ -n $$unformatted ]]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+lint: $(tools)/.built
+	GOLANGCI_LINT_CACHE="$$PWD/.cache/golangci-lint" $(tools)/golangci-lint run
+
+tidy-check:
+	$(GO) mod tidy -diff
+	$(GO) -C tools mod tidy -diff
+
+vuln: $(tools)/.built
+	./scripts/vulncheck.sh $(tools)/govulncheck ./...
+
+demo: bin/soakd ## Postgres, Redis, the reference API and soakd on this machine
+	./bin/soakd demo $(ARGS)
+
+bench: ## run the benchmarks
+	$(GO) test -buildvcs=false -run '^$$' -bench . -benchmem -timeout 30m $(ARGS) $(PKG)
+
+docs: ## write METRICS.md, the configuration table and the dashboards anew
+	$(GO) test -buildvcs=false -count=1 -run 'Golden|UpToDate|Current' ./internal/exporter ./cmd/soakd ./internal/dashboards -args -update
+
+clean: ## remove what was built
+	rm -rf bin dist .cache
