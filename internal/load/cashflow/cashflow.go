@@ -1,0 +1,158 @@
+package cashflow
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"time"
+
+	"soakd/internal/load"
+)
+
+// The classes that several cases share.
+const (
+	standard     load.Class = "standard"
+	classInvalid load.Class = "invalid"
+)
+
+// Time limits of the cases, and the least time between two complex analyses of
+// one virtual user.
+const (
+	healthTimeout   = 2 * time.Second
+	standardTimeout = 10 * time.Second
+	longTimeout     = 30 * time.Second
+	complexTimeout  = time.Minute
+	invalidTimeout  = 10 * time.Second
+	complexInterval = time.Minute
+)
+
+// limits bound a case in time.
+type limits struct{ timeout, interval time.Duration }
+
+// openingSaves is how many scenarios a virtual user saves when it starts.
+const openingSaves = 5
+
+// maxUsers keeps the memory of the population within 1 GiB.
+const maxUsers = 100_000
+
+// Config says what the workload is for.
+type Config struct {
+	// APIVersion is the version in the path, /api/<version>; empty means "v1".
+	// Letters, digits, dots, dashes and underscores, at most 32.
+	APIVersion string
+	// Users is the number of virtual users, 1..100 000. A user must be driven by
+	// one process only, else the checks of what the target keeps go wrong.
+	Users int
+	// Seed makes the requests; see the package.
+	Seed uint64
+	// Today is the clock that start dates are relative to; nil means time.Now.
+	// Only the day (UTC) counts.
+	Today func() time.Time
+	// CanMint tells that an expired token can be made.
+	CanMint bool
+	// SharedIdentity tells that the users may be one and the same to the target.
+	SharedIdentity bool
+	// Anonymous tells that no token is ever sent: the target does not ask for one.
+	Anonymous bool
+}
+
+var apiVersion = regexp.MustCompile(`^[A-Za-z0-9._-]{1,32}$`)
+
+func (cfg *Config) validate() error {
+	var errs []error
+	if !apiVersion.MatchString(cfg.APIVersion) {
+		errs = append(errs, fmt.Errorf("API version %.40q: it must be 1..32 letters, digits, dots, dashes or underscores, such as v1", cfg.APIVersion))
+	}
+	if cfg.Users < 1 || cfg.Users > maxUsers {
+		errs = append(errs, fmt.Errorf("%d virtual users: it must be 1..%d", cfg.Users, maxUsers))
+	}
+	return errors.Join(errs...)
+}
+
+// workload is what the cases have in common.
+type workload struct {
+	*generator
+	cfg    Config
+	paths  paths
+	people *population
+}
+
+// paths are those of the operations, with the API's version.
+type paths struct{ forecast, save, list, scenario, history string }
+
+// New returns the built-in workload, or an error that joins everything that is
+// wrong with cfg. The workload remembers its virtual users: use it for one run.
+func New(cfg Config) (*load.Workload, error) {
+	if cfg.APIVersion == "" {
+		cfg.APIVersion = "v1"
+	}
+	if cfg.Today == nil {
+		cfg.Today = time.Now
+	}
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("cashflow workload: %w", err)
+	}
+	prefix := "/api/" + cfg.APIVersion + "/cashflow"
+	w := &workload{
+		generator: newGenerator(cfg.Seed),
+		cfg:       cfg,
+		paths: paths{
+			forecast: prefix + "/forecast", save: prefix + "/scenario/save", list: prefix + "/scenarios",
+			scenario: prefix + "/scenario/", history: prefix + "/history",
+		},
+		people: newPopulation(cfg.Users, cfg.SharedIdentity),
+	}
+	return w.assemble(), nil
+}
+
+// assemble puts the cases together: the mix of the target's users.
+func (w *workload) assemble() *load.Workload {
+	save := w.saveCase("save_scenario", standard, 2, plainText)
+	whole := &load.Workload{Name: "cashflow", Opening: &load.Opening{Case: save, Times: openingSaves}}
+	whole.Cases = append(whole.Cases, w.healthCase())
+	for _, kind := range forecastKinds() {
+		whole.Cases = append(whole.Cases, w.forecastCase(kind))
+	}
+	whole.Cases = append(whole.Cases,
+		w.listCase(), w.getCase(save), save, w.historyCase("history", 3, false), w.historyCase("history_filtered", 1, true))
+	invalid, notes := w.invalidCases()
+	whole.Cases = append(whole.Cases, invalid...)
+	whole.Notes = notes
+	return whole
+}
+
+func (w *workload) today() day { return dayOf(w.cfg.Today()) }
+
+// known refuses a user whom the workload has no memory for.
+func (w *workload) known(user load.User) error {
+	if user.Index < 0 || user.Index >= len(w.people.members) {
+		return fmt.Errorf("virtual user %d: the workload was made for %d", user.Index, len(w.people.members))
+	}
+	return nil
+}
+
+func (w *workload) post(path string, body []byte, memo any) *load.Request {
+	return &load.Request{Method: http.MethodPost, Path: path, Body: body, ContentType: "application/json", Memo: memo}
+}
+
+func (w *workload) get(path string, memo any) *load.Request {
+	return &load.Request{Method: http.MethodGet, Path: path, Memo: memo}
+}
+
+func (w *workload) healthCase() *load.Case {
+	return &load.Case{
+		Name: "health", Class: "health", Weight: 5, Timeout: healthTimeout,
+		Statuses: []int{http.StatusOK},
+		Build: func(load.Draw) (*load.Request, error) {
+			return &load.Request{Method: http.MethodGet, Path: "/health", Credentials: load.NoToken}, nil
+		},
+		Checks: []string{checkJSONForm, checkShape},
+		Verify: func(x *load.Exchange, fail func(string, error)) {
+			var got healthAnswer
+			if decode(x, &got, fail) && got.Status == "" {
+				fail(checkShape, errors.New("there is no status"))
+			}
+		},
+	}
+}

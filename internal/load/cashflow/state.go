@@ -1,0 +1,245 @@
+package cashflow
+
+import (
+	"hash/fnv"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// keptScenarios and keptForecasts bound what a virtual user remembers by id.
+	keptScenarios = 20
+	keptForecasts = 20
+	// keptMonteCarlo is how many repeatable runs a user has in a day: two of its
+	// usual book and two of its book of complex portfolios.
+	keptMonteCarlo = 4
+)
+
+// ring keeps the newest entries that were put into it. Its room is made by the
+// first of them.
+type ring[T any] struct {
+	entries []T
+	next    int // the oldest entry, once the ring is full
+}
+
+// put adds an entry; it returns the one that had to go.
+func (r *ring[T]) put(entry T, bound int) (gone T, full bool) {
+	if r.entries == nil {
+		r.entries = make([]T, 0, bound)
+	}
+	if len(r.entries) < bound {
+		r.entries = append(r.entries, entry)
+		return gone, false
+	}
+	gone = r.entries[r.next]
+	r.entries[r.next] = entry
+	r.next = (r.next + 1) % len(r.entries)
+	return gone, true
+}
+
+// remove drops the entries that match, and keeps the order of the others.
+func (r *ring[T]) remove(match func(*T) bool) {
+	kept := make([]T, 0, cap(r.entries))
+	for i := range r.entries {
+		if entry := &r.entries[(r.next+i)%len(r.entries)]; !match(entry) {
+			kept = append(kept, *entry)
+		}
+	}
+	r.entries, r.next = kept, 0
+}
+
+// made is something that the target was asked to keep: its id, and when it was
+// asked for and confirmed. The times carry the monotonic clock.
+type made struct {
+	id             string
+	sent, received time.Time
+}
+
+// scenario is a saved scenario and how to make its content again.
+type scenario struct {
+	made
+	recipe scenarioRecipe
+	// save numbers the saves of the process; see [population.mayBeGone].
+	save uint64
+}
+
+// valued is what is known of one portfolio of a user's book: its net present
+// value, and the one with the discount rate raised.
+type valued struct {
+	born         day
+	base, raised number
+}
+
+// drawn is the outcome of a Monte Carlo run that will be asked for again.
+type drawn struct {
+	digest  uint64
+	figures monteCarloFigures
+}
+
+// member is the memory of one virtual user.
+type member struct {
+	mu         sync.Mutex
+	scenarios  ring[scenario]
+	forecasts  ring[made]
+	monteCarlo ring[drawn]
+	book       [bookSize]valued
+}
+
+// population is the memory of all virtual users.
+type population struct {
+	members []member
+	// shared is set when the users may be one and the same to the target.
+	shared bool
+	// saves counts the saves that were asked for by all users.
+	saves atomic.Uint64
+
+	mu sync.RWMutex
+	// owners maps the hash of each remembered scenario's id to its user's index.
+	owners map[uint64]int32
+}
+
+func newPopulation(users int, shared bool) *population {
+	return &population{members: make([]member, users), shared: shared, owners: make(map[uint64]int32)}
+}
+
+// hashID is the 64-bit FNV-1a hash of an id. With 20 000 ids two are alike once
+// in 10^11 runs.
+func hashID(id string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(id)) // never fails
+	return h.Sum64()
+}
+
+// saved remembers a scenario of a user.
+func (p *population) saved(user int, s scenario) {
+	m := &p.members[user]
+	m.mu.Lock()
+	gone, full := m.scenarios.put(s, keptScenarios)
+	m.mu.Unlock()
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if full {
+		delete(p.owners, hashID(gone.id))
+	}
+	p.owners[hashID(s.id)] = int32(user)
+}
+
+// forget drops a scenario of a user.
+func (p *population) forget(user int, id string) {
+	m := &p.members[user]
+	m.mu.Lock()
+	m.scenarios.remove(func(s *scenario) bool { return s.id == id })
+	m.mu.Unlock()
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.owners, hashID(id))
+}
+
+// ownedByAnother reports whether id is known to belong to another user than the
+// given one. Users who share an identity own everything together.
+func (p *population) ownedByAnother(user int, id string) bool {
+	if p.shared {
+		return false
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	owner, known := p.owners[hashID(id)]
+	return known && int(owner) != user
+}
+
+// anyScenario draws one of a user's scenarios.
+func (p *population) anyScenario(user int, r *rand.Rand) (scenario, bool) {
+	m := &p.members[user]
+	at := r.Uint64()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.scenarios.entries) == 0 {
+		return scenario{}, false
+	}
+	return m.scenarios.entries[at%uint64(len(m.scenarios.entries))], true
+}
+
+// scenarios returns a copy of what a user saved.
+func (p *population) scenarios(user int) []made {
+	m := &p.members[user]
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := make([]made, len(m.scenarios.entries))
+	for i := range list {
+		list[i] = m.scenarios.entries[i].made
+	}
+	return list
+}
+
+// forecasts returns a copy of the forecasts that a user made.
+func (p *population) forecasts(user int) []made {
+	m := &p.members[user]
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]made(nil), m.forecasts.entries...)
+}
+
+// forecast remembers a forecast of a user.
+func (p *population) forecast(user int, f made) {
+	m := &p.members[user]
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forecasts.put(f, keptForecasts)
+}
+
+// forgetForecast drops a forecast of a user.
+func (p *population) forgetForecast(user int, id string) {
+	m := &p.members[user]
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forecasts.remove(func(f *made) bool { return f.id == id })
+}
+
+// sharedRetention: when users share an identity, a target that keeps the newest
+// 500 scenarios of an identity may drop one after 500 further saves. Other
+// processes may use the identity too, so much fewer count as enough.
+const sharedRetention = 100
+
+// mayBeGone reports whether the target may rightly have dropped a scenario: one
+// of a shared identity, pushed out by later ones. A user's own newest 20 are safe.
+func (p *population) mayBeGone(save uint64) bool {
+	return p.shared && p.saves.Load()-save >= sharedRetention
+}
+
+// value remembers the net present value of a portfolio of a user's book and
+// returns all that is known of that portfolio.
+func (p *population) value(user int, born day, raised bool, npv number) valued {
+	m := &p.members[user]
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v := &m.book[born%bookSize]
+	if v.born != born {
+		*v = valued{born: born}
+	}
+	if raised {
+		v.raised = npv
+	} else {
+		v.base = npv
+	}
+	return *v
+}
+
+// draw remembers the figures of a repeatable Monte Carlo run and returns those
+// of the last run of the same request.
+func (p *population) draw(user int, digest uint64, figures monteCarloFigures) (last monteCarloFigures, known bool) {
+	m := &p.members[user]
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.monteCarlo.entries {
+		if entry := &m.monteCarlo.entries[i]; entry.digest == digest {
+			last, entry.figures = entry.figures, figures
+			return last, true
+		}
+	}
+	m.monteCarlo.put(drawn{digest: digest, figures: figures}, keptMonteCarlo)
+	return monteCarloFigures{}, false
+}
