@@ -22,7 +22,7 @@ have_prometheus() { command -v prometheus >/dev/null && command -v promtool >/de
 # have_c: a compiler and the C library's headers, by compiling and linking.
 have_c() {
 	local dir status=0
-	dir=$(mktemp -d)
+	dir=$(mktemp -d) || return 1
 	echo '#include <stdlib.h>
 		int main(void) { return EXIT_SUCCESS; }' >"$dir/a.c"
 	"$(go env CC)" -o "$dir/a" "$dir/a.c" >/dev/null 2>&1 || status=1
