@@ -171,11 +171,15 @@ func assertNothingLeft(t *testing.T, dir string) {
 	}
 }
 
-// sharedDir returns a temporary folder that every user may pass through.
+// sharedDir returns a temporary folder that every user may pass through. It
+// changes the two folders that testing makes for the test, and no other.
 func sharedDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for path := dir; path != os.TempDir() && path != "/"; path = filepath.Dir(path) {
+	for _, path := range []string{dir, filepath.Dir(dir)} {
+		if !strings.HasPrefix(path, filepath.Join(os.TempDir(), "Test")) {
+			t.Fatalf("%s is not a folder of the test", path)
+		}
 		if err := os.Chmod(path, 0o755); err != nil {
 			t.Fatal(err)
 		}
