@@ -265,7 +265,11 @@ func decode(x *load.Exchange, target any, fail func(string, error)) bool {
 	}
 	var kind *json.UnmarshalTypeError
 	if errors.As(err, &kind) {
-		err = fmt.Errorf("the field %s is a JSON %s", clip(kind.Field), clip(kind.Value))
+		field := "the answer"
+		if kind.Field != "" {
+			field = "the field " + clip(kind.Field)
+		}
+		err = fmt.Errorf("%s is a JSON %s, not of the right kind", field, clip(kind.Value))
 	}
 	fail(checkShape, err)
 	return false
