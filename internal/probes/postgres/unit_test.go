@@ -1,0 +1,199 @@
+package postgres
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"soakd/internal/probes"
+	"soakd/internal/secret"
+)
+
+func TestConfigRefused(t *testing.T) {
+	const password = "hunter2"
+	for url, part := range map[string]string{
+		"localhost:5432/db":                    "",
+		"http://u:hunter2@h/db":                "",
+		"postgres://u:hun%zzter2@h/db":         "hun",
+		"postgres://u:hun/ter2@h/db":           "ter2",
+		"postgres://u:hunter2@h/db?sslmode=no": password,
+		"host=h password=hunter2 port=x":       password,
+	} {
+		config := Kind().Config.(*Config)
+		config.URL = secret.New(url)
+		err := config.Validate()
+		if err == nil || !strings.HasPrefix(err.Error(), "SOAKD_POSTGRES_URL: ") || strings.Contains(err.Error(), password) || part != "" && strings.Contains(err.Error(), part) {
+			t.Errorf("%s: %v", url, err)
+		}
+		if _, err := config.Open(nil); err == nil {
+			t.Errorf("%s: opened", url)
+		}
+	}
+
+	config := &Config{
+		URLFile: "/no/such/file", StatementTimeout: time.Hour,
+		Applications: []string{" api ", "other", "", "api", strings.Repeat("x", 64)},
+		Tables:       []string{"loans", "public.loans", "a.b.c", `x"y`},
+	}
+	err := config.Validate()
+	for _, part := range []string{
+		"SOAKD_POSTGRES_URL_FILE: read secret", "SOAKD_POSTGRES_STATEMENT_TIMEOUT: 1h0m0s is not", `SOAKD_POSTGRES_APPLICATIONS: "other" has a meaning`,
+		`SOAKD_POSTGRES_APPLICATIONS: "" is not 1 to 63`, `SOAKD_POSTGRES_APPLICATIONS: "api" is there twice`, `"` + strings.Repeat("x", 64) + `" is not 1 to 63`,
+		`SOAKD_POSTGRES_TABLES: "public.loans" is there twice`, `SOAKD_POSTGRES_TABLES: "a.b.c" is not`, `SOAKD_POSTGRES_TABLES: "x\"y" is not`,
+	} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%v\nlacks %q", err, part)
+		}
+	}
+	if off := Kind().Config; off.Enabled() || off.Validate() != nil || off.Summary() != "" {
+		t.Error("the defaults must be off and valid")
+	}
+}
+
+func TestConfigMakesAHarmlessPool(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "url")
+	if err := os.WriteFile(file, []byte("postgres://me:hunter2@db.example:6000/cashflow?pool_max_conns=90&pool_min_conns=9&application_name=api&statement_timeout=0&connect_timeout=60\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := Kind().Config.(*Config)
+	config.URLFile = file
+	if err := config.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if config.Summary() != "db.example:6000/cashflow as me" {
+		t.Errorf("summary %q", config.Summary())
+	}
+	conn := config.pool.ConnConfig
+	got := fmt.Sprint(config.pool.MaxConns, config.pool.MinConns, conn.ConnectTimeout, conn.RuntimeParams)
+	want := "2 0 10s map[application_name:soakd default_transaction_read_only:on lock_timeout:500 statement_timeout:1000]"
+	if got != want {
+		t.Errorf("pool %s\nwant %s", got, want)
+	}
+}
+
+func TestStatementsDecode(t *testing.T) {
+	var s Statements
+	if err := s.Decode(`save = INSERT INTO scenarios ; history=~(?i)^select .* from history;`); err != nil {
+		t.Fatal(err)
+	}
+	for i, texts := range [][2]string{
+		{"INSERT INTO scenarios (id, name) VALUES ($1, $2)", "insert into scenarios"},
+		{"SELECT id FROM history WHERE user_id = $1", "WITH x AS (SELECT 1) SELECT id FROM history"},
+	} {
+		if !s.list[i].match(texts[0]) || s.list[i].match(texts[1]) {
+			t.Errorf("%s matches %v and %v", s.list[i].name, s.list[i].match(texts[0]), s.list[i].match(texts[1]))
+		}
+	}
+	if len(s.list) != 2 || !strings.HasPrefix(s.String(), "save") {
+		t.Errorf("%+v", s)
+	}
+	for text, want := range map[string]string{
+		"save": "want name=text", "save=": "want name=text", "save=~": "want name=text", "Save=x": "is not of a-z",
+		"a=x;a=y": `"a" is there twice`, "a=~(": "missing closing",
+	} {
+		if err := s.Decode(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+	if err := s.Decode(""); err != nil || s.list != nil {
+		t.Errorf("empty: %v, %v", s.list, err)
+	}
+}
+
+func TestTimeColumnFollowsTheExtension(t *testing.T) {
+	for version, want := range map[string]string{"1.7": "total_time", "1.8": "total_exec_time", "1.10": "total_exec_time", "2.0": "total_exec_time", "": "total_time"} {
+		if got := timeColumn(version); got != want {
+			t.Errorf("%q: %s, want %s", version, got, want)
+		}
+	}
+}
+
+func TestVersionText(t *testing.T) {
+	if got := versionText(150004); got != "15.4" {
+		t.Error(got)
+	}
+}
+
+func TestStatementTotalsSurviveDroppedEntries(t *testing.T) {
+	var descs probes.Descs
+	st := newStatements(&descs, []statement{{name: "a"}, {name: "b"}})
+	st.matched = map[int64][]int{1: {0}, 2: {0, 1}}
+	at := func(entries map[entryID]usage) [2]float64 {
+		st.advance(entries)
+		return [2]float64{st.totals[0].calls, st.totals[1].calls}
+	}
+	for i, step := range []struct {
+		entries map[entryID]usage
+		want    [2]float64
+	}{
+		{map[entryID]usage{{9, 1}: {calls: 100}, {9, 2}: {calls: 7}}, [2]float64{0, 0}},                    // what was before soakd does not count
+		{map[entryID]usage{{9, 1}: {calls: 103}, {9, 2}: {calls: 8}}, [2]float64{4, 1}},                    // 3 + 1
+		{map[entryID]usage{{9, 2}: {calls: 8}}, [2]float64{4, 1}},                                          // dropped: nothing falls
+		{map[entryID]usage{{9, 1}: {calls: 2}, {9, 2}: {calls: 8}}, [2]float64{6, 1}},                      // made anew
+		{map[entryID]usage{{9, 1}: {calls: 1}, {9, 2}: {calls: 8}}, [2]float64{7, 1}},                      // reset between two polls
+		{map[entryID]usage{{9, 1}: {calls: 1}, {8, 1}: {calls: 5}, {9, 2}: {calls: 8}}, [2]float64{12, 1}}, // another role
+	} {
+		if got := at(step.entries); got != step.want {
+			t.Errorf("step %d: %v, want %v", i, got, step.want)
+		}
+	}
+}
+
+func TestMatchesAreBounded(t *testing.T) {
+	var descs probes.Descs
+	st := newStatements(&descs, []statement{{name: "all", contains: "x"}})
+	matched := map[int64][]int{}
+	overflow := 0
+	for id := range int64(maxMatches + 5) {
+		overflow += st.assign(matched, id, "x")
+		overflow += st.assign(matched, id+1e6, "no match")
+	}
+	if len(matched) != maxMatches || overflow != 5 {
+		t.Errorf("%d matched, overflow %d", len(matched), overflow)
+	}
+}
+
+func TestSessionsAreFolded(t *testing.T) {
+	var descs probes.Descs
+	a := newActivity(&descs, []string{"api"})
+	counts := tally{backends: map[[2]string]float64{}, waiting: map[string]float64{}, folded: map[string]bool{}}
+	a.count(&counts, "api", "active", "Lock", 2)
+	a.count(&counts, "api", "idle", "Client", 3)
+	a.count(&counts, "psql", "idle in transaction (aborted)", "", 1)
+	a.count(&counts, "pgadmin", "a new state", "", 1)
+	a.count(&counts, "", "active", "NewKind", 1)
+	var reading probes.Reading
+	a.add(&reading, &counts)
+	found := map[string]float64{}
+	for _, s := range reading.Samples {
+		if s.Value != 0 {
+			found[strings.Join(s.Labels, " ")] = s.Value
+		}
+	}
+	want := "map[api active:2 api idle:3 lock:2 none active:1 other:1 other idle_in_transaction_aborted:1 other other:1]"
+	if fmt.Sprint(found) != want || reading.Overflow != 2 || counts.total != 8 {
+		t.Errorf("%v\nwant %s; overflow %d, total %v", found, want, reading.Overflow, counts.total)
+	}
+	if n := len(reading.Samples); n != 4*7+10 {
+		t.Errorf("%d series", n)
+	}
+}
+
+func FuzzStatements(f *testing.F) {
+	f.Add("a=x;b=~^y")
+	f.Fuzz(func(t *testing.T, text string) {
+		var s Statements
+		if s.Decode(text) != nil {
+			return
+		}
+		for _, one := range s.list {
+			one.match(text)
+			if !statementName.MatchString(one.name) {
+				t.Errorf("name %q", one.name)
+			}
+		}
+	})
+}
