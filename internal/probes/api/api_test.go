@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"soakd/internal/probes"
+	"soakd/internal/probes/probetest"
 	"soakd/internal/secret"
 )
 
@@ -63,26 +64,13 @@ func poll(t *testing.T, probe probes.Probe) (map[string]float64, error) {
 	return values(t, probe, reading), err
 }
 
-// values keys the samples by name and labels, as in the text format.
+// values shortens the series' names: pool_connections[pgxpool idle].
 func values(t *testing.T, probe probes.Probe, reading probes.Reading) map[string]float64 {
 	t.Helper()
-	described := map[*probes.Desc]bool{}
-	for _, desc := range probe.Describe() {
-		described[desc] = true
-	}
 	found := map[string]float64{}
-	for _, sample := range reading.Samples {
-		if !described[sample.Desc] || len(sample.Labels) != len(sample.Desc.Labels) {
-			t.Errorf("sample %+v does not fit its description", sample)
-		}
-		key := strings.TrimPrefix(sample.Desc.Name, "soakd_api_")
-		if len(sample.Labels) > 0 {
-			key += fmt.Sprint(sample.Labels)
-		}
-		if _, twice := found[key]; twice {
-			t.Errorf("%s was given twice", key)
-		}
-		found[key] = sample.Value
+	for series, value := range probetest.ValuesOf(t, probe, reading) {
+		name := strings.NewReplacer("soakd_api_", "", `{pool="`, "[", `",state="`, " ", `"}`, "]").Replace(series)
+		found[name] = value
 	}
 	return found
 }
@@ -140,6 +128,10 @@ func TestReadsEveryLanguage(t *testing.T) {
 }
 
 func near(a, b float64) bool { return a == b || a-b < 1e-9*b && b-a < 1e-9*b }
+
+func TestDescriptions(t *testing.T) {
+	probetest.CheckDescriptions(t, open(t, Config{MetricsURL: "http://127.0.0.1/metrics"}))
+}
 
 func TestAsksForTextWithTheToken(t *testing.T) {
 	var got http.Header
@@ -416,6 +408,7 @@ func TestAliasesRefused(t *testing.T) {
 }
 
 func TestConfigRefused(t *testing.T) {
+	probetest.CheckConfig(t, Kind)
 	for text, want := range map[string]string{
 		"localhost:8000/metrics":     "must start with http",
 		"ftp://host/metrics":         "must start with http",

@@ -60,6 +60,15 @@ func connect(t *testing.T, url secret.String, application string) *pgx.Conn {
 	return conn
 }
 
+// leave ends sessions. A session that stays publishes its statistics only after
+// up to 10 s.
+func leave(t *testing.T, conns ...*pgx.Conn) {
+	t.Helper()
+	for _, conn := range conns {
+		must(t, conn.Close(t.Context()))
+	}
+}
+
 func exec(t *testing.T, conn *pgx.Conn, statement string) {
 	t.Helper()
 	if _, err := conn.Exec(t.Context(), statement, pgx.QueryExecModeSimpleProtocol); err != nil {
@@ -271,7 +280,7 @@ func testDatabase(t *testing.T, server *localservices.Postgres) {
 	exec(t, two, "ROLLBACK")
 	exec(t, one, "SET work_mem = '64kB'; SELECT count(*) FROM (SELECT g FROM generate_series(1, 100000) AS g ORDER BY md5(g::text)) AS sorted")
 	exec(t, one, "DROP TABLE deadlock")
-	// The server publishes its statistics with a delay of up to a second or so.
+	leave(t, one, two)
 	after := probetest.Eventually(t, probe, "the deadlock is counted", func(v probetest.Values, err error) bool {
 		return err == nil && v["soakd_postgres_deadlocks_total"] == before["soakd_postgres_deadlocks_total"]+1 && v["soakd_postgres_temp_bytes_total"] > before["soakd_postgres_temp_bytes_total"]
 	})
@@ -350,6 +359,8 @@ func testTables(t *testing.T, server *localservices.Postgres) {
 	exec(t, api, "INSERT INTO loans SELECT generate_series(1, 100)")
 	exec(t, api, "DELETE FROM loans WHERE id <= 30")
 	exec(t, api, "SELECT count(*) FROM s.loans")
+	leave(t, api)
+	api = connect(t, server.URL(), "api")
 	probe := open(t, server.MonitorURL(), func(c *Config) { c.Tables = []string{"loans", " s.loans"} })
 	values := probetest.Eventually(t, probe, "the rows are counted", func(v probetest.Values, err error) bool {
 		return err == nil && v[`soakd_postgres_table_dead_rows{table="loans"}`] == 30

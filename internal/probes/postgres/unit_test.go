@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"soakd/internal/probes"
+	"soakd/internal/probes/probetest"
 	"soakd/internal/secret"
 )
 
 func TestConfigRefused(t *testing.T) {
+	probetest.CheckConfig(t, Kind)
 	const password = "hunter2"
 	for url, part := range map[string]string{
 		"localhost:5432/db":                    "",

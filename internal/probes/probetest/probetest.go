@@ -5,11 +5,16 @@ package probetest
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
+	"reflect"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/kelseyhightower/envconfig"
 
 	"soakd/internal/probes"
 )
@@ -184,6 +189,33 @@ func Eventually(t testing.TB, probe probes.Probe, what string, ok func(Values, e
 		case <-ctx.Done():
 			t.Fatalf("%s: not within 20 s; last: %v, %v", what, values, err)
 		}
+	}
+}
+
+// CheckConfig fails the test when a field of the kind's configuration lacks its
+// variable or its description, or when its default differs from the one in Kind.
+func CheckConfig(t testing.TB, kind func() probes.Kind) {
+	t.Helper()
+	config := kind().Config
+	fields := reflect.TypeOf(config).Elem()
+	for i := range fields.NumField() {
+		field := fields.Field(i)
+		if !field.IsExported() {
+			continue
+		}
+		variable, help := field.Tag.Get("envconfig"), field.Tag.Get("desc")
+		if !strings.HasPrefix(variable, strings.ToUpper(kind().Name)+"_") || variable != strings.ToUpper(variable) {
+			t.Errorf("%s: variable %q", field.Name, variable)
+		}
+		if len(help) < 20 || !strings.HasSuffix(help, ".") {
+			t.Errorf("%s: description %q is no sentence", field.Name, help)
+		}
+	}
+	if err := envconfig.Process("soakd_no_such_prefix", config); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := fmt.Sprintf("%+v", config), fmt.Sprintf("%+v", kind().Config); got != want {
+		t.Errorf("the defaults of the tags are %s, those of Kind %s", got, want)
 	}
 }
 

@@ -504,6 +504,7 @@ func checkReading(t *testing.T, fields info) {
 }
 
 func TestConfig(t *testing.T) {
+	probetest.CheckConfig(t, Kind)
 	for url, secretPart := range map[string]string{
 		"localhost:6379": "", "http://h": "", "redis://:hunter2%zz@h": "hunter2", "redis://:hun/ter2@h": "ter2", "redis://h/x/y": "", "redis://h?hunter=2": "hunter",
 	} {
