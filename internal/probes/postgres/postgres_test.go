@@ -69,7 +69,7 @@ func leave(t *testing.T, conns ...*pgx.Conn) {
 	}
 }
 
-func exec(t *testing.T, conn *pgx.Conn, statement string) {
+func run(t *testing.T, conn *pgx.Conn, statement string) {
 	t.Helper()
 	if _, err := conn.Exec(t.Context(), statement, pgx.QueryExecModeSimpleProtocol); err != nil {
 		t.Fatalf("%s: %v", statement, err)
@@ -184,9 +184,9 @@ func testBackends(t *testing.T, server *localservices.Postgres) {
 	idle, inTransaction := connect(t, server.URL(), "cashflow-api"), connect(t, server.URL(), "cashflow-api")
 	aborted, _, _ := connect(t, server.URL(), "cashflow-api"), connect(t, server.URL(), "somebody"), connect(t, server.URL(), "")
 	_ = connect(t, server.URL(), "somebody else")
-	exec(t, idle, "SELECT 1")
-	exec(t, inTransaction, "BEGIN; SELECT 1")
-	exec(t, aborted, "BEGIN")
+	run(t, idle, "SELECT 1")
+	run(t, inTransaction, "BEGIN; SELECT 1")
+	run(t, aborted, "BEGIN")
 	_, _ = aborted.Exec(t.Context(), "SELECT 1/0", pgx.QueryExecModeSimpleProtocol)
 
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -217,8 +217,8 @@ func testBackends(t *testing.T, server *localservices.Postgres) {
 	if age := later["soakd_postgres_oldest_transaction_seconds"]; age < later["soakd_postgres_idle_in_transaction_oldest_seconds"]-0.1 || age > 60 {
 		t.Errorf("oldest transaction %v s, idle in transaction %v s", age, later["soakd_postgres_idle_in_transaction_oldest_seconds"])
 	}
-	exec(t, inTransaction, "ROLLBACK")
-	exec(t, aborted, "ROLLBACK")
+	run(t, inTransaction, "ROLLBACK")
+	run(t, aborted, "ROLLBACK")
 	after := mustPoll(t, probe)
 	if _, ok := after["soakd_postgres_oldest_transaction_seconds"]; ok {
 		t.Error("the oldest transaction is still there after all have ended")
@@ -228,8 +228,8 @@ func testBackends(t *testing.T, server *localservices.Postgres) {
 func testLocks(t *testing.T, server *localservices.Postgres) {
 	probe := open(t, server.MonitorURL(), func(c *Config) { c.Applications = []string{"waiter"} })
 	holder := connect(t, server.URL(), "holder")
-	exec(t, holder, "CREATE TABLE locked (id int)")
-	exec(t, holder, "BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE")
+	run(t, holder, "CREATE TABLE locked (id int)")
+	run(t, holder, "BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE")
 	done := make(chan error, 2)
 	for range 2 {
 		waiter := connect(t, server.URL(), "waiter")
@@ -248,7 +248,7 @@ func testLocks(t *testing.T, server *localservices.Postgres) {
 			t.Errorf("%s is %v, want %v", series, values[series], want)
 		}
 	}
-	exec(t, holder, "COMMIT; DROP TABLE locked")
+	run(t, holder, "COMMIT; DROP TABLE locked")
 	for range 2 {
 		if err := <-done; err != nil && !strings.Contains(err.Error(), "does not exist") {
 			t.Error(err)
@@ -264,9 +264,9 @@ func testDatabase(t *testing.T, server *localservices.Postgres) {
 	probe := open(t, server.MonitorURL(), nil)
 	before := mustPoll(t, probe)
 	one, two := connect(t, server.URL(), "one"), connect(t, server.URL(), "two")
-	exec(t, one, "CREATE TABLE deadlock (id int PRIMARY KEY, n int); INSERT INTO deadlock VALUES (1, 0), (2, 0)")
-	exec(t, one, "BEGIN; UPDATE deadlock SET n = 1 WHERE id = 1")
-	exec(t, two, "BEGIN; UPDATE deadlock SET n = 1 WHERE id = 2")
+	run(t, one, "CREATE TABLE deadlock (id int PRIMARY KEY, n int); INSERT INTO deadlock VALUES (1, 0), (2, 0)")
+	run(t, one, "BEGIN; UPDATE deadlock SET n = 1 WHERE id = 1")
+	run(t, two, "BEGIN; UPDATE deadlock SET n = 1 WHERE id = 2")
 	done := make(chan error, 1)
 	go func() {
 		_, err := one.Exec(context.Background(), "UPDATE deadlock SET n = 2 WHERE id = 2")
@@ -276,10 +276,10 @@ func testDatabase(t *testing.T, server *localservices.Postgres) {
 	if other := <-done; (err == nil) == (other == nil) {
 		t.Fatalf("no deadlock: %v, %v", err, other)
 	}
-	exec(t, one, "ROLLBACK")
-	exec(t, two, "ROLLBACK")
-	exec(t, one, "SET work_mem = '64kB'; SELECT count(*) FROM (SELECT g FROM generate_series(1, 100000) AS g ORDER BY md5(g::text)) AS sorted")
-	exec(t, one, "DROP TABLE deadlock")
+	run(t, one, "ROLLBACK")
+	run(t, two, "ROLLBACK")
+	run(t, one, "SET work_mem = '64kB'; SELECT count(*) FROM (SELECT g FROM generate_series(1, 100000) AS g ORDER BY md5(g::text)) AS sorted")
+	run(t, one, "DROP TABLE deadlock")
 	leave(t, one, two)
 	after := probetest.Eventually(t, probe, "the deadlock is counted", func(v probetest.Values, err error) bool {
 		return err == nil && v["soakd_postgres_deadlocks_total"] == before["soakd_postgres_deadlocks_total"]+1 && v["soakd_postgres_temp_bytes_total"] > before["soakd_postgres_temp_bytes_total"]
@@ -291,15 +291,15 @@ func testDatabase(t *testing.T, server *localservices.Postgres) {
 		t.Errorf("before %v\nafter %v", before, after)
 	}
 	admin := connect(t, server.AdminURL(), "admin")
-	exec(t, admin, "CHECKPOINT")
+	run(t, admin, "CHECKPOINT")
 	const requested = `soakd_postgres_checkpoints_total{kind="requested"}`
 	probetest.Eventually(t, probe, "the checkpoint is counted", func(v probetest.Values, err error) bool { return err == nil && v[requested] > after[requested] })
 }
 
 func testStatements(t *testing.T, server *localservices.Postgres) {
 	api := connect(t, server.URL(), "api")
-	exec(t, api, "CREATE TABLE watched (id int)")
-	exec(t, api, "INSERT INTO watched VALUES (1)") // before soakd: does not count
+	run(t, api, "CREATE TABLE watched (id int)")
+	run(t, api, "INSERT INTO watched VALUES (1)") // before soakd: does not count
 	opened := open(t, server.MonitorURL(), func(c *Config) {
 		must(t, c.Statements.Decode("insert=INSERT INTO watched;read=~(?i)^select .* from watched;never=no such text"))
 	})
@@ -317,11 +317,11 @@ func testStatements(t *testing.T, server *localservices.Postgres) {
 		t.Errorf("first poll: %v", first)
 	}
 	for range 3 {
-		exec(t, api, "INSERT INTO watched VALUES (2), (3)")
+		run(t, api, "INSERT INTO watched VALUES (2), (3)")
 	}
-	exec(t, api, "INSERT INTO watched VALUES (2)")
+	run(t, api, "INSERT INTO watched VALUES (2)")
 	for range 5 {
-		exec(t, api, "SELECT id FROM watched")
+		run(t, api, "SELECT id FROM watched")
 	}
 	clock = clock.Add(resolveInterval) // new texts are looked for
 	second := mustPoll(t, opened)
@@ -331,15 +331,15 @@ func testStatements(t *testing.T, server *localservices.Postgres) {
 	if value(second, "seconds", "read") <= 0 || value(second, "seconds", "read") > 1 {
 		t.Errorf("seconds: %v", value(second, "seconds", "read"))
 	}
-	exec(t, connect(t, server.AdminURL(), "admin"), "SELECT pg_stat_statements_reset()")
-	exec(t, api, "SELECT id FROM watched")
+	run(t, connect(t, server.AdminURL(), "admin"), "SELECT pg_stat_statements_reset()")
+	run(t, api, "SELECT id FROM watched")
 	third := mustPoll(t, opened)
 	if got := fmt.Sprint(value(third, "calls", "insert"), value(third, "calls", "read")); got != "4 6" {
 		t.Errorf("after a reset: %s, want 4 6", got)
 	}
-	exec(t, api, "DROP TABLE watched")
+	run(t, api, "DROP TABLE watched")
 
-	exec(t, connect(t, server.AdminURL(), "admin"), "DROP EXTENSION pg_stat_statements")
+	run(t, connect(t, server.AdminURL(), "admin"), "DROP EXTENSION pg_stat_statements")
 	clock = clock.Add(resolveInterval)
 	values, err := probetest.Poll(t, opened, 5*time.Second)
 	if err == nil || !strings.Contains(err.Error(), "statements: the extension pg_stat_statements is not in this database") || len(values) < 40 {
@@ -348,17 +348,17 @@ func testStatements(t *testing.T, server *localservices.Postgres) {
 	if quiet := mustPoll(t, open(t, server.MonitorURL(), nil)); len(quiet) < 40 {
 		t.Errorf("not asked for: %d values", len(quiet))
 	}
-	exec(t, connect(t, server.AdminURL(), "admin"), "CREATE EXTENSION pg_stat_statements")
+	run(t, connect(t, server.AdminURL(), "admin"), "CREATE EXTENSION pg_stat_statements")
 }
 
 func statementsOf(opened probes.Probe) *statements { return opened.(*probe).statements }
 
 func testTables(t *testing.T, server *localservices.Postgres) {
 	api := connect(t, server.URL(), "api")
-	exec(t, api, "CREATE SCHEMA s; CREATE TABLE loans (id int PRIMARY KEY); CREATE TABLE s.loans (id int); ALTER TABLE loans SET (autovacuum_enabled = off)")
-	exec(t, api, "INSERT INTO loans SELECT generate_series(1, 100)")
-	exec(t, api, "DELETE FROM loans WHERE id <= 30")
-	exec(t, api, "SELECT count(*) FROM s.loans")
+	run(t, api, "CREATE SCHEMA s; CREATE TABLE loans (id int PRIMARY KEY); CREATE TABLE s.loans (id int); ALTER TABLE loans SET (autovacuum_enabled = off)")
+	run(t, api, "INSERT INTO loans SELECT generate_series(1, 100)")
+	run(t, api, "DELETE FROM loans WHERE id <= 30")
+	run(t, api, "SELECT count(*) FROM s.loans")
 	leave(t, api)
 	api = connect(t, server.URL(), "api")
 	probe := open(t, server.MonitorURL(), func(c *Config) { c.Tables = []string{"loans", " s.loans"} })
@@ -371,17 +371,17 @@ func testTables(t *testing.T, server *localservices.Postgres) {
 	if _, ok := values[`soakd_postgres_table_index_scans_total{table="s.loans"}`]; ok {
 		t.Error("index scans of a table without an index")
 	}
-	exec(t, api, "DROP TABLE s.loans")
+	run(t, api, "DROP TABLE s.loans")
 	values, err := probetest.Poll(t, probe, 5*time.Second)
 	if err == nil || !strings.Contains(err.Error(), "tables: not in this database: s.loans") || values[`soakd_postgres_table_live_rows{table="loans"}`] != 70 {
 		t.Errorf("a table that is gone: %v, %v", err, values)
 	}
-	exec(t, api, "DROP TABLE loans; DROP SCHEMA s")
+	run(t, api, "DROP TABLE loans; DROP SCHEMA s")
 }
 
 func testRights(t *testing.T, server *localservices.Postgres) {
 	admin := connect(t, server.AdminURL(), "admin")
-	exec(t, admin, "CREATE ROLE nobody_special LOGIN PASSWORD 'pw'")
+	run(t, admin, "CREATE ROLE nobody_special LOGIN PASSWORD 'pw'")
 	address, err := url.Parse(server.MonitorURL().Value())
 	must(t, err)
 	address.User = url.UserPassword("nobody_special", "pw")
@@ -398,7 +398,7 @@ func testRights(t *testing.T, server *localservices.Postgres) {
 			t.Errorf("%s though most sessions are hidden", series)
 		}
 	}
-	exec(t, admin, "GRANT pg_monitor TO nobody_special")
+	run(t, admin, "GRANT pg_monitor TO nobody_special")
 	if _, err := probetest.Poll(t, probe, 5*time.Second); err != nil {
 		t.Errorf("with pg_monitor only: %v", err)
 	}
@@ -412,7 +412,7 @@ func testBlockedQuery(t *testing.T, server *localservices.Postgres) {
 	})
 	mustPoll(t, probe)
 	statementsOf(probe).resolvedAt = time.Time{}
-	exec(t, admin, "BEGIN; LOCK TABLE pg_extension IN ACCESS EXCLUSIVE MODE")
+	run(t, admin, "BEGIN; LOCK TABLE pg_extension IN ACCESS EXCLUSIVE MODE")
 	start := time.Now()
 	values, err := probetest.Poll(t, probe, 5*time.Second)
 	if err == nil || !strings.Contains(err.Error(), "statements: ERROR: canceling statement due to lock timeout") || time.Since(start) > 2*time.Second {
@@ -421,7 +421,7 @@ func testBlockedQuery(t *testing.T, server *localservices.Postgres) {
 	if values["soakd_postgres_max_connections"] != 57 || values["soakd_postgres_commits_total"] <= 0 {
 		t.Errorf("the others are lost: %v", values)
 	}
-	exec(t, admin, "ROLLBACK")
+	run(t, admin, "ROLLBACK")
 	if after := mustPoll(t, probe); after[`soakd_postgres_pool_connections{state="idle"}`] != 1 {
 		t.Errorf("the connection was lost over a lock: %v", after)
 	}
@@ -473,7 +473,7 @@ func testOutage(t *testing.T, server *localservices.Postgres) {
 func testKilled(t *testing.T, server *localservices.Postgres) {
 	probe := open(t, server.MonitorURL(), nil)
 	mustPoll(t, probe)
-	exec(t, connect(t, server.AdminURL(), "admin"), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'soakd'")
+	run(t, connect(t, server.AdminURL(), "admin"), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'soakd'")
 	probetest.Eventually(t, probe, "a new session", func(_ probetest.Values, err error) bool { return err == nil })
 }
 

@@ -1,0 +1,123 @@
+package postgres
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"soakd/internal/localservices"
+	"soakd/internal/probes/probetest"
+	"soakd/internal/secret"
+)
+
+// TestReplica watches a real replica and its primary.
+func TestReplica(t *testing.T) {
+	primary := startServer(t)
+	address := startReplica(t, primary)
+	onReplica := func(of secret.String) secret.String {
+		parsed, err := url.Parse(of.Value())
+		must(t, err)
+		parsed.Host = address
+		return secret.New(parsed.String())
+	}
+	replicaProbe, primaryProbe := open(t, onReplica(primary.MonitorURL()), nil), open(t, primary.MonitorURL(), nil)
+
+	level := probetest.Eventually(t, replicaProbe, "the replica has replayed all", func(v probetest.Values, err error) bool {
+		lag, ok := v["soakd_postgres_replication_lag_bytes"]
+		return err == nil && ok && lag == 0
+	})
+	if level["soakd_postgres_in_recovery"] != 1 || level["soakd_postgres_replication_lag_seconds"] != 0 {
+		t.Errorf("in recovery %v, lag %v s", level["soakd_postgres_in_recovery"], level["soakd_postgres_replication_lag_seconds"])
+	}
+	if _, ok := level["soakd_postgres_replicas"]; ok {
+		t.Error("a replica tells of replicas as a primary would")
+	}
+
+	admin, onPrimary := connect(t, onReplica(primary.AdminURL()), "admin"), connect(t, primary.URL(), "writer")
+	// Until a first transaction was replayed there is no age of one.
+	run(t, onPrimary, "CREATE TABLE ahead (id int)")
+	wait(t, "the first transaction to be replayed", func() string {
+		var replayed bool
+		must(t, admin.QueryRow(t.Context(), "SELECT to_regclass('ahead') IS NOT NULL AND pg_last_xact_replay_timestamp() IS NOT NULL").Scan(&replayed))
+		if !replayed {
+			return "it is not there"
+		}
+		return ""
+	})
+	run(t, admin, "SELECT pg_wal_replay_pause()")
+	run(t, onPrimary, "CREATE TABLE behind AS SELECT generate_series(1, 10000) AS id")
+	behind := probetest.Eventually(t, replicaProbe, "the replica falls behind", func(v probetest.Values, err error) bool {
+		return err == nil && v["soakd_postgres_replication_lag_bytes"] > 100000
+	})
+	if _, ok := behind["soakd_postgres_replication_lag_seconds"]; !ok {
+		t.Errorf("no lag in seconds: %v", behind)
+	}
+	seen := probetest.Eventually(t, primaryProbe, "the primary sees it", func(v probetest.Values, err error) bool {
+		return err == nil && v["soakd_postgres_replicas"] == 1 && v["soakd_postgres_replica_max_lag_bytes"] > 100000
+	})
+	if seen["soakd_postgres_in_recovery"] != 0 {
+		t.Error("the primary is in recovery")
+	}
+	run(t, admin, "SELECT pg_wal_replay_resume()")
+	probetest.Eventually(t, replicaProbe, "the replica catches up", func(v probetest.Values, err error) bool {
+		return err == nil && v["soakd_postgres_replication_lag_bytes"] == 0 && v["soakd_postgres_replication_lag_seconds"] == 0
+	})
+}
+
+// startReplica copies primary and runs the copy as its replica, as the user and
+// with the binaries of primary. It returns its host:port.
+func startReplica(t *testing.T, primary *localservices.Postgres) string {
+	t.Helper()
+	_, bin, ok := strings.Cut(primary.Kind(), " from ")
+	if !ok {
+		t.Fatalf("no folder in %q", primary.Kind())
+	}
+	owner, err := os.Stat(fmt.Sprintf("/proc/%d", primary.PID()))
+	must(t, err)
+	uid, gid := owner.Sys().(*syscall.Stat_t).Uid, owner.Sys().(*syscall.Stat_t).Gid
+	// Not t.TempDir: the server's user cannot enter its parent.
+	dir, err := os.MkdirTemp("", "soakd-replica-")
+	must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	must(t, os.Chown(dir, int(uid), int(gid)))
+	data := filepath.Join(dir, "data")
+
+	var output bytes.Buffer
+	command := func(name string, args ...string) *exec.Cmd {
+		cmd := exec.CommandContext(t.Context(), filepath.Join(bin, name), args...)
+		cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &output, &output
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
+		if int(uid) != os.Getuid() {
+			cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uid, Gid: gid}
+		}
+		return cmd
+	}
+	if err := command("pg_basebackup", "-D", data, "-R", "-X", "stream", "-c", "fast", "-d", primary.AdminURL().Value()).Run(); err != nil {
+		t.Fatalf("pg_basebackup: %v\n%s", err, &output)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	address := listener.Addr().String()
+	must(t, listener.Close()) // the port stays free for the moment it takes
+	_, port, _ := net.SplitHostPort(address)
+	server := command("postgres", "-D", data, "-c", "port="+port)
+	server.Cancel = func() error { return server.Process.Signal(syscall.SIGINT) }
+	server.WaitDelay = 10 * time.Second
+	must(t, server.Start())
+	t.Cleanup(func() {
+		_ = server.Process.Signal(syscall.SIGINT)
+		_ = server.Wait()
+		if t.Failed() {
+			t.Logf("output of the replica:\n%s", &output)
+		}
+	})
+	return address
+}
