@@ -92,7 +92,7 @@ func runDemo(ctx context.Context, cfg *config, services *services, stdout io.Wri
 		"SOAKD_API_METRICS_URL":       services.url() + "/metrics",
 		"SOAKD_POSTGRES_URL":          services.postgres.MonitorURL().Value(),
 		"SOAKD_POSTGRES_APPLICATIONS": applicationName,
-		"SOAKD_POSTGRES_TABLES":       "scenarios,history",
+		"SOAKD_POSTGRES_TABLES":       "cashflow_scenarios,cashflow_history",
 		"SOAKD_REDIS_URL":             services.redis.URL().Value(),
 		"SOAKD_JWT_SECRET":            services.jwtSecret.Value(),
 	} {

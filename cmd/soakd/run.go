@@ -79,6 +79,7 @@ type daemon struct {
 	start  time.Time
 
 	traffic  *traffic
+	metrics  *exporter.Metrics
 	recorder *load.Recorder
 	engine   *load.Engine
 	probes   []probes.Probe
@@ -99,12 +100,12 @@ func newDaemon(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Log
 	if d.probes, err = openProbes(cfg.kinds, log); err != nil {
 		return nil, usageError{err}
 	}
-	metrics := exporter.NewMetrics(d.traffic.workload)
-	if err := d.watch(metrics); err != nil {
+	d.metrics = exporter.NewMetrics(d.traffic.workload)
+	if err := d.watch(); err != nil {
 		return nil, err
 	}
 	d.server, err = exporter.NewServer(ctx, exporter.ServerConfig{
-		Listen: cfg.Listen, WebConfigFile: cfg.WebConfigFile, Metrics: metrics, Page: report.Page(d.status), Log: log,
+		Listen: cfg.Listen, WebConfigFile: cfg.WebConfigFile, Metrics: d.metrics, Page: report.Page(d.status), Log: log,
 	})
 	if err != nil {
 		return nil, err
@@ -113,7 +114,7 @@ func newDaemon(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Log
 }
 
 // watch makes the engine and the poller and connects both with the metrics.
-func (d *daemon) watch(metrics *exporter.Metrics) error {
+func (d *daemon) watch() error {
 	schedule, err := load.NewSteady(d.cfg.Rate)
 	if err != nil {
 		return err
@@ -123,12 +124,12 @@ func (d *daemon) watch(metrics *exporter.Metrics) error {
 		Schedule: schedule, Mix: d.traffic.mix, Client: d.traffic.client, User: d.traffic.source.User,
 		MaxInFlight: d.cfg.MaxInFlight, MaxWaiting: d.cfg.MaxWaiting, MaxLateness: d.cfg.MaxLateness,
 		Duration: d.cfg.Duration, Grace: d.cfg.ShutdownGrace,
-		Sink: load.Sinks{metrics, d.recorder, newFailureLog(d.log)}, Lag: metrics, Log: d.log,
+		Sink: load.Sinks{d.metrics, d.recorder, newFailureLog(d.log)}, Lag: d.metrics, Log: d.log,
 	})
 	if err != nil {
 		return err
 	}
-	metrics.WatchTraffic(exporter.Traffic{
+	d.metrics.WatchTraffic(exporter.Traffic{
 		Counts: d.engine.Counts, TargetRate: d.engine.TargetRate, Transfer: d.traffic.client.Transfer, Users: d.cfg.Users,
 	})
 	polling := probes.Settings{Interval: d.cfg.ProbeInterval, Timeout: d.cfg.ProbeTimeout, MaxBackoff: max(d.cfg.ProbeInterval, maxProbeBackoff)}
@@ -137,7 +138,7 @@ func (d *daemon) watch(metrics *exporter.Metrics) error {
 		names[i] = probe.Name()
 	}
 	d.board = probes.NewBoard(names, polling.Staleness())
-	metrics.WatchProbes(d.probes, d.board)
+	d.metrics.WatchProbes(d.probes, d.board)
 	d.poller, err = probes.New(d.probes, polling, d.board.Put, d.log)
 	return err
 }

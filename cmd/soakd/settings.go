@@ -109,7 +109,7 @@ func (s setting) explain(value string, err error) error {
 // most likely misspelt, so that the nearest name is given.
 func unknownVariables(settings []setting, environment []string) []error {
 	var errs []error
-	for _, entry := range environment {
+	for _, entry := range slices.Sorted(slices.Values(environment)) {
 		name, _, _ := strings.Cut(entry, "=")
 		if !strings.HasPrefix(name, envPrefix+"_") || slices.ContainsFunc(settings, func(s setting) bool { return s.Name == name }) {
 			continue

@@ -23,7 +23,9 @@ type Definition struct {
 }
 
 // The metrics that do not come from a probe, each named in one place.
-var ( //nolint:gochecknoglobals // never changed: the table of metrics
+//
+//nolint:gochecknoglobals // never changed: the table of metrics
+var (
 	arrivalsScheduled   = traffic("soakd_arrivals_scheduled_total", "counter", "Arrivals that have fallen due. Always scheduled = sent + waiting + dropped.")
 	arrivalsSent        = traffic("soakd_arrivals_sent_total", "counter", "Arrivals that were sent as a request.")
 	arrivalsWaiting     = traffic("soakd_arrivals_waiting", "gauge", "Arrivals that have fallen due and wait for a free place in flight.")

@@ -58,7 +58,7 @@ func NewMetrics(workload *load.Workload) *Metrics {
 		}
 	}
 	m.registry.MustRegister(
-		m.requests, m.checks, m.lag, responseTimes, durations,
+		m.checks, m.lag, responseTimes, durations,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		versioncollector.NewCollector("soakd"),
 	)
@@ -138,15 +138,22 @@ type Traffic struct {
 	Users      int
 }
 
-// WatchTraffic adds the metrics of the load engine. It must be called once.
-func (m *Metrics) WatchTraffic(t Traffic) { m.registry.MustRegister(trafficCollector{t, &m.overflow}) }
+// WatchTraffic adds the metrics of the load engine, and with them the requests by
+// outcome. It must be called once.
+func (m *Metrics) WatchTraffic(t Traffic) {
+	m.registry.MustRegister(trafficCollector{t, m.requests, &m.overflow})
+}
 
+// trafficCollector reads the requests before the account of arrivals, so that in
+// one scrape there are never more requests with an outcome than were sent.
 type trafficCollector struct {
 	Traffic
+	requests *prometheus.CounterVec
 	overflow *atomic.Int64
 }
 
-func (trafficCollector) Describe(ch chan<- *prometheus.Desc) {
+func (t trafficCollector) Describe(ch chan<- *prometheus.Desc) {
+	t.requests.Describe(ch)
 	for _, d := range []Definition{
 		arrivalsScheduled, arrivalsSent, arrivalsWaiting, arrivalsDropped, arrivalsSubstituted, requestsCut, inFlight,
 		targetRate, virtualUsers, connectionsOpened, connectionsReused, bytesSent, bytesReceived, labelOverflow,
@@ -156,6 +163,7 @@ func (trafficCollector) Describe(ch chan<- *prometheus.Desc) {
 }
 
 func (t trafficCollector) Collect(ch chan<- prometheus.Metric) {
+	t.requests.Collect(ch)
 	counts, transfer := t.Counts(), t.Transfer()
 	send := sender(ch)
 	send(arrivalsScheduled, float64(counts.Scheduled))

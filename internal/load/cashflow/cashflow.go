@@ -143,7 +143,7 @@ func (w *workload) get(path string, memo any) *load.Request {
 func (w *workload) healthCase() *load.Case {
 	return &load.Case{
 		Name: "health", Class: "health", Weight: 5, Timeout: healthTimeout,
-		Statuses: []int{http.StatusOK},
+		ReadOnly: true, Statuses: []int{http.StatusOK},
 		Build: func(load.Draw) (*load.Request, error) {
 			return &load.Request{Method: http.MethodGet, Path: "/health", Credentials: load.NoToken}, nil
 		},

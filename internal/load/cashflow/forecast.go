@@ -117,7 +117,9 @@ func forecastKinds() []forecastKind {
 		{"forecast_monte_carlo", "monte_carlo", 2, limits{timeout: longTimeout}, askMonteCarlo, with(checkIterations, checkOrder, checkSeed)},
 		{"sensitivity", "sensitivity", 1, limits{timeout: longTimeout}, askSensitivity, with(checkZeroShift, checkMonotone)},
 		{
-			"complex_analysis", "complex", 1, limits{timeout: complexTimeout, interval: complexInterval}, askComplex,
+			"complex_analysis", "complex", 1,
+			limits{timeout: complexTimeout, interval: complexInterval},
+			askComplex,
 			with(checkIterations, checkOrder, checkSeed, checkZeroShift, checkMonotone),
 		},
 	}

@@ -37,7 +37,7 @@ func (w *workload) historyCase(name string, weight float64, filtered bool) *load
 	}
 	return &load.Case{
 		Name: name, Class: standard, Weight: weight, Timeout: standardTimeout,
-		Statuses: []int{http.StatusOK},
+		ReadOnly: true, Statuses: []int{http.StatusOK},
 		Build: func(d load.Draw) (*load.Request, error) {
 			if err := w.known(d.User); err != nil {
 				return nil, err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -327,15 +328,11 @@ func malformed(w *workload, d load.Draw) []byte {
 func (w *workload) big() []byte {
 	from := w.booked(usualBook, 0, w.today())
 	q := question{portfolio: w.portfolio(from, span[int]{1, 1})}
-	body := make([]byte, 0, bigBody)
-	body = append(body, `{"note":"`...)
 	rest := encodeQuestion(&q, alteration{})
 	rest[0] = ',' // instead of its opening brace
-	for len(body) < bigBody-1-len(rest) {
-		body = append(body, 'x')
-	}
-	body = append(body, '"')
-	return append(body, rest...)
+	const start = `{"note":"`
+	note := strings.Repeat("x", bigBody-len(start)-len(`"`)-len(rest))
+	return slices.Concat([]byte(start), []byte(note), []byte(`"`), rest)
 }
 
 // nested has loans that are lists in lists; the object around is a level too.

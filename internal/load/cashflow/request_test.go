@@ -3,9 +3,11 @@ package cashflow
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -296,7 +298,7 @@ func TestForecastRequests(t *testing.T) {
 		if q.MonteCarlo != nil || q.Shifts != nil || q.Detailed != nil || q.Seed != nil {
 			t.Errorf("more is asked than a forecast: %s", r.Body)
 		}
-		if r.Method != "POST" || r.Path != "/api/v1/cashflow/forecast" || r.ContentType != "application/json" || r.Credentials != load.UserToken {
+		if r.Method != http.MethodPost || r.Path != "/api/v1/cashflow/forecast" || r.ContentType != "application/json" || r.Credentials != load.UserToken {
 			t.Errorf("request is %+v", r)
 		}
 	}
@@ -484,7 +486,7 @@ func TestOtherRequests(t *testing.T) {
 	if r := b.build(t, "health", drawOf(0, 1)); r.Credentials != load.NoToken {
 		t.Error("health sends a token")
 	}
-	if _, err := b.cases["get_scenario"].Build(drawOf(0, 1)); err != load.ErrNoState {
+	if _, err := b.cases["get_scenario"].Build(drawOf(0, 1)); !errors.Is(err, load.ErrNoState) {
 		t.Errorf("get_scenario without a scenario: %v", err)
 	}
 	for _, c := range b.Cases {
@@ -568,7 +570,7 @@ func TestInvalidBodies(t *testing.T) {
 				t.Errorf("%s: valid JSON %v\n%s", name, valid, r.Body)
 			}
 			memo := r.Memo.(*invalidMemo)
-			if memo.field != test.field || r.Method != "POST" || r.Path != "/api/v1/cashflow/forecast" || r.ContentType != "application/json" || r.Credentials != load.UserToken {
+			if memo.field != test.field || r.Method != http.MethodPost || r.Path != "/api/v1/cashflow/forecast" || r.ContentType != "application/json" || r.Credentials != load.UserToken {
 				t.Errorf("%s: field %s, request %+v", name, memo.field, r)
 			}
 			if slices.Contains(b.cases[name].Checks, checkNamesField) != (name != "invalid_principal_nan") {
@@ -644,7 +646,7 @@ func TestInvalidForms(t *testing.T) {
 		"invalid_token_missing": load.NoToken, "invalid_token_expired": load.ExpiredToken, "invalid_token_forged": load.ForgedToken,
 	} {
 		each(name, func(r *load.Request) bool {
-			return r.Credentials == credentials && r.Method == "GET" && r.Path == "/api/v1/cashflow/scenarios"
+			return r.Credentials == credentials && r.Method == http.MethodGet && r.Path == "/api/v1/cashflow/scenarios"
 		})
 	}
 	unknown := map[string]bool{}
@@ -693,7 +695,7 @@ func TestForeignScenarioIsAnotherUsers(t *testing.T) {
 	saveAs(t, b, 1, "of-user-1")
 	for i := range 50 {
 		r, err := c.Build(drawOf(1, uint64(i)))
-		if err != load.ErrNoState {
+		if !errors.Is(err, load.ErrNoState) {
 			t.Fatalf("user 1 is given its own scenario: %+v, %v", r, err)
 		}
 	}
@@ -703,7 +705,7 @@ func TestForeignScenarioIsAnotherUsers(t *testing.T) {
 		switch {
 		case err == nil && r.Path == "/api/v1/cashflow/scenario/of-user-1" && r.Credentials == load.UserToken:
 			found++
-		case err != load.ErrNoState:
+		case !errors.Is(err, load.ErrNoState):
 			t.Fatalf("%+v, %v", r, err)
 		}
 	}
@@ -718,8 +720,16 @@ func TestDecimals(t *testing.T) {
 		places int
 		want   string
 	}{
-		{0, 2, "0"}, {5, 2, "0.05"}, {50, 2, "0.5"}, {12345, 2, "123.45"}, {-20000, 6, "-0.02"}, {1, 6, "0.000001"},
-		{1_000_000, 6, "1"}, {1_200_300, 6, "1.2003"}, {-1_500_000, 6, "-1.5"}, {10_000_000, 2, "100000"},
+		{0, 2, "0"},
+		{5, 2, "0.05"},
+		{50, 2, "0.5"},
+		{12345, 2, "123.45"},
+		{-20000, 6, "-0.02"},
+		{1, 6, "0.000001"},
+		{1_000_000, 6, "1"},
+		{1_200_300, 6, "1.2003"},
+		{-1_500_000, 6, "-1.5"},
+		{10_000_000, 2, "100000"},
 	}
 	for _, test := range tests {
 		if got := string(appendDecimal(nil, test.n, test.places)); got != test.want {

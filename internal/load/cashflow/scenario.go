@@ -180,7 +180,7 @@ func (w *workload) foreignOwner(user load.User, owner identifier) error {
 func (w *workload) listCase() *load.Case {
 	return &load.Case{
 		Name: "list_scenarios", Class: standard, Weight: 5, Timeout: standardTimeout,
-		Statuses: []int{http.StatusOK},
+		ReadOnly: true, Statuses: []int{http.StatusOK},
 		Build: func(d load.Draw) (*load.Request, error) {
 			if err := w.known(d.User); err != nil {
 				return nil, err
@@ -301,7 +301,7 @@ func (w *workload) getCase(save *load.Case) *load.Case {
 	return &load.Case{
 		Name: "get_scenario", Class: standard, Weight: 3, Timeout: standardTimeout,
 		// 404 is here so that a lost scenario is told apart by its own check.
-		Statuses: []int{http.StatusOK, http.StatusNotFound},
+		ReadOnly: true, Statuses: []int{http.StatusOK, http.StatusNotFound},
 		Build: func(d load.Draw) (*load.Request, error) {
 			if err := w.known(d.User); err != nil {
 				return nil, err

@@ -3,6 +3,7 @@ package cashflow
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -414,7 +415,7 @@ func TestReadBack(t *testing.T) {
 	}
 	b.expect(t, "save", "save_scenario", answered(0, saved, 201, []byte(`{"id":"an-id"}`), 0))
 	get := b.build(t, "get_scenario", drawOf(0, 1))
-	if get.Path != "/api/v1/cashflow/scenario/an-id" || get.Method != "GET" {
+	if get.Path != "/api/v1/cashflow/scenario/an-id" || get.Method != http.MethodGet {
 		t.Fatalf("asks for %s %s", get.Method, get.Path)
 	}
 	right := func() object {
@@ -497,7 +498,7 @@ func TestScenarioLost(t *testing.T) {
 	get := b.build(t, "get_scenario", drawOf(0, 1))
 	x := answered(0, get, 404, []byte(`{"detail":"not found"}`), time.Second)
 	b.expect(t, "lost", "get_scenario", x, "scenario_found")
-	if _, err := b.cases["get_scenario"].Build(drawOf(0, 1)); err != load.ErrNoState {
+	if _, err := b.cases["get_scenario"].Build(drawOf(0, 1)); !errors.Is(err, load.ErrNoState) {
 		t.Errorf("a lost scenario is asked for again: %v", err)
 	}
 }
@@ -707,7 +708,7 @@ func TestRejections(t *testing.T) {
 		}
 		names := slices.Contains(c.Checks, "names_field")
 		r, err := c.Build(drawOf(0, 1))
-		for i := uint64(2); err == load.ErrNoState; i++ {
+		for i := uint64(2); errors.Is(err, load.ErrNoState); i++ {
 			r, err = c.Build(drawOf(0, i))
 		}
 		field := r.Memo.(*invalidMemo).field
