@@ -1,0 +1,215 @@
+package dashboards
+
+import "strconv"
+
+// The limits that several places show.
+const (
+	// lagLimitSeconds: from here on soakd's own delay is a visible part of the
+	// latencies that are measured from the due time.
+	lagLimitSeconds = 0.05
+	// errorRatioLimit: one request in a hundred.
+	errorRatioLimit = 0.01
+	// latencyLimitSeconds holds for cases that read, write or calculate a few
+	// loans. It is a tenth of their time limit.
+	latencyLimitSeconds = 1
+	// calculationLimitSeconds holds for Monte Carlo, sensitivities and the complex
+	// analysis, which may take 30 s and 60 s.
+	calculationLimitSeconds = 10
+	// pollFailureLimit: one poll in ten.
+	pollFailureLimit = 0.1
+	// idleInTransactionLimitSeconds: no call of the API lasts a minute.
+	idleInTransactionLimitSeconds = 60
+	// replicationLagLimitSeconds: far above a usual lag of well below a second.
+	replicationLagLimitSeconds = 30
+	// redisMemoryLimit is a share of maxmemory.
+	redisMemoryLimit = 0.9
+)
+
+func above(limit float64) string { return "> " + strconv.FormatFloat(limit, 'g', -1, 64) }
+
+// findingWindow is how long a single finding keeps its alert up.
+const findingWindow = "15m"
+
+// recent counts what a recording made by findings has gained in the last 15
+// minutes. Of a soakd that is younger than that it is the whole count: what was
+// found before the first scrape is in no increase.
+func recent(recording string) string {
+	return recording + "\nand on (job, instance)\ntime() - process_start_time_seconds < 900\nor\nincrease(" + recording + "[" + findingWindow + "])"
+}
+
+// selfAlerts are about soakd: while one of them is up the others cannot be
+// trusted to be quiet for a good reason.
+func selfAlerts() []Alert {
+	return []Alert{
+		{
+			Name: "SoakdDown", Severity: Page, For: "2m", Dashboard: overviewUID,
+			// The instance is known to be soakd by the build information that it gave
+			// within the last day, whatever its job is called.
+			Signal:    "up\nand on (job, instance)\nlast_over_time(soakd_build_info[1d])",
+			Condition: "== 0",
+			Summary:   "soakd {{ $labels.instance }} cannot be scraped",
+			Description: "Prometheus has not been able to scrape soakd at {{ $labels.instance }} for 2 minutes. " +
+				"Nothing is known of the target meanwhile.",
+		},
+		{
+			Name: "SoakdAbsent", Severity: Page, For: "10m", Dashboard: overviewUID,
+			Signal: "count(soakd_build_info) or vector(0)", Condition: "== 0",
+			Summary: "No soakd is being scraped",
+			Description: "Prometheus has seen no soakd at all for 10 minutes: it does not run, or no scrape configuration finds it. " +
+				"Remove these rules where no soak is meant to run.",
+		},
+		{
+			Name: "SoakdNoTraffic", Severity: Page, For: "2m", Dashboard: trafficUID,
+			// Below one arrival in 20 s five minutes say nothing.
+			Signal: "rate(soakd_arrivals_sent_total[5m])\n/\n(soakd_load_target_rate > 0.05)", Condition: "< 0.01",
+			Summary: "soakd {{ $labels.instance }} is up but sends nothing",
+			Description: "soakd sent {{ $value | humanizePercentage }} of the rate that it aims at over 5 minutes. " +
+				"The soak says nothing about the target until it sends again.",
+		},
+		{
+			Name: "SoakdLate", Severity: Ticket, For: "10m", Dashboard: trafficUID,
+			Signal: scheduleLagP99, Condition: above(lagLimitSeconds),
+			Summary: "soakd {{ $labels.instance }} falls behind its own schedule",
+			Description: "One arrival in a hundred was noticed {{ $value | humanizeDuration }} late or more (limit 50 ms). " +
+				"soakd is starved, and its latencies from the intended start hold that delay.",
+		},
+		{
+			Name: "SoakdDropping", Severity: Ticket, Dashboard: trafficUID,
+			Signal: `sum by (job, instance) (increase(soakd_arrivals_dropped_total{reason!="shutdown"}[10m]))`, Condition: "> 0",
+			Summary: "soakd {{ $labels.instance }} drops arrivals",
+			Description: "About {{ printf \"%.0f\" $value }} arrivals were dropped in 10 minutes. " +
+				"Quantiles of that time are lower bounds, and no judgement can pass on it.",
+		},
+		{
+			Name: "SoakdProbeBlind", Severity: Ticket, For: "2m", Dashboard: overviewUID,
+			// A probe that was never polled has no success; it is just as blind.
+			Signal:    "soakd_probe_success\nor\n0 * soakd_probe_polls_total",
+			Condition: "== 0",
+			Summary:   "soakd's {{ $labels.probe }} probe reads nothing or only a part",
+			Description: "No poll of the {{ $labels.probe }} probe of {{ $labels.instance }} has read all it should for 2 minutes. " +
+				"What it could not read is absent, so that alerts on it stay quiet.",
+		},
+		{
+			Name: "SoakdProbeFlapping", Severity: Ticket, For: "15m", Dashboard: trafficUID,
+			Signal: "increase(soakd_probe_failures_total[15m])\n/\nincrease(soakd_probe_polls_total[15m])", Condition: above(pollFailureLimit),
+			Summary: "soakd's {{ $labels.probe }} probe fails again and again",
+			Description: "{{ $value | humanizePercentage }} of the polls of the {{ $labels.probe }} probe of {{ $labels.instance }} failed in whole or in part over 15 minutes (limit 10%). " +
+				"Its graphs have gaps.",
+		},
+	}
+}
+
+func targetAlerts() []Alert {
+	return append([]Alert{
+		{
+			Name: "SoakdTargetErrorRatioHigh", Severity: Page, For: "5m", Dashboard: trafficUID,
+			Signal: failedRatio, Condition: above(errorRatioLimit),
+			Summary: "The target fails valid requests",
+			Description: "{{ $value | humanizePercentage }} of the valid requests of {{ $labels.instance }} got no right answer over 5 minutes (limit 1%); 429 does not count. " +
+				"'Outcomes other than ok' says which kind.",
+		},
+		{
+			Name: "SoakdTargetLatencyHigh", Severity: Ticket, For: "10m", Dashboard: trafficUID,
+			Signal: latencyP99 + `{class!~"monte_carlo|sensitivity|complex"}`, Condition: above(latencyLimitSeconds),
+			Summary: "Class {{ $labels.class }} is slow",
+			Description: "p99 of class {{ $labels.class }} from the intended start is {{ $value | humanizeDuration }} (limit 1s). " +
+				"Look which resource of the API, Postgres or Redis moved at the same moment.",
+		},
+		{
+			Name: "SoakdTargetCalculationLatencyHigh", Severity: Ticket, For: "10m", Dashboard: trafficUID,
+			Signal: latencyP99 + `{class=~"monte_carlo|sensitivity|complex"}`, Condition: above(calculationLimitSeconds),
+			Summary: "Calculations of class {{ $labels.class }} are slow",
+			Description: "p99 of class {{ $labels.class }} from the intended start is {{ $value | humanizeDuration }} (limit 10s). " +
+				"Look at the API's calculation threads and CPU.",
+		},
+		{
+			Name: "SoakdTargetRestarted", Severity: Ticket, Dashboard: apiUID,
+			// The probe keeps the count from 0 on: the first restart is an increase.
+			Signal: "increase(soakd_api_restarts_total[15m])", Condition: "> 0",
+			Summary:     "The target restarted",
+			Description: "About {{ printf \"%.0f\" $value }} restarts of the target behind {{ $labels.instance }} in 15 minutes.",
+		},
+	}, findingAlerts()...)
+}
+
+// findingAlerts are about single answers: one is enough.
+func findingAlerts() []Alert {
+	return []Alert{
+		{
+			Name: "SoakdInvalidInputAccepted", Severity: Ticket, Dashboard: trafficUID,
+			Signal: recent(acceptedInvalid), Condition: "> 0",
+			Summary: "The target accepts invalid input: {{ $labels.case }}",
+			Description: "About {{ printf \"%.0f\" $value }} requests of case {{ $labels.case }} were answered with 2xx in 15 minutes. " +
+				"They should have been refused.",
+		},
+		{
+			Name: "SoakdInvalidInputServerError", Severity: Ticket, Dashboard: trafficUID,
+			Signal: recent(invalidBroke), Condition: "> 0",
+			Summary: "Invalid input breaks the target: {{ $labels.case }}",
+			Description: "About {{ printf \"%.0f\" $value }} requests of case {{ $labels.case }} were answered with 5xx in 15 minutes. " +
+				"They should have been refused with 4xx.",
+		},
+		{
+			Name: "SoakdInternalsLeaked", Severity: Ticket, Dashboard: trafficUID,
+			Signal: recent(internalsLeaked), Condition: "> 0",
+			Summary: "The target shows its internals: {{ $labels.case }}",
+			Description: "About {{ printf \"%.0f\" $value }} error answers of case {{ $labels.case }} showed a stack trace, SQL or a path in 15 minutes. " +
+				"soakd's log has one of them.",
+		},
+		{
+			Name: "SoakdDataLost", Severity: Page, Dashboard: trafficUID,
+			Signal: recent(dataLost), Condition: "> 0",
+			Summary: "The target lost what was saved",
+			Description: "About {{ printf \"%.0f\" $value }} times in 15 minutes something saved through {{ $labels.instance }} was not there or not the same when read back. " +
+				"'Failed checks' says which check.",
+		},
+		{
+			Name: "SoakdForeignDataShown", Severity: Page, Dashboard: trafficUID,
+			Signal: recent(foreignDataShown), Condition: "> 0",
+			Summary: "The target shows one user's data to another",
+			Description: "About {{ printf \"%.0f\" $value }} answers to {{ $labels.instance }} in 15 minutes held a scenario of another user. " +
+				"Treat it as a breach until it is explained.",
+		},
+	}
+}
+
+func redisAlerts() []Alert {
+	return []Alert{
+		{
+			Name: "SoakdRedisMemoryHigh", Severity: Ticket, For: "10m", Dashboard: redisUID,
+			// Without a limit (maxmemory 0) there is no limit metric and no ratio.
+			Signal: "soakd_redis_memory_used_bytes\n/\nsoakd_redis_memory_limit_bytes", Condition: above(redisMemoryLimit),
+			Summary: "Redis {{ $labels.node }} is nearly full",
+			Description: "Redis {{ $labels.node }} uses {{ $value | humanizePercentage }} of its memory limit (limit 90%). " +
+				"With an eviction policy it throws out keys next, without one it refuses writes.",
+		},
+		{
+			Name: "SoakdRedisHitRatioFell", Severity: Ticket, For: "5m", Dashboard: redisUID,
+			// What was usual is the upper decile of six hours: it still stands when most
+			// of the time since is bad, and one lucky minute does not set it.
+			Signal:    "avg_over_time(soakd_redis_keyspace_hit_ratio[10m])\n/\nquantile_over_time(0.9, soakd_redis_keyspace_hit_ratio[6h])",
+			Condition: "< 0.667",
+			Summary:   "The hit ratio of Redis {{ $labels.node }} fell by a third",
+			Description: "Over 10 minutes the hit ratio of Redis {{ $labels.node }} was {{ $value | humanizePercentage }} of what it usually was in the last 6 hours (limit 66.7%). " +
+				"The API calculates again what it had.",
+		},
+		{
+			Name: "SoakdRedisEvictionsStarted", Severity: Ticket, Dashboard: redisUID,
+			// The factor is 1 when the hour before had none, 0 when it had some or is not
+			// known: a soak that starts beside a full cache is no news.
+			Signal: "increase(soakd_redis_evicted_keys_total[10m])\n*\n" +
+				"(\n  increase(soakd_redis_evicted_keys_total[1h] offset 10m) == bool 0\n  or\n  0 * soakd_redis_evicted_keys_total\n)",
+			Condition: "> 0",
+			Summary:   "Redis {{ $labels.node }} began to evict keys",
+			Description: "Redis {{ $labels.node }} evicted about {{ printf \"%.0f\" $value }} keys in 10 minutes and none in the hour before. " +
+				"The working set has outgrown maxmemory.",
+		},
+		{
+			Name: "SoakdRedisRejectedConnections", Severity: Ticket, Dashboard: redisUID,
+			Signal: "increase(soakd_redis_rejected_connections_total[10m])", Condition: "> 0",
+			Summary: "Redis {{ $labels.node }} refuses clients",
+			Description: "Redis {{ $labels.node }} refused about {{ printf \"%.0f\" $value }} connections in 10 minutes because maxclients was reached. " +
+				"Requests of the API run without its cache.",
+		},
+	}
+}

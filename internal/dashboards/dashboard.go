@@ -1,0 +1,177 @@
+package dashboards
+
+// Dashboard describes one Grafana dashboard.
+type Dashboard struct {
+	// UID is the stable address of the dashboard: /d/UID.
+	UID string
+	// File is the name of its file in dashboards/.
+	File string
+	// Title and Description are shown on top and in the list of dashboards.
+	Title, Description string
+	// Variables come after those that all dashboards have: datasource, job and
+	// instance.
+	Variables []Variable
+	// Rows stand below one another.
+	Rows []Row
+}
+
+// Variable is a choice on top of a dashboard: the values of one label of one
+// metric, several or all of them at once.
+type Variable struct {
+	// Name is what queries call it, after a dollar sign.
+	Name string
+	// Title is what people read.
+	Title string
+	// Selector selects the series, Label the label whose values are offered.
+	Selector, Label string
+}
+
+// Row is a heading and the panels below it.
+type Row struct {
+	Title  string
+	Panels []Panel
+}
+
+// Kind is the way in which a panel shows its values.
+type Kind int
+
+// The kinds of panels.
+const (
+	// Graph draws lines over time.
+	Graph Kind = iota
+	// Stat shows the present value alone, and that it is unknown when it is.
+	Stat
+	// Heatmap draws a histogram over time.
+	Heatmap
+)
+
+// Panel is one picture.
+type Panel struct {
+	Title string
+	// Description says what is shown and what to do about it.
+	Description string
+	Kind        Kind
+	// Unit is one of Grafana's: "s", "bytes", "percentunit", "reqps", "short".
+	Unit string
+	// Width is in columns of 24, Height in rows of about 38 px; 0 means the usual
+	// of the kind.
+	Width, Height int
+	// Limits fixes the ends of the scale: Min, or Min and Max.
+	Limits Limits
+	// Log draws a logarithmic scale.
+	Log bool
+	// Stack adds the lines up.
+	Stack bool
+	// Thresholds are drawn as lines, or colour the value.
+	Thresholds []Threshold
+	// Texts stand in place of values (0 "blind", 1 "sees").
+	Texts map[int]string
+	// Detail is the UID of the dashboard that shows more.
+	Detail string
+	// Targets are the queries.
+	Targets []Target
+	// EmptyWhen says when a healthy system has nothing to show; "" means never.
+	// It is added to the description.
+	EmptyWhen string
+}
+
+// Limits are the ends of a scale.
+type Limits int
+
+// The limits.
+const (
+	// FromZero starts the scale at 0.
+	FromZero Limits = iota
+	// ZeroToOne shows a ratio.
+	ZeroToOne
+	// Free leaves the scale to Grafana.
+	Free
+)
+
+// Threshold is a value from which on the state is bad.
+type Threshold struct {
+	// Value is where Color starts; the colour below the first is green.
+	Value float64
+	Color string
+	// Below turns it round: the colour holds below Value, and green from it on.
+	Below bool
+}
+
+// Target is one query of a panel.
+type Target struct {
+	// Query is PromQL with Grafana's variables.
+	Query string
+	// Legend names the lines, with {{label}}.
+	Legend string
+	// Dashed draws a line that is aimed at or a limit.
+	Dashed bool
+	// Exemplars shows single requests with their trace ids.
+	Exemplars bool
+}
+
+// The colours of thresholds.
+const (
+	orange = "orange"
+	red    = "red"
+)
+
+// warnAt is orange from warn on and red from bad on.
+func warnAt(warn, bad float64) []Threshold {
+	return []Threshold{{Value: warn, Color: orange}, {Value: bad, Color: red}}
+}
+
+// badAt is red from the value on.
+func badAt(bad float64) []Threshold { return []Threshold{{Value: bad, Color: red}} }
+
+// badBelow is red below the value.
+func badBelow(bad float64) []Threshold { return []Threshold{{Value: bad, Color: red, Below: true}} }
+
+// The addresses of the dashboards.
+const (
+	overviewUID = "soakd-overview"
+	trafficUID  = "soakd-traffic"
+	postgresUID = "soakd-postgres"
+	redisUID    = "soakd-redis"
+	apiUID      = "soakd-api"
+)
+
+// All returns every dashboard, the overview first.
+func All() []Dashboard {
+	return []Dashboard{overviewDashboard(), trafficDashboard(), postgresDashboard(), redisDashboard(), apiDashboard()}
+}
+
+// commonVariables are on every dashboard, so that links between them keep the
+// choice. Instance is soakd's own address as Prometheus scrapes it: one
+// instance, one target.
+func commonVariables() []Variable {
+	return []Variable{
+		{Name: "job", Title: "Job", Selector: "soakd_load_target_rate", Label: "job"},
+		{Name: "instance", Title: "soakd instance", Selector: `soakd_load_target_rate{job=~"$job"}`, Label: "instance"},
+	}
+}
+
+// Annotation marks moments on the time axis of every dashboard.
+type Annotation struct {
+	// Name and Color are what people see.
+	Name, Color string
+	// Signal is a query that has data on a healthy system; the moments at which
+	// it meets Condition are marked.
+	Signal, Condition string
+	// Text is shown for a moment, with {{label}}.
+	Text string
+}
+
+// Annotations are those of every dashboard.
+func Annotations() []Annotation {
+	return []Annotation{
+		{
+			Name: "Target restarted", Color: red, Text: "The process of the target started anew.",
+			Signal: "increase(" + sel("soakd_api_restarts_total") + "[$__rate_interval])", Condition: "> 0",
+		},
+		{
+			Name: "soakd restarted", Color: "blue", Text: "soakd itself started anew: counters begin at 0.",
+			Signal:    "changes(" + sel("process_start_time_seconds") + "[$__rate_interval])",
+			Condition: "> 0",
+		},
+	}
+}

@@ -1,0 +1,418 @@
+package dashboards
+
+import (
+	"encoding/json"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"soakd/internal/exporter"
+	"soakd/internal/load"
+	"soakd/internal/load/cashflow"
+	"soakd/internal/probes"
+	"soakd/internal/probes/api"
+	"soakd/internal/probes/postgres"
+	"soakd/internal/probes/redis"
+	"soakd/internal/secret"
+)
+
+// allProbes opens every kind of probe; none reaches for its dependency.
+func allProbes(t *testing.T) []probes.Probe {
+	t.Helper()
+	kinds := []probes.Kind{postgres.Kind(), redis.Kind(), api.Kind()}
+	kinds[0].Config.(*postgres.Config).URL = secret.New("postgres://soakd:x@127.0.0.1:1/db")
+	kinds[1].Config.(*redis.Config).URL = secret.New("redis://127.0.0.1:1")
+	kinds[2].Config.(*api.Config).MetricsURL = "http://127.0.0.1:1/metrics"
+	var opened []probes.Probe
+	for _, kind := range kinds {
+		if err := kind.Config.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		probe, err := kind.Config.Open(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(probe.Close)
+		opened = append(opened, probe)
+	}
+	return opened
+}
+
+// metricLabels gives the labels of every series that a query may ask for, by the
+// series' name.
+func metricLabels(t *testing.T) map[string][]string {
+	t.Helper()
+	known := map[string][]string{"up": nil, "soakd_build_info": {"version", "revision", "branch", "goversion"}}
+	for _, name := range []string{
+		"go_goroutines", "go_memstats_heap_alloc_bytes", "process_cpu_seconds_total", "process_resident_memory_bytes",
+		"process_open_fds", "process_start_time_seconds",
+	} {
+		known[name] = nil
+	}
+	for _, d := range exporter.Definitions(allProbes(t)) {
+		if d.Type != "histogram" {
+			known[d.Name] = d.Labels
+			continue
+		}
+		known[d.Name+"_bucket"] = append(slices.Clone(d.Labels), "le")
+		known[d.Name+"_count"] = d.Labels
+		known[d.Name+"_sum"] = d.Labels
+	}
+	return known
+}
+
+// enumerations are the label values that queries may name.
+func enumerations(t *testing.T) map[string][]string {
+	t.Helper()
+	workload, err := cashflow.New(cashflow.Config{APIVersion: "v1", Users: 1, CanMint: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string][]string{
+		"outcome": texts(load.Outcomes()), "reason": append(texts(load.DropReasons()), texts(load.SubstituteReasons())...),
+		"check": load.BuiltinChecks(), "probe": {postgres.Name, redis.Name, api.Name},
+	}
+	for _, c := range workload.Cases {
+		all["case"] = append(all["case"], c.Name)
+		all["class"] = append(all["class"], string(c.Class))
+		all["check"] = append(all["check"], c.Checks...)
+	}
+	return all
+}
+
+func texts[T ~string](values []T) []string {
+	var all []string
+	for _, v := range values {
+		all = append(all, string(v))
+	}
+	return all
+}
+
+// query is one query of the package and where it stands.
+type query struct{ where, text string }
+
+// dashboardQueries lists every query of every dashboard.
+func dashboardQueries() []query {
+	var all []query
+	for _, d := range All() {
+		for _, row := range d.Rows {
+			for _, panel := range row.Panels {
+				for _, target := range panel.Targets {
+					all = append(all, query{d.UID + " / " + row.Title + " / " + panel.Title, target.Query})
+				}
+			}
+		}
+		for _, v := range append(commonVariables(), d.Variables...) {
+			all = append(all, query{d.UID + " / variable " + v.Name, "count by (" + v.Label + ") (" + v.Selector + ")"})
+		}
+	}
+	for _, a := range Annotations() {
+		all = append(all, query{"annotation " + a.Name, a.Signal})
+	}
+	return all
+}
+
+func ruleQueries() []query {
+	var all []query
+	for _, group := range Rules() {
+		for _, r := range group.Recordings {
+			all = append(all, query{r.Record, r.Query})
+		}
+		for _, a := range group.Alerts {
+			all = append(all, query{a.Name, a.Signal})
+		}
+	}
+	return all
+}
+
+// checkNames holds the names of a query against those that exist.
+func checkNames(t *testing.T, q query, known, values map[string][]string) {
+	t.Helper()
+	p := parse(q.text)
+	if len(p.selectors) == 0 {
+		t.Errorf("%s: no metric found in %s", q.where, q.text)
+	}
+	usable := []string{"job", "instance"}
+	for _, s := range p.selectors {
+		own, ok := known[s.metric]
+		if !ok {
+			t.Errorf("%s: there is no metric %s", q.where, s.metric)
+			continue
+		}
+		usable = append(usable, own...)
+		for _, m := range s.matchers {
+			if !slices.Contains(append([]string{"job", "instance"}, own...), m.label) {
+				t.Errorf("%s: %s has no label %s", q.where, s.metric, m.label)
+			}
+			checkValues(t, q, m, values[m.label])
+		}
+	}
+	for _, label := range p.grouped {
+		if !slices.Contains(usable, label) {
+			t.Errorf("%s: no metric of the query has the label %s", q.where, label)
+		}
+	}
+}
+
+// checkValues holds the alternatives of a matcher against the values that exist.
+func checkValues(t *testing.T, q query, m matcher, possible []string) {
+	t.Helper()
+	if possible == nil || strings.HasPrefix(m.value, "$") {
+		return
+	}
+	for _, value := range strings.Split(m.value, "|") {
+		if !slices.Contains(possible, value) {
+			t.Errorf("%s: %s has no value %q", q.where, m.label, value)
+		}
+	}
+}
+
+func TestQueriesNameWhatExists(t *testing.T) {
+	known, values := metricLabels(t), enumerations(t)
+	for _, q := range dashboardQueries() {
+		checkNames(t, q, known, values)
+	}
+	withRecordings := maps.Clone(known)
+	for _, r := range recordings() {
+		p := parse(r.Query)
+		withRecordings[r.Record] = p.grouped
+	}
+	for _, q := range ruleQueries() {
+		checkNames(t, q, withRecordings, values)
+	}
+}
+
+// Every metric of soakd is seen somewhere.
+func TestNoMetricIsForgotten(t *testing.T) {
+	used := map[string]bool{}
+	for _, q := range dashboardQueries() {
+		for _, s := range parse(q.text).selectors {
+			used[regexp.MustCompile(`_(bucket|count|sum)$`).ReplaceAllString(s.metric, "")] = true
+		}
+	}
+	for _, d := range exporter.Definitions(allProbes(t)) {
+		if !used[d.Name] {
+			t.Errorf("no dashboard shows %s (%s)", d.Name, d.Help)
+		}
+	}
+}
+
+var legendLabel = regexp.MustCompile(`\{\{\s*([a-z_]+)\s*\}\}`)
+
+func TestPanelsAreComplete(t *testing.T) {
+	uids, titles := map[string]bool{}, map[string]bool{}
+	for _, d := range All() {
+		uids[d.UID] = true
+	}
+	for _, d := range All() {
+		if d.UID == "" || d.Title == "" || d.Description == "" || d.File == "" || titles[d.Title] {
+			t.Errorf("dashboard %q: uid, title, description and file must be there and the title its own", d.UID)
+		}
+		titles[d.Title] = true
+		for _, row := range d.Rows {
+			seen := map[string]bool{}
+			if row.Title == "" || len(row.Panels) == 0 {
+				t.Errorf("%s: a row without title or panels", d.UID)
+			}
+			for _, p := range row.Panels {
+				checkPanel(t, d.UID, p)
+				if seen[p.Title] {
+					t.Errorf("%s / %s: two panels are called %q", d.UID, row.Title, p.Title)
+				}
+				seen[p.Title] = true
+				if p.Detail != "" && !uids[p.Detail] {
+					t.Errorf("%s / %s: links to %s, which does not exist", d.UID, p.Title, p.Detail)
+				}
+			}
+		}
+	}
+	if len(uids) != len(All()) {
+		t.Errorf("two dashboards share a uid: %v", uids)
+	}
+}
+
+// units are those of Grafana that the panels may use: an unknown one would be
+// shown as text behind the value.
+func units() []string {
+	return []string{"none", "short", "s", "bytes", "Bps", "percentunit", "reqps", "ops"}
+}
+
+func checkPanel(t *testing.T, uid string, p Panel) {
+	t.Helper()
+	where := uid + " / " + p.Title
+	if p.Title == "" || len(p.Description) < 40 || !strings.HasSuffix(p.Description, ".") {
+		t.Errorf("%s: needs a title and a description in sentences: %q", where, p.Description)
+	}
+	if !slices.Contains(units(), p.Unit) {
+		t.Errorf("%s: unit %q", where, p.Unit)
+	}
+	if len(p.Targets) == 0 {
+		t.Errorf("%s: no query", where)
+	}
+	for _, target := range p.Targets {
+		if p.Kind == Graph && target.Legend == "" {
+			t.Errorf("%s: a line without legend", where)
+		}
+		grouped := append(parse(target.Query).grouped, "le")
+		for _, label := range legendLabel.FindAllStringSubmatch(target.Legend, -1) {
+			if !slices.Contains(grouped, label[1]) {
+				t.Errorf("%s: the legend names %s, which the query does not keep", where, label[1])
+			}
+		}
+		if strings.Contains(target.Query, "vector(0)") {
+			t.Errorf("%s: vector(0) makes a 0 of what is unknown", where)
+		}
+		for _, needed := range []string{`job=~"$job"`, `instance=~"$instance"`} {
+			if strings.Count(target.Query, needed) != len(parse(target.Query).selectors) {
+				t.Errorf("%s: not every selector has %s", where, needed)
+			}
+		}
+	}
+}
+
+// loaded is the part of Grafana's model that the tests read back.
+type loaded struct {
+	UID           string
+	SchemaVersion int
+	GraphTooltip  int
+	Links         []struct{ IncludeVars, KeepTime bool }
+	Templating    struct {
+		List []struct{ Name, Type, Definition string }
+	}
+	Panels []struct {
+		ID                       int
+		Type, Title, Description string
+		GridPos                  place
+		Targets                  []struct {
+			RefID, Expr, Format      string
+			Exemplar, Range, Instant bool
+		}
+	}
+}
+
+func load1(t *testing.T, d Dashboard) loaded {
+	t.Helper()
+	content, err := d.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var l loaded
+	if err := json.Unmarshal(content, &l); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestPanelsDoNotOverlap(t *testing.T) {
+	for _, d := range All() {
+		l := load1(t, d)
+		ids := map[int]bool{}
+		for i, a := range l.Panels {
+			if a.ID < 1 || ids[a.ID] {
+				t.Errorf("%s: panel id %d is not unique", d.UID, a.ID)
+			}
+			ids[a.ID] = true
+			p := a.GridPos
+			if p.X < 0 || p.Y < 0 || p.W < 4 || p.H < 1 || p.X+p.W > 24 {
+				t.Errorf("%s / %s: stands at %+v, outside of the grid or too narrow", d.UID, a.Title, p)
+			}
+			for _, b := range l.Panels[:i] {
+				q := b.GridPos
+				if p.X < q.X+q.W && q.X < p.X+p.W && p.Y < q.Y+q.H && q.Y < p.Y+p.H {
+					t.Errorf("%s: %q at %+v overlaps %q at %+v", d.UID, a.Title, p, b.Title, q)
+				}
+			}
+		}
+	}
+}
+
+func TestGrafanaModel(t *testing.T) {
+	for _, d := range All() {
+		l := load1(t, d)
+		if l.UID != d.UID || l.SchemaVersion < 38 || l.GraphTooltip != 1 {
+			t.Errorf("%s: uid %q, schema %d, tooltip %d", d.UID, l.UID, l.SchemaVersion, l.GraphTooltip)
+		}
+		if len(l.Links) != 1 || !l.Links[0].IncludeVars || !l.Links[0].KeepTime {
+			t.Errorf("%s: links %+v must keep variables and time", d.UID, l.Links)
+		}
+		var names []string
+		for _, v := range l.Templating.List {
+			names = append(names, v.Name)
+		}
+		if !slices.Equal(names[:3], []string{"datasource", "job", "instance"}) {
+			t.Errorf("%s: variables %q", d.UID, names)
+		}
+		for _, p := range l.Panels {
+			for _, target := range p.Targets {
+				if (p.Type == "stat") != target.Instant || target.Instant == target.Range {
+					t.Errorf("%s / %s: instant %v, range %v", d.UID, p.Title, target.Instant, target.Range)
+				}
+				if (p.Type == "heatmap") != (target.Format == "heatmap") {
+					t.Errorf("%s / %s: format %s", d.UID, p.Title, target.Format)
+				}
+				for _, name := range regexp.MustCompile(`\$([a-z]+)`).FindAllStringSubmatch(target.Expr, -1) {
+					if !slices.Contains(names, name[1]) {
+						t.Errorf("%s / %s: uses $%s, which the dashboard does not have", d.UID, p.Title, name[1])
+					}
+				}
+			}
+		}
+	}
+}
+
+// Latency without exemplars would not lead to a single slow request.
+func TestLatencyHasExemplars(t *testing.T) {
+	for _, uid := range []string{overviewUID, trafficUID} {
+		found := 0
+		for _, d := range All() {
+			if d.UID != uid {
+				continue
+			}
+			for _, p := range load1(t, d).Panels {
+				for _, target := range p.Targets {
+					if target.Exemplar {
+						found++
+						if !strings.Contains(target.Expr, "_seconds_bucket{") {
+							t.Errorf("%s / %s: exemplars of what is no histogram", uid, p.Title)
+						}
+					}
+				}
+			}
+		}
+		if found < 2 {
+			t.Errorf("%s: %d queries with exemplars", uid, found)
+		}
+	}
+}
+
+func TestFlowWrapsAtTheEdge(t *testing.T) {
+	places, below := flow([]Panel{{Width: 12, Height: 8}, {Width: 8, Height: 4}, {Width: 8, Height: 5}, {Kind: Stat}}, 3)
+	want := []place{{0, 3, 12, 8}, {12, 3, 8, 4}, {0, 11, 8, 5}, {8, 11, 4, 4}}
+	if !slices.Equal(places, want) || below != 16 {
+		t.Errorf("got %v and %d, want %v and 16", places, below, want)
+	}
+}
+
+func TestThresholdSteps(t *testing.T) {
+	describe := func(p Panel) string {
+		text, err := json.Marshal(p.thresholdSteps())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	for name, c := range map[string]struct {
+		panel Panel
+		want  string
+	}{
+		"warn and bad": {Panel{Thresholds: warnAt(0.8, 0.95)}, `[{"color":"green","value":null},{"color":"orange","value":0.8},{"color":"red","value":0.95}]`},
+		"bad below":    {Panel{Thresholds: badBelow(1)}, `[{"color":"red","value":null},{"color":"green","value":1}]`},
+		"none":         {Panel{}, `[{"color":"text","value":null}]`},
+	} {
+		if got := describe(c.panel); got != c.want {
+			t.Errorf("%s: got %s, want %s", name, got, c.want)
+		}
+	}
+}

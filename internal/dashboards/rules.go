@@ -1,0 +1,158 @@
+package dashboards
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Severity says whom an alert reaches.
+type Severity string
+
+// The severities.
+const (
+	// Page: somebody looks now.
+	Page Severity = "page"
+	// Ticket: somebody looks on the next working day.
+	Ticket Severity = "ticket"
+)
+
+// Group is a group of rules that Prometheus evaluates in order, one after the
+// other: an alert sees what the recordings before it have just written.
+type Group struct {
+	Name       string
+	Recordings []Recording
+	Alerts     []Alert
+}
+
+// Recording is a query whose result is kept under a name of its own:
+// level:metric:operation.
+type Recording struct {
+	Record, Query string
+}
+
+// Alert is a signal and the condition under which somebody is told.
+type Alert struct {
+	// Name is unique; it is also the heading of the runbook's section.
+	Name string
+	// Signal is PromQL that has data on a healthy system.
+	Signal string
+	// Condition is the comparison that makes the signal an alert: "> 0.8".
+	Condition string
+	// For is how long the condition must hold, in Prometheus' notation; "" means
+	// that once is enough.
+	For      string
+	Severity Severity
+	// Summary is one line, Description has the figure and what to do first; both
+	// are Prometheus templates.
+	Summary, Description string
+	// Dashboard is the UID of the dashboard to look at.
+	Dashboard string
+}
+
+// runbook is where the sections stand, seen from the root of the repository.
+const runbook = "docs/runbook.md"
+
+// Anchor is the runbook's section, as GitHub makes anchors of headings.
+func (a Alert) Anchor() string { return strings.ToLower(a.Name) }
+
+// Expr is the query that Prometheus evaluates.
+func (a Alert) Expr() string {
+	if strings.Contains(a.Signal, "\n") {
+		return "(\n  " + strings.ReplaceAll(a.Signal, "\n", "\n  ") + "\n)\n" + a.Condition
+	}
+	return condition(a.Signal, a.Condition)
+}
+
+// Rules returns every group of rules.
+func Rules() []Group {
+	return []Group{
+		{Name: "soakd.recordings", Recordings: recordings()},
+		{Name: "soakd.self", Alerts: selfAlerts()},
+		{Name: "soakd.target", Alerts: targetAlerts()},
+		{Name: "soakd.postgres", Alerts: postgresAlerts()},
+		{Name: "soakd.redis", Alerts: redisAlerts()},
+	}
+}
+
+// Alerts returns the alerts of all groups.
+func Alerts() []Alert {
+	var all []Alert
+	for _, group := range Rules() {
+		all = append(all, group.Alerts...)
+	}
+	return all
+}
+
+// The rule file as Prometheus reads it.
+type (
+	ruleFile struct {
+		Groups []ruleGroup `yaml:"groups"`
+	}
+	ruleGroup struct {
+		Name  string `yaml:"name"`
+		Rules []rule `yaml:"rules"`
+	}
+	rule struct {
+		Record      string       `yaml:"record,omitempty"`
+		Alert       string       `yaml:"alert,omitempty"`
+		Expr        string       `yaml:"expr"`
+		For         string       `yaml:"for,omitempty"`
+		Labels      *labels      `yaml:"labels,omitempty"`
+		Annotations *annotations `yaml:"annotations,omitempty"`
+	}
+	labels struct {
+		Severity Severity `yaml:"severity"`
+	}
+	annotations struct {
+		Summary     string `yaml:"summary"`
+		Description string `yaml:"description"`
+		Dashboard   string `yaml:"dashboard"`
+		RunbookURL  string `yaml:"runbook_url"`
+	}
+)
+
+func (a Alert) rule() rule {
+	return rule{
+		Alert: a.Name, Expr: a.Expr(), For: a.For, Labels: &labels{Severity: a.Severity},
+		Annotations: &annotations{
+			Summary: a.Summary, Description: a.Description,
+			Dashboard: "/d/" + a.Dashboard, RunbookURL: runbook + "#" + a.Anchor(),
+		},
+	}
+}
+
+// rulesHead says where the file comes from.
+const rulesHead = "# Written by `go test ./internal/dashboards -run Current -update` from internal/dashboards: change it there.\n" +
+	"# Thresholds are explained in docs/runbook.md, one section an alert.\n"
+
+// RulesYAML writes the groups as a Prometheus rule file.
+func RulesYAML(groups []Group) ([]byte, error) {
+	var file ruleFile
+	for _, group := range groups {
+		out := ruleGroup{Name: group.Name}
+		for _, r := range group.Recordings {
+			out.Rules = append(out.Rules, rule{Record: r.Record, Expr: r.Query})
+		}
+		for _, a := range group.Alerts {
+			out.Rules = append(out.Rules, a.rule())
+		}
+		file.Groups = append(file.Groups, out)
+	}
+	return marshalYAML(rulesHead, file)
+}
+
+func marshalYAML(head string, content any) ([]byte, error) {
+	b := bytes.NewBufferString(head)
+	encoder := yaml.NewEncoder(b)
+	encoder.SetIndent(2)
+	if err := encoder.Encode(content); err != nil {
+		return nil, fmt.Errorf("write YAML: %w", err)
+	}
+	if err := encoder.Close(); err != nil {
+		return nil, fmt.Errorf("write YAML: %w", err)
+	}
+	return b.Bytes(), nil
+}

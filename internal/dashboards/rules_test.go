@@ -1,0 +1,133 @@
+package dashboards
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// promtool runs Prometheus' own tool.
+func promtool(t *testing.T, args ...string) {
+	t.Helper()
+	path, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Fatal("no promtool on this machine: it comes with Prometheus, e.g. `apt-get install prometheus` (Debian, Ubuntu), `brew install prometheus` (macOS)")
+	}
+	if output, err := exec.CommandContext(t.Context(), path, args...).CombinedOutput(); err != nil {
+		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, output)
+	}
+}
+
+// Prometheus is told to load dashboards/rules/*.yaml: each of them must be rules.
+func TestPromtoolCheckRules(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(folder, "rules", "*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("found the rule files %q: %v", files, err)
+	}
+	promtool(t, append([]string{"check", "rules"}, files...)...)
+}
+
+func TestPromtoolTestRules(t *testing.T) {
+	promtool(t, "test", "rules", filepath.Join(folder, filepath.FromSlash(ruleTestsFile)))
+}
+
+// The queries of the dashboards parse, as rules that are never loaded.
+func TestPromtoolParsesDashboards(t *testing.T) {
+	group := Group{Name: "dashboards"}
+	for i, q := range dashboardQueries() {
+		group.Recordings = append(group.Recordings, Recording{Record: "query" + strings.Repeat("_", i), Query: substituted(q.text)})
+	}
+	content, err := RulesYAML([]Group{group})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "dashboards.yaml")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	promtool(t, "check", "rules", path)
+}
+
+// substituted puts in place of Grafana's variables what Grafana would.
+func substituted(query string) string {
+	return strings.NewReplacer(
+		"$__rate_interval", "10s", "$__interval", "5s", "$__range", "1m",
+		"$job", ".*", "$instance", ".*", "$case", ".*", "$class", ".*", "$node", ".*",
+	).Replace(query)
+}
+
+var duration = regexp.MustCompile(`^([1-9][0-9]*m)?$`)
+
+func TestAlertsAreComplete(t *testing.T) {
+	names := map[string]bool{}
+	for _, a := range Alerts() {
+		if !strings.HasPrefix(a.Name, "Soakd") || names[a.Name] {
+			t.Errorf("alert %q: its name must start with Soakd and be its own", a.Name)
+		}
+		names[a.Name] = true
+		if a.Summary == "" || !strings.HasSuffix(a.Description, ".") {
+			t.Errorf("%s: summary %q, description %q", a.Name, a.Summary, a.Description)
+		}
+		if a.Severity != Page && a.Severity != Ticket {
+			t.Errorf("%s: severity %q", a.Name, a.Severity)
+		}
+		if !duration.MatchString(a.For) {
+			t.Errorf("%s: for %q", a.Name, a.For)
+		}
+		if !regexp.MustCompile(`^(<|>|==) [0-9.]+$`).MatchString(a.Condition) {
+			t.Errorf("%s: the condition %q is not a comparison with a number", a.Name, a.Condition)
+		}
+		if !slices.ContainsFunc(All(), func(d Dashboard) bool { return d.UID == a.Dashboard }) {
+			t.Errorf("%s: there is no dashboard %q", a.Name, a.Dashboard)
+		}
+	}
+}
+
+// The template of a description must name the figure, unless the alert says all.
+func TestDescriptionsHaveTheFigure(t *testing.T) {
+	without := []string{"SoakdDown", "SoakdAbsent", "SoakdProbeBlind"} // 0 or 1
+	for _, a := range Alerts() {
+		if strings.Contains(a.Description, "$value") == slices.Contains(without, a.Name) {
+			t.Errorf("%s: description %q", a.Name, a.Description)
+		}
+	}
+}
+
+func TestRunbookHasEverySection(t *testing.T) {
+	content, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(runbook)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := regexp.MustCompile(`(?m)^## `).Split(string(content), -1)[1:]
+	sections := map[string]string{}
+	var order []string
+	for _, part := range parts {
+		title, body, _ := strings.Cut(part, "\n")
+		sections[strings.TrimSpace(title)] = body
+		order = append(order, strings.TrimSpace(title))
+	}
+	var wanted []string
+	for _, a := range Alerts() {
+		wanted = append(wanted, a.Name)
+		body, ok := sections[a.Name]
+		if !ok {
+			t.Errorf("%s has no section %s", runbook, a.Name)
+			continue
+		}
+		for _, part := range []string{"**Means**", "**Look at**", "**Likely**", "**Turn**"} {
+			if !strings.Contains(body, part) {
+				t.Errorf("%s: section %s has no %s", runbook, a.Name, part)
+			}
+		}
+		if !strings.Contains(body, "/d/"+a.Dashboard) {
+			t.Errorf("%s: section %s does not name the alert's dashboard /d/%s", runbook, a.Name, a.Dashboard)
+		}
+	}
+	if !slices.Equal(order, wanted) {
+		t.Errorf("%s has the sections %q, want those of the alerts in their order %q", runbook, order, wanted)
+	}
+}

@@ -1,0 +1,523 @@
+package dashboards
+
+import "slices"
+
+func ruleTests() []ruleTest {
+	return slices.Concat(selfRuleTests(), trafficRuleTests(), findingRuleTests(), postgresRuleTests(), redisRuleTests())
+}
+
+// nothing is the test of an alert that stays quiet while its series are absent.
+func nothing(alert string) ruleTest { return ruleTest{alert: alert, kind: absent, at: "30m"} }
+
+func selfRuleTests() []ruleTest {
+	return []ruleTest{
+		{
+			alert: "SoakdDown", kind: fires, at: "10m",
+			series: [][2]string{{"up", "1+0x3 0+0x20"}, {`soakd_build_info{version="1"}`, "1+0x3 stale"}},
+			want: []wanted{{
+				summary:     "soakd soakd:9470 cannot be scraped",
+				description: "Prometheus has not been able to scrape soakd at soakd:9470 for 2 minutes. Nothing is known of the target meanwhile.",
+			}},
+		},
+		{
+			alert: "SoakdDown", kind: quiet, at: "10m",
+			series: [][2]string{
+				{"up", "1+0x20"},
+				{`soakd_build_info{version="1"}`, "1+0x20"},
+				{`up{job="other",instance="x:1"}`, "0+0x20"}, // down, but no soakd
+			},
+		},
+		nothing("SoakdDown"),
+		{
+			alert: "SoakdDown", kind: reset, at: "6m", // restarted: one scrape failed
+			series: [][2]string{{"up", "1+0x4 0 1+0x20"}, {`soakd_build_info{version="1"}`, "1+0x4 stale"}, {`soakd_build_info{version="2"}`, "_x5 1+0x20"}},
+		},
+
+		{
+			alert: "SoakdAbsent", kind: fires, at: "15m",
+			series: [][2]string{{`soakd_build_info{version="1"}`, "1+0x3 stale"}},
+			want:   []wanted{absentWanted()},
+		},
+		{alert: "SoakdAbsent", kind: quiet, at: "15m", series: [][2]string{{`soakd_build_info{version="1"}`, "1+0x20"}}},
+		{alert: "SoakdAbsent", kind: absent, at: "15m", want: []wanted{absentWanted()}},
+		{
+			alert: "SoakdAbsent", kind: reset, at: "15m", // replaced by a new version, away for 3 minutes
+			series: [][2]string{{`soakd_build_info{version="1"}`, "1+0x6 stale"}, {`soakd_build_info{version="2"}`, "_x10 1+0x20"}},
+		},
+
+		{
+			alert: "SoakdNoTraffic", kind: fires, at: "15m",
+			series: [][2]string{{"soakd_arrivals_sent_total", "0+600x5 3000+0x30"}, {"soakd_load_target_rate", "10+0x30"}},
+			want: []wanted{{
+				summary:     "soakd soakd:9470 is up but sends nothing",
+				description: "soakd sent 0% of the rate that it aims at over 5 minutes. The soak says nothing about the target until it sends again.",
+			}},
+		},
+		{
+			alert: "SoakdNoTraffic", kind: quiet, at: "15m",
+			series: [][2]string{
+				{"soakd_arrivals_sent_total", "0+12x30"}, // 0.2 a second of 10: slow, not silent
+				{"soakd_load_target_rate", "10+0x30"},
+				// The load of this one has ended.
+				{`soakd_arrivals_sent_total{job="soakd",instance="done:9470"}`, "3000+0x30"},
+				{`soakd_load_target_rate{job="soakd",instance="done:9470"}`, "0+0x30"},
+			},
+		},
+		nothing("SoakdNoTraffic"),
+		{
+			alert: "SoakdNoTraffic", kind: reset, at: "15m",
+			series: [][2]string{{"soakd_arrivals_sent_total", "0+600x12 0+600x20"}, {"soakd_load_target_rate", "10+0x40"}},
+		},
+
+		{
+			alert: "SoakdLate", kind: fires, at: "20m", // 20 of 1000 in 25..100 ms, 10 above: p99 at the border
+			series: lagBuckets("0+970x40", "0+990x40", "0+1000x40"),
+			want: []wanted{{
+				summary:     "soakd soakd:9470 falls behind its own schedule",
+				description: "One arrival in a hundred was noticed 100ms late or more (limit 50 ms). soakd is starved, and its latencies from the intended start hold that delay.",
+			}},
+		},
+		{alert: "SoakdLate", kind: quiet, at: "20m", series: lagBuckets("0+986x40", "0+1000x40", "0+1000x40")}, // p99 46 ms
+		nothing("SoakdLate"),
+		{
+			alert: "SoakdLate", kind: reset, at: "25m",
+			series: lagBuckets("0+995x15 0+995x20", "0+1000x15 0+1000x20", "0+1000x15 0+1000x20"),
+		},
+
+		{
+			alert: "SoakdDropping", kind: fires, at: "8m",
+			series: [][2]string{
+				{`soakd_arrivals_dropped_total{reason="late"}`, "0+0x5 5+0x20"},
+				{`soakd_arrivals_dropped_total{reason="shutdown"}`, "0+7x30"},
+			},
+			want: []wanted{{
+				summary:     "soakd soakd:9470 drops arrivals",
+				description: "About 5 arrivals were dropped in 10 minutes. Quantiles of that time are lower bounds, and no judgement can pass on it.",
+			}},
+		},
+		{
+			alert: "SoakdDropping", kind: quiet, at: "20m",
+			series: [][2]string{
+				{`soakd_arrivals_dropped_total{reason="late"}`, "3+0x30"}, // long ago
+				{`soakd_arrivals_dropped_total{reason="shutdown"}`, "0+7x30"},
+			},
+		},
+		nothing("SoakdDropping"),
+		{alert: "SoakdDropping", kind: reset, at: "12m", series: [][2]string{{`soakd_arrivals_dropped_total{reason="late"}`, "7+0x10 0+0x20"}}},
+
+		{
+			alert: "SoakdProbeBlind", kind: fires, at: "10m",
+			series: [][2]string{
+				{`soakd_probe_success{probe="redis"}`, "1+0x5 0+0x10"},
+				{`soakd_probe_polls_total{probe="redis"}`, "0+12x20"},
+				{`soakd_probe_polls_total{probe="postgres"}`, "0+0x20"}, // never polled: no success at all
+				{`soakd_probe_success{probe="api"}`, "1+0x20"},
+				{`soakd_probe_polls_total{probe="api"}`, "0+12x20"},
+			},
+			want: []wanted{probeWanted("redis"), probeWanted("postgres")},
+		},
+		{
+			alert: "SoakdProbeBlind", kind: quiet, at: "10m",
+			series: [][2]string{
+				{`soakd_probe_success{probe="redis"}`, "1+0x4 0 1+0x20"}, // one poll failed
+				{`soakd_probe_polls_total{probe="redis"}`, "0+12x20"},
+			},
+		},
+		nothing("SoakdProbeBlind"),
+		{
+			alert: "SoakdProbeBlind", kind: reset, at: "8m", // restarted: not polled yet at the first scrape
+			series: [][2]string{
+				{`soakd_probe_success{probe="redis"}`, "1+0x5 stale _ 1+0x20"},
+				{`soakd_probe_polls_total{probe="redis"}`, "0+12x5 0+12x20"},
+			},
+		},
+
+		{
+			alert: "SoakdProbeFlapping", kind: fires, at: "45m",
+			series: pollSeries("0+12x60", "0+3x60"),
+			want: []wanted{{
+				labels:      map[string]string{"probe": "redis"},
+				summary:     "soakd's redis probe fails again and again",
+				description: "25% of the polls of the redis probe of soakd:9470 failed in whole or in part over 15 minutes (limit 10%). Its graphs have gaps.",
+			}},
+		},
+		{alert: "SoakdProbeFlapping", kind: quiet, at: "45m", series: pollSeries("0+12x60", "0+1x60")}, // 8.3 %
+		nothing("SoakdProbeFlapping"),
+		{alert: "SoakdProbeFlapping", kind: reset, at: "45m", series: pollSeries("0+12x30 0+12x30", "200+0x30 0+0x30")},
+	}
+}
+
+func absentWanted() wanted {
+	return wanted{
+		global: true, summary: "No soakd is being scraped",
+		description: "Prometheus has seen no soakd at all for 10 minutes: it does not run, or no scrape configuration finds it. Remove these rules where no soak is meant to run.",
+	}
+}
+
+func probeWanted(probe string) wanted {
+	return wanted{
+		labels:      map[string]string{"probe": probe},
+		summary:     "soakd's " + probe + " probe reads nothing or only a part",
+		description: "No poll of the " + probe + " probe of soakd:9470 has read all it should for 2 minutes. What it could not read is absent, so that alerts on it stay quiet.",
+	}
+}
+
+func lagBuckets(below25ms, below100ms, all string) [][2]string {
+	return [][2]string{
+		{`soakd_schedule_lag_seconds_bucket{le="0.025"}`, below25ms},
+		{`soakd_schedule_lag_seconds_bucket{le="0.1"}`, below100ms},
+		{`soakd_schedule_lag_seconds_bucket{le="1"}`, all},
+		{`soakd_schedule_lag_seconds_bucket{le="+Inf"}`, all},
+	}
+}
+
+func pollSeries(polls, failures string) [][2]string {
+	return [][2]string{{`soakd_probe_polls_total{probe="redis"}`, polls}, {`soakd_probe_failures_total{probe="redis"}`, failures}}
+}
+
+func requestSeries(class, outcome, values string) [2]string {
+	return [2]string{`soakd_http_requests_total{case="forecast",class="` + class + `",outcome="` + outcome + `",code="none"}`, values}
+}
+
+func latencyBuckets(class, case1, le1, below1, le2, all string) [][2]string {
+	bucket := `soakd_http_response_time_seconds_bucket{case="` + case1 + `",class="` + class + `",le="`
+	return [][2]string{{bucket + le1 + `"}`, below1}, {bucket + le2 + `"}`, all}, {bucket + `+Inf"}`, all}}
+}
+
+func trafficRuleTests() []ruleTest {
+	return []ruleTest{
+		{
+			alert: "SoakdTargetErrorRatioHigh", kind: fires, at: "15m",
+			series: [][2]string{
+				requestSeries("standard", "ok", "0+588x30"),
+				requestSeries("standard", "server_error", "0+9x30"),
+				requestSeries("standard", "connect", "_x8 3+3x30"), // a kind of failure that is new
+			},
+			want: []wanted{{
+				summary:     "The target fails valid requests",
+				description: "2% of the valid requests of soakd:9470 got no right answer over 5 minutes (limit 1%); 429 does not count. 'Outcomes other than ok' says which kind.",
+			}},
+		},
+		{
+			alert: "SoakdTargetErrorRatioHigh", kind: quiet, at: "15m",
+			series: [][2]string{
+				requestSeries("standard", "ok", "0+991x30"),
+				requestSeries("standard", "timeout", "0+9x30"),
+				requestSeries("standard", "rate_limited", "0+200x30"), // the target protects itself
+				requestSeries("invalid", "server_error", "0+500x30"),  // another finding
+			},
+		},
+		nothing("SoakdTargetErrorRatioHigh"),
+		{
+			alert: "SoakdTargetErrorRatioHigh", kind: reset, at: "25m",
+			series: [][2]string{requestSeries("standard", "ok", "0+995x15 0+995x20"), requestSeries("standard", "server_error", "500+0x15 0+0x20")},
+		},
+
+		{
+			alert: "SoakdTargetLatencyHigh", kind: fires, at: "20m", // 20 of 1000 in 1..2.5 s: p99 in the middle
+			series: latencyBuckets("standard", "forecast", "1", "0+980x40", "2.5", "0+1000x40"),
+			want: []wanted{{
+				labels:      map[string]string{"class": "standard"},
+				summary:     "Class standard is slow",
+				description: "p99 of class standard from the intended start is 1.75s (limit 1s). Look which resource of the API, Postgres or Redis moved at the same moment.",
+			}},
+		},
+		{
+			alert: "SoakdTargetLatencyHigh", kind: quiet, at: "20m",
+			series: append(latencyBuckets("standard", "forecast", "1", "0+991x40", "2.5", "0+1000x40"),
+				latencyBuckets("complex", "complex_analysis", "1", "0+10x40", "10", "0+1000x40")...),
+		},
+		nothing("SoakdTargetLatencyHigh"),
+		{
+			alert: "SoakdTargetLatencyHigh", kind: reset, at: "25m", // a slow time before the restart is over
+			series: latencyBuckets("standard", "forecast", "1", "0+980x10 0+1000x20", "2.5", "0+1000x10 0+1000x20"),
+		},
+
+		{
+			alert: "SoakdTargetCalculationLatencyHigh", kind: fires, at: "20m",
+			series: latencyBuckets("monte_carlo", "forecast_monte_carlo", "10", "0+980x40", "30", "0+1000x40"),
+			want: []wanted{{
+				labels:      map[string]string{"class": "monte_carlo"},
+				summary:     "Calculations of class monte_carlo are slow",
+				description: "p99 of class monte_carlo from the intended start is 20s (limit 10s). Look at the API's calculation threads and CPU.",
+			}},
+		},
+		{
+			alert: "SoakdTargetCalculationLatencyHigh", kind: quiet, at: "20m",
+			series: append(latencyBuckets("monte_carlo", "forecast_monte_carlo", "10", "0+991x40", "30", "0+1000x40"),
+				latencyBuckets("standard", "forecast", "10", "0+10x40", "30", "0+1000x40")...),
+		},
+		nothing("SoakdTargetCalculationLatencyHigh"),
+		{
+			alert: "SoakdTargetCalculationLatencyHigh", kind: reset, at: "25m",
+			series: latencyBuckets("complex", "complex_analysis", "10", "0+980x10 0+1000x20", "30", "0+1000x10 0+1000x20"),
+		},
+
+		{
+			alert: "SoakdTargetRestarted", kind: fires, at: "12m",
+			series: [][2]string{{"soakd_api_restarts_total", "0+0x10 1+0x20"}},
+			want: []wanted{{
+				summary: "The target restarted", description: "About 1 restarts of the target behind soakd:9470 in 15 minutes.",
+			}},
+		},
+		{alert: "SoakdTargetRestarted", kind: quiet, at: "30m", series: [][2]string{{"soakd_api_restarts_total", "2+0x60"}}},
+		nothing("SoakdTargetRestarted"),
+		{alert: "SoakdTargetRestarted", kind: reset, at: "12m", series: [][2]string{{"soakd_api_restarts_total", "2+0x10 0+0x20"}}},
+	}
+}
+
+// finding is what the tests of an alert about single answers need.
+type finding struct {
+	alert string
+	// found is the counter of the finding.
+	found string
+	// always is the case's series that is there from the start.
+	always string
+	labels map[string]string
+	// summary and description are for one finding.
+	summary, description string
+}
+
+// tests covers both ways in which a counter comes into being with the value 1: of
+// an old soakd (the recording goes from 0 to 1) and of a young one, which found
+// it before it was first scraped.
+func (f finding) tests() []ruleTest {
+	one := wanted{labels: f.labels, summary: f.summary, description: f.description}
+	return []ruleTest{
+		{
+			alert: f.alert, kind: fires, at: "28m", want: []wanted{one},
+			series: [][2]string{{f.always, "0+10x40"}, {f.found, "_x25 1+0x15"}, {"process_start_time_seconds", "0+0x40"}},
+		},
+		{
+			alert: f.alert, kind: quiet, at: "35m", // what was found is long ago
+			series: [][2]string{{f.always, "0+10x40"}, {f.found, "_x5 4+0x40"}, {"process_start_time_seconds", "0+0x40"}},
+		},
+		nothing(f.alert),
+		{
+			alert: f.alert, kind: reset, at: "28m", // restarted at 21 min; found at 3 min
+			series: [][2]string{{f.always, "0+10x20 0+10x20"}, {f.found, "_x3 4+0x17 stale"}, {"process_start_time_seconds", "0+0x20 1260+0x20"}},
+		},
+	}
+}
+
+func findingCases() []finding {
+	invalidCase := map[string]string{"case": "invalid_term"}
+	always := `soakd_http_response_time_seconds_count{case="invalid_term",class="invalid"}`
+	request := func(outcome, code string) string {
+		return `soakd_http_requests_total{case="invalid_term",class="invalid",outcome="` + outcome + `",code="` + code + `"}`
+	}
+	check := func(name string) string {
+		return `soakd_check_failures_total{case="get_scenario",check="` + name + `"}`
+	}
+	return []finding{
+		{
+			"SoakdInvalidInputAccepted", request("accepted_invalid", "200"), always, invalidCase,
+			"The target accepts invalid input: invalid_term",
+			"About 1 requests of case invalid_term were answered with 2xx in 15 minutes. They should have been refused.",
+		},
+		{
+			"SoakdInvalidInputServerError", request("server_error", "500"), always, invalidCase,
+			"Invalid input breaks the target: invalid_term",
+			"About 1 requests of case invalid_term were answered with 5xx in 15 minutes. They should have been refused with 4xx.",
+		},
+		{
+			"SoakdInternalsLeaked", request("leaked_internals", "500"), always, invalidCase,
+			"The target shows its internals: invalid_term",
+			"About 1 error answers of case invalid_term showed a stack trace, SQL or a path in 15 minutes. soakd's log has one of them.",
+		},
+		{
+			"SoakdDataLost", check("scenario_found"), always, nil,
+			"The target lost what was saved",
+			"About 1 times in 15 minutes something saved through soakd:9470 was not there or not the same when read back. 'Failed checks' says which check.",
+		},
+		{
+			"SoakdForeignDataShown", check("foreign_scenario"), always, nil,
+			"The target shows one user's data to another",
+			"About 1 answers to soakd:9470 in 15 minutes held a scenario of another user. Treat it as a breach until it is explained.",
+		},
+	}
+}
+
+func findingRuleTests() []ruleTest {
+	var all []ruleTest
+	for _, f := range findingCases() {
+		all = append(all, f.tests()...)
+	}
+	return all
+}
+
+func postgresRuleTests() []ruleTest {
+	const saturation = "soakd_postgres_connection_saturation_ratio"
+	const deadlocks = "soakd_postgres_deadlocks_total"
+	const lag = "soakd_postgres_replication_lag_seconds"
+	return []ruleTest{
+		{
+			alert: "SoakdPostgresConnectionsHigh", kind: fires, at: "10m", series: [][2]string{{saturation, "0.5+0x2 0.82+0x20"}},
+			want: []wanted{{
+				summary:     "Postgres is running out of connections",
+				description: "82% of the connections that Postgres has for ordinary roles are taken (limit 80%). At 100% the API cannot connect.",
+			}},
+		},
+		{alert: "SoakdPostgresConnectionsHigh", kind: quiet, at: "10m", series: [][2]string{{saturation, "0.8+0x6 0.9 0.79+0x20"}}},
+		nothing("SoakdPostgresConnectionsHigh"),
+		{alert: "SoakdPostgresConnectionsHigh", kind: reset, at: "8m", series: [][2]string{{saturation, "0.9+0x3 _x2 0.1+0x20"}}}, // Postgres restarted
+
+		{
+			alert: "SoakdPostgresConnectionsExhausted", kind: fires, at: "10m", series: [][2]string{{saturation, "0.5+0x5 0.96+0x20"}},
+			want: []wanted{{
+				summary:     "Postgres has hardly any connection left",
+				description: "96% of the connections that Postgres has for ordinary roles are taken (limit 95%). New connections of the API fail or are about to.",
+			}},
+		},
+		{alert: "SoakdPostgresConnectionsExhausted", kind: quiet, at: "10m", series: [][2]string{{saturation, "0.95+0x20"}}},
+		nothing("SoakdPostgresConnectionsExhausted"),
+		{alert: "SoakdPostgresConnectionsExhausted", kind: reset, at: "6m", series: [][2]string{{saturation, "1+0x3 _x2 0.1+0x20"}}},
+
+		{
+			alert: "SoakdPostgresBlocked", kind: fires, at: "10m", series: [][2]string{{"soakd_postgres_blocked_backends", "0+0x5 3+0x20"}},
+			want: []wanted{{
+				summary:     "Postgres connections wait for locks",
+				description: "3 connections wait for a lock, and some have for more than a minute without a break. Requests of the API stand still behind them.",
+			}},
+		},
+		{alert: "SoakdPostgresBlocked", kind: quiet, at: "10m", series: [][2]string{{"soakd_postgres_blocked_backends", "0+0x9 3 0+0x20"}}}, // for a moment
+		nothing("SoakdPostgresBlocked"),
+		{alert: "SoakdPostgresBlocked", kind: reset, at: "10m", series: [][2]string{{"soakd_postgres_blocked_backends", "3+0x5 stale _x2 0+0x20"}}},
+
+		{
+			alert: "SoakdPostgresIdleInTransaction", kind: fires, at: "10m",
+			series: [][2]string{
+				{"soakd_postgres_idle_in_transaction_oldest_seconds", "_x5 30+30x20"},
+				{`soakd_postgres_backends{application="cashflow-api",state="idle_in_transaction"}`, "0+0x4 1+0x20"},
+			},
+			want: []wanted{{
+				summary:     "A transaction is held open by a connection that does nothing",
+				description: "A connection to Postgres has been idle in a transaction for 3m 0s (limit 1 minute). It keeps its locks, and dead rows cannot be removed.",
+			}},
+		},
+		{
+			alert: "SoakdPostgresIdleInTransaction", kind: quiet, at: "10m",
+			series: [][2]string{
+				{"soakd_postgres_idle_in_transaction_oldest_seconds", "60+0x20"},
+				{`soakd_postgres_backends{application="cashflow-api",state="idle_in_transaction"}`, "1+0x20"},
+				// An instance where nothing is idle in a transaction.
+				{`soakd_postgres_backends{job="soakd",instance="b:9470",application="cashflow-api",state="idle_in_transaction"}`, "0+0x20"},
+			},
+		},
+		nothing("SoakdPostgresIdleInTransaction"),
+		{
+			alert: "SoakdPostgresIdleInTransaction", kind: reset, at: "10m", // the API restarted and its connections are gone
+			series: [][2]string{
+				{"soakd_postgres_idle_in_transaction_oldest_seconds", "30+30x5 stale"},
+				{`soakd_postgres_backends{application="cashflow-api",state="idle_in_transaction"}`, "1+0x5 0+0x20"},
+			},
+		},
+
+		{
+			alert: "SoakdPostgresDeadlocks", kind: fires, at: "8m", series: [][2]string{{deadlocks, "0+0x5 2+0x20"}},
+			want: []wanted{{
+				summary:     "Postgres broke deadlocks",
+				description: "About 2 deadlocks in 10 minutes, each of which failed a transaction. Two code paths take the same locks in another order.",
+			}},
+		},
+		{alert: "SoakdPostgresDeadlocks", kind: quiet, at: "20m", series: [][2]string{{deadlocks, "7+0x40"}}},
+		nothing("SoakdPostgresDeadlocks"),
+		{alert: "SoakdPostgresDeadlocks", kind: reset, at: "12m", series: [][2]string{{deadlocks, "7+0x10 0+0x20"}}}, // pg_stat_reset
+
+		{
+			alert: "SoakdPostgresReplicationLag", kind: fires, at: "15m",
+			series: [][2]string{{lag, "0+0x5 45+0x20"}},
+			want: []wanted{{
+				summary:     "A Postgres replica is behind",
+				description: "A replica is 45s behind its primary (limit 30s). What is read from it is that old.",
+			}},
+		},
+		{
+			alert: "SoakdPostgresReplicationLag", kind: quiet, at: "15m",
+			series: [][2]string{
+				{lag, "30+0x30"},
+				{`soakd_postgres_replicas{job="soakd",instance="alone:9470"}`, "0+0x30"}, // a primary without replicas
+			},
+		},
+		nothing("SoakdPostgresReplicationLag"),
+		{alert: "SoakdPostgresReplicationLag", kind: reset, at: "15m", series: [][2]string{{lag, "45+0x4 _x2 0+0x30"}}},
+	}
+}
+
+func redisRuleTests() []ruleTest {
+	const (
+		used     = `soakd_redis_memory_used_bytes{node="redis:6379"}`
+		limit    = `soakd_redis_memory_limit_bytes{node="redis:6379"}`
+		ratio    = `soakd_redis_keyspace_hit_ratio{node="redis:6379"}`
+		evicted  = `soakd_redis_evicted_keys_total{node="redis:6379"}`
+		rejected = `soakd_redis_rejected_connections_total{node="redis:6379"}`
+	)
+	node := map[string]string{"node": "redis:6379"}
+	return []ruleTest{
+		{
+			alert: "SoakdRedisMemoryHigh", kind: fires, at: "15m", series: [][2]string{{used, "50+0x2 95+0x20"}, {limit, "100+0x30"}},
+			want: []wanted{{
+				labels: node, summary: "Redis redis:6379 is nearly full",
+				description: "Redis redis:6379 uses 95% of its memory limit (limit 90%). With an eviction policy it throws out keys next, without one it refuses writes.",
+			}},
+		},
+		{
+			alert: "SoakdRedisMemoryHigh", kind: quiet, at: "15m",
+			series: [][2]string{
+				{used, "90+0x30"},
+				{limit, "100+0x30"},
+				{`soakd_redis_memory_used_bytes{node="unlimited:6379"}`, "1000000+0x30"}, // maxmemory 0: no limit metric
+			},
+		},
+		nothing("SoakdRedisMemoryHigh"),
+		{alert: "SoakdRedisMemoryHigh", kind: reset, at: "15m", series: [][2]string{{used, "95+0x8 1+0x20"}, {limit, "100+0x30"}}}, // restarted, empty
+
+		{
+			alert: "SoakdRedisHitRatioFell", kind: fires, at: "110m", series: [][2]string{{ratio, "0.9+0x90 0.54+0x40"}},
+			want: []wanted{{
+				labels: node, summary: "The hit ratio of Redis redis:6379 fell by a third",
+				description: "Over 10 minutes the hit ratio of Redis redis:6379 was 60% of what it usually was in the last 6 hours (limit 66.7%). The API calculates again what it had.",
+			}},
+		},
+		{
+			alert: "SoakdRedisHitRatioFell", kind: quiet, at: "110m",
+			series: [][2]string{
+				{ratio, "0.9+0x90 0.61+0x40"},                                   // by less than a third
+				{`soakd_redis_keyspace_hit_ratio{node="low:6379"}`, "0.1+0x150"}, // low, as always
+			},
+		},
+		nothing("SoakdRedisHitRatioFell"),
+		{
+			alert: "SoakdRedisHitRatioFell", kind: reset, at: "110m", // RESETSTAT: absent for two polls, then as before
+			series: [][2]string{{ratio, "0.9+0x90 _x2 0.9+0x40"}},
+		},
+
+		{
+			alert: "SoakdRedisEvictionsStarted", kind: fires, at: "85m", series: [][2]string{{evicted, "0+0x80 10+10x20"}},
+			want: []wanted{{
+				labels: node, summary: "Redis redis:6379 began to evict keys",
+				description: "Redis redis:6379 evicted about 50 keys in 10 minutes and none in the hour before. The working set has outgrown maxmemory.",
+			}},
+		},
+		{
+			alert: "SoakdRedisEvictionsStarted", kind: quiet, at: "85m",
+			series: [][2]string{
+				{evicted, "0+10x100"}, // as always
+				{`soakd_redis_evicted_keys_total{node="new:6379"}`, "_x80 1000+10x20"}, // not known before
+			},
+		},
+		nothing("SoakdRedisEvictionsStarted"),
+		{alert: "SoakdRedisEvictionsStarted", kind: reset, at: "75m", series: [][2]string{{evicted, "500+0x70 0+0x30"}}}, // restarted
+
+		{
+			alert: "SoakdRedisRejectedConnections", kind: fires, at: "12m", series: [][2]string{{rejected, "0+0x10 3+0x20"}},
+			want: []wanted{{
+				labels: node, summary: "Redis redis:6379 refuses clients",
+				description: "Redis redis:6379 refused about 3 connections in 10 minutes because maxclients was reached. Requests of the API run without its cache.",
+			}},
+		},
+		{alert: "SoakdRedisRejectedConnections", kind: quiet, at: "20m", series: [][2]string{{rejected, "3+0x40"}}},
+		nothing("SoakdRedisRejectedConnections"),
+		{alert: "SoakdRedisRejectedConnections", kind: reset, at: "12m", series: [][2]string{{rejected, "3+0x10 0+0x20"}}},
+	}
+}

@@ -1,0 +1,242 @@
+package dashboards
+
+func trafficDashboard() Dashboard {
+	return Dashboard{
+		UID: trafficUID, File: "traffic.json", Title: "soakd / Traffic",
+		Description: "Each case of the workload: latency from the due time and from the send, outcomes, wrong answers, what invalid input brought to light, and whether the schedule was kept.",
+		Variables: []Variable{
+			{Name: "class", Title: "Class", Selector: everyCase + `{job=~"$job",instance=~"$instance"}`, Label: "class"},
+			{Name: "case", Title: "Case", Selector: everyCase + `{job=~"$job",instance=~"$instance",class=~"$class"}`, Label: "case"},
+		},
+		Rows: []Row{
+			{Title: "Now", Panels: trafficTiles()},
+			{Title: "Latency", Panels: latencyPanels()},
+			{Title: "Outcomes", Panels: outcomePanels()},
+			{Title: "Invalid input", Panels: invalidPanels()},
+			{Title: "Is the schedule kept?", Panels: schedulePanels()},
+			{Title: "Connections and bytes", Panels: connectionPanels()},
+			{Title: "soakd itself", Panels: selfPanels()},
+		},
+	}
+}
+
+// caseSel selects the series of a metric for the chosen cases.
+func caseSel(metric string, matchers ...string) string {
+	return sel(metric, append([]string{`class=~"$class"`, `case=~"$case"`}, matchers...)...)
+}
+
+func latencyPanels() []Panel {
+	return []Panel{
+		{
+			Title: "p99 from the intended start, by case", Unit: "s", Log: true,
+			Description: "What users of each case would have felt. One case alone rises: its query or calculation; all rise together: a shared queue (pool, threads, CPU).",
+			Targets:     []Target{{Query: quantile("0.99", caseSel(responseBuckets), "case"), Legend: "{{case}}", Exemplars: true}},
+		},
+		{
+			Title: "p99 from the send, by case", Unit: "s", Log: true,
+			Description: "What the target took once a request was sent. Well below the time from the intended start: arrivals waited in soakd, see 'Is the schedule kept?'.",
+			Targets:     []Target{{Query: quantile("0.99", caseSel(durationBuckets), "case"), Legend: "{{case}}", Exemplars: true}},
+		},
+		{
+			Title: "Median from the intended start, by case", Unit: "s", Log: true,
+			Description: "The usual answer. A median that rises is work that grew (a table without an index, a colder cache), a p99 that rises alone is contention.",
+			Targets:     []Target{{Query: quantile("0.5", caseSel(responseBuckets), "case"), Legend: "{{case}}"}},
+		},
+		latencyHeatmap(caseSel(responseBuckets)),
+		{
+			Title: "Quantiles of the chosen cases", Unit: "s", Log: true, Width: 24,
+			Description: "Both clocks over all chosen cases. The distance between the two is the time that arrivals waited for a place in flight.",
+			Targets: []Target{
+				{Query: quantile("0.5", caseSel(responseBuckets)), Legend: "p50 from the intended start"},
+				{Query: quantile("0.95", caseSel(responseBuckets)), Legend: "p95 from the intended start"},
+				{Query: quantile("0.99", caseSel(responseBuckets)), Legend: "p99 from the intended start", Exemplars: true},
+				{Query: quantile("0.5", caseSel(durationBuckets)), Legend: "p50 from the send", Dashed: true},
+				{Query: quantile("0.95", caseSel(durationBuckets)), Legend: "p95 from the send", Dashed: true},
+				{Query: quantile("0.99", caseSel(durationBuckets)), Legend: "p99 from the send", Dashed: true, Exemplars: true},
+			},
+		},
+	}
+}
+
+func outcomePanels() []Panel {
+	all := sum(rate(caseSel("soakd_http_requests_total")), "case")
+	return []Panel{
+		{
+			Title: "Requests by case", Unit: "reqps", Stack: true,
+			Description: "Requests that came to an end. The proportions are the workload's weights; a case that thins out is dropped or substituted more than others.",
+			Targets:     []Target{{Query: all, Legend: "{{case}}"}},
+		},
+		outcomesPanel(caseSel),
+		{
+			Title: "Failures by case", Unit: "percentunit", Thresholds: badAt(errorRatioLimit),
+			Description: "Share of the valid requests of each case that did not get a right answer; 429 does not count. Above 1 % the alert SoakdTargetErrorRatioHigh is near.",
+			Targets: []Target{{
+				Query:  share(orZero(sum(rate(caseSel("soakd_http_requests_total", valid, failing)), "case"), sum(rate(caseSel(everyCase, valid)), "case")), sum(rate(caseSel("soakd_http_requests_total", valid)), "case")),
+				Legend: "{{case}}",
+			}},
+		},
+		{
+			Title: "Failed checks since the start of soakd", Unit: "short",
+			Description: "Answers whose status was right and whose content was wrong, by case and check; 'none' at 0 while there are none. scenario_found, read_back, in_list and forecast_in_history: data was lost; foreign_scenario, foreign_history: another user's data was shown.",
+			Targets: []Target{{
+				Query:  orNone("check", sum(sel("soakd_check_failures_total", `case=~"$case"`), "case", "check"), sum(caseSel(everyCase))),
+				Legend: "{{case}} {{check}}",
+			}},
+		},
+		{
+			Title: "Answers by status", Unit: "reqps", Stack: true, Width: 24,
+			Description: "HTTP status of every answer, 'none' where there was no answer. 4xx belong to invalid input; 5xx and none are the target's.",
+			Targets:     []Target{{Query: sum(rate(caseSel("soakd_http_requests_total")), "code"), Legend: "{{code}}"}},
+		},
+	}
+}
+
+func invalidPanels() []Panel {
+	finding := func(outcome string, matchers ...string) []Target {
+		selected := caseSel("soakd_http_requests_total", append(matchers, `outcome="`+outcome+`"`)...)
+		return []Target{{
+			Query:  orZero(sum(selected, "case"), sum(caseSel(everyCase, matchers...), "case")),
+			Legend: "{{case}}",
+		}}
+	}
+	return []Panel{
+		{
+			Title: "Accepted since the start of soakd", Unit: "short", Width: 8, Thresholds: badAt(1),
+			Description: "Invalid requests that were answered with 2xx: the validation has a hole, and wrong data may have been stored. Each case should stay at 0.",
+			Targets:     finding("accepted_invalid", invalid),
+		},
+		{
+			Title: "Answered with 5xx since the start of soakd", Unit: "short", Width: 8, Thresholds: badAt(1),
+			Description: "Invalid requests that broke the server instead of being refused: an exception that nobody catches. Each case should stay at 0.",
+			Targets:     finding("server_error", invalid),
+		},
+		{
+			Title: "Internals leaked since the start of soakd", Unit: "short", Width: 8, Thresholds: badAt(1),
+			Description: "Error answers that show a stack trace, SQL or a path, to valid or invalid input: they help an attacker. Each case should stay at 0.",
+			Targets:     finding("leaked_internals"),
+		},
+		{
+			Title: "Invalid requests by outcome", Unit: "reqps", Stack: true, Width: 24, Height: 6,
+			Description: "What became of invalid requests; ok means refused as it should be. check_failed: refused with another status than expected, or without naming the field.",
+			Targets:     []Target{{Query: sum(rate(sel("soakd_http_requests_total", invalid)), "outcome"), Legend: "{{outcome}}"}},
+		},
+	}
+}
+
+func schedulePanels() []Panel {
+	return []Panel{
+		arrivalsPanel(),
+		unsentPanel(),
+		lagPanel(),
+		{
+			Title: "Account of all arrivals", Unit: "short",
+			Description: "scheduled = sent + waiting + dropped, since the start of soakd. The difference must stay 0 apart from the moment of a scrape; anything else is a defect of soakd.",
+			Targets: []Target{
+				{Query: sum(sel("soakd_arrivals_scheduled_total")), Legend: "scheduled"},
+				{Query: sum(sel("soakd_arrivals_sent_total")), Legend: "sent"},
+				{Query: sum(sel("soakd_arrivals_dropped_total")), Legend: "dropped"},
+				{
+					Query: sum(sel("soakd_arrivals_scheduled_total")) + " - " + sum(sel("soakd_arrivals_sent_total")) + " - " +
+						sum(sel("soakd_arrivals_waiting")) + " - " + sum(sel("soakd_arrivals_dropped_total")),
+					Legend: "difference",
+				},
+			},
+		},
+		{
+			Title: "Substituted arrivals", Unit: "reqps",
+			Description: "Arrivals made with another case than was drawn: the case is limited to so many a minute (limit), or the user has nothing saved yet (no_state). Many: raise SOAKD_USERS.",
+			Targets: []Target{{
+				Query:  orNone("case", sum(rate(sel("soakd_arrivals_substituted_total")), "case", "reason"), sum(rate(sel("soakd_arrivals_scheduled_total")))),
+				Legend: "{{case}} {{reason}}",
+			}},
+		},
+		{
+			Title: "Virtual users", Unit: "short",
+			Description: "Identities that soakd sends as. With too few, limited cases are substituted and the cache sees the same few portfolios.",
+			Targets:     []Target{{Query: sum(sel("soakd_load_virtual_users"), "instance"), Legend: "{{instance}}"}},
+		},
+	}
+}
+
+func connectionPanels() []Panel {
+	return []Panel{
+		{
+			Title: "Connections", Unit: "ops",
+			Description: "Connections made, and requests that found one open. Opened near the request rate: the target closes connections (keep-alive off or too short, or worker restarts).",
+			Targets: []Target{
+				{Query: sum(rate(sel("soakd_http_connections_opened_total"))), Legend: "opened"},
+				{Query: sum(rate(sel("soakd_http_connections_reused_total"))), Legend: "reused"},
+			},
+		},
+		{
+			Title: "Bytes", Unit: "Bps",
+			Description: "Bytes on the connections, headers included. Received bytes that grow at the same rate of requests: answers grow (a list without a limit).",
+			Targets: []Target{
+				{Query: sum(rate(sel("soakd_http_sent_bytes_total"))), Legend: "sent"},
+				{Query: sum(rate(sel("soakd_http_received_bytes_total"))), Legend: "received"},
+			},
+		},
+	}
+}
+
+func selfPanels() []Panel {
+	return []Panel{
+		{
+			Title: "soakd's CPU", Unit: "none", Width: 8,
+			Description: "Cores that soakd itself keeps busy. Near the cores that it may use, the schedule lags: give it more, or shard the load.",
+			Targets:     []Target{{Query: sum(rate(sel("process_cpu_seconds_total")), "instance"), Legend: "{{instance}}"}},
+		},
+		{
+			Title: "soakd's memory", Unit: "bytes", Width: 8,
+			Description: "Resident memory and live heap of soakd. It does not grow with the number of requests; growth over hours is a defect of soakd.",
+			Targets: []Target{
+				{Query: sum(sel("process_resident_memory_bytes"), "instance"), Legend: "resident {{instance}}"},
+				{Query: sum(sel("go_memstats_heap_alloc_bytes"), "instance"), Legend: "heap {{instance}}"},
+			},
+		},
+		{
+			Title: "soakd's goroutines and files", Unit: "short", Width: 8,
+			Description: "Goroutines and open files of soakd: about one goroutine a place in flight and two a connection. Growth without more in flight is a defect of soakd.",
+			Targets: []Target{
+				{Query: sum(sel("go_goroutines"), "instance"), Legend: "goroutines {{instance}}"},
+				{Query: sum(sel("process_open_fds"), "instance"), Legend: "open files {{instance}}"},
+			},
+		},
+		{
+			Title: "Poll duration", Unit: "s", Width: 8,
+			Description: "How long the latest poll of each probe took. Near SOAKD_PROBE_TIMEOUT: the dependency is slow to answer, or soakd is starved.",
+			Targets:     []Target{{Query: worst(sel("soakd_probe_duration_seconds"), "probe", "instance"), Legend: "{{probe}} {{instance}}"}},
+		},
+		{
+			Title: "Failed polls", Unit: "percentunit", Width: 8, Limits: ZeroToOne,
+			Description: "Share of polls that failed in whole or in part. Above 0 without an outage: raise SOAKD_PROBE_TIMEOUT, or grant what the log says is not permitted.",
+			Targets: []Target{{
+				Query:  share(sum(rate(sel("soakd_probe_failures_total")), "probe"), sum(rate(sel("soakd_probe_polls_total")), "probe")),
+				Legend: "{{probe}}",
+			}},
+		},
+		{
+			Title: "Folded label values", Unit: "ops", Width: 8,
+			Description: "Label values a second that were folded into 'other' because nobody configured them. Rising: name the application, table or statement in soakd's settings to see it by itself.",
+			Targets:     []Target{{Query: sum(rate(sel("soakd_label_overflow_total")), "source"), Legend: "{{source}}"}},
+		},
+		{
+			Title: "Requests cut at the end", Unit: "short", Width: 8,
+			Description: "Requests that were given up when soakd was stopped. Many: raise SOAKD_SHUTDOWN_GRACE.",
+			Targets:     []Target{{Query: sum(sel("soakd_http_requests_cut_total"), "instance"), Legend: "{{instance}}"}},
+		},
+		{
+			Title: "Age of the last good poll", Unit: "s", Width: 8,
+			Description: "Time since each probe last read all it should. It saws between 0 and the poll interval; a straight climb is a blind probe.",
+			Targets:     []Target{{Query: "time() - " + lowest(sel("soakd_probe_last_success_timestamp_seconds"), "probe", "instance"), Legend: "{{probe}} {{instance}}"}},
+		},
+		{
+			Title: "soakd's version and uptime", Unit: "s", Width: 8,
+			Description: "Time since soakd started, with its version. A fall that nobody ordered: soakd was killed (memory limit?) or crashed.",
+			Targets: []Target{{
+				Query:  "(time() - " + sel("process_start_time_seconds") + ") * on (job, instance) group_left (version) " + sel("soakd_build_info"),
+				Legend: "{{version}} {{instance}}",
+			}},
+		},
+	}
+}
