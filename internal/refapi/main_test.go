@@ -167,6 +167,7 @@ type reply struct {
 	status int
 	header http.Header
 	body   []byte
+	closed bool // the server announced to close the connection
 }
 
 // request makes a request with a good token; change may spoil it.
@@ -200,7 +201,7 @@ func (c *client) do(r *http.Request) reply {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return reply{c.t, answered.StatusCode, answered.Header, body}
+	return reply{c.t, answered.StatusCode, answered.Header, body, answered.Close}
 }
 
 func (c *client) get(path string) reply {

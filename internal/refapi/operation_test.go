@@ -116,6 +116,8 @@ func TestPoolMetricsSeeWaiters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	release := sync.OnceFunc(held.Release)
+	defer release() // also when the test fails: the pool's end waits for its connections
 	request := c.request("GET", listPath, "", nil)
 	status := make(chan int, 1)
 	go func() {
@@ -134,7 +136,7 @@ func TestPoolMetricsSeeWaiters(t *testing.T) {
 	if got := c.metric("http_requests_in_flight"); got != 1 {
 		t.Errorf("in flight %v", got)
 	}
-	held.Release()
+	release()
 	if got := <-status; got != 200 {
 		t.Errorf("status %d", got)
 	}
@@ -146,6 +148,8 @@ func TestPoolMetricsSeeWaiters(t *testing.T) {
 func TestFullCalculationPool(t *testing.T) {
 	c := serve(t, func(c *Config) { c.CalculationThreads, c.CalculationQueue = 1, 1; c.RedisURL = noSecret() })
 	release := make(chan struct{})
+	free := sync.OnceFunc(func() { close(release) })
+	defer free() // also when the test fails: the pool's end waits for its calculations
 	var held sync.WaitGroup
 	held.Go(func() {
 		_ = c.api.calculations.do(t.Context(), func(context.Context) error { <-release; return nil })
@@ -158,7 +162,7 @@ func TestFullCalculationPool(t *testing.T) {
 		t.Errorf("Retry-After %q", refused.header.Get("Retry-After"))
 	}
 	c.get(listPath).is(200) // which needs no calculation
-	close(release)
+	free()
 	held.Wait()
 	c.post(forecastPath, body(t)).is(200)
 	if got := c.metric("calculation_pool_rejected_total"); got != 1 {
@@ -223,8 +227,26 @@ func TestCalculations(t *testing.T) {
 	})
 }
 
+// lockedBuffer is a buffer that may be written and read at the same time.
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}
+
 func TestPanicIsAnsweredCleanly(t *testing.T) {
-	var logged bytes.Buffer
+	var logged lockedBuffer
 	c := serve(t, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&logged, nil)) })
 	broken := c.api.identified(c.api.observed(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		r.Pattern = "/broken"
@@ -302,9 +324,8 @@ func TestRetention(t *testing.T) {
 	}
 	fill(c.user, 620, 2*trimBatch+1500)
 	fill(other.user, 500, 1000)
-	// The background may trim as well; together they must leave what is kept.
-	if _, err := c.api.store.trim(t.Context()); err != nil {
-		t.Fatal(err)
+	if deleted, err := c.api.store.trim(t.Context()); err != nil || deleted < 120+2*trimBatch+500 {
+		t.Fatalf("%d rows deleted, %v", deleted, err)
 	}
 	for _, user := range []string{c.user, other.user} {
 		var scenarios, oldest, rows int
@@ -618,13 +639,15 @@ func TestMainServesUntilItIsStopped(t *testing.T) {
 		"REFAPI_JWT_SECRET_FILE": key, "REFAPI_VERSION": "v9", "REFAPI_CALCULATION_THREADS": "3", "REFAPI_LOG_LEVEL": "info",
 	}
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	reader, writer := io.Pipe()
+	defer reader.Close() // lets a Main that logs go on when the test fails
 	ended := make(chan error, 1)
 	go func() {
 		ended <- Main(ctx, func(name string) string { return env[name] }, writer)
 		_ = writer.Close()
 	}()
-	var logs bytes.Buffer
+	var logs lockedBuffer
 	address := ""
 	buffer := make([]byte, 4096)
 	for address == "" {
@@ -632,7 +655,7 @@ func TestMainServesUntilItIsStopped(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v after %s", err, logs.String())
 		}
-		logs.Write(buffer[:n])
+		_, _ = logs.Write(buffer[:n])
 		if _, rest, ok := strings.Cut(logs.String(), `"msg":"serving","address":"`); ok {
 			address, _, _ = strings.Cut(rest, `"`)
 		}

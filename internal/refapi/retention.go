@@ -68,11 +68,16 @@ func (s *store) trimBatch(ctx context.Context, statement string, kept int) (dele
 	return deleted, err
 }
 
-// retain trims until ctx ends.
+// retain trims at every interval until ctx ends.
 func (a *API) retain(ctx context.Context) {
 	ticker := time.NewTicker(trimInterval)
 	defer ticker.Stop()
 	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
 		deleted, err := a.store.trim(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -81,11 +86,6 @@ func (a *API) retain(ctx context.Context) {
 			a.logger.Warn("old rows could not be deleted", "error", err)
 		case deleted > 0:
 			a.logger.Debug("old rows deleted", "rows", deleted)
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
 		}
 	}
 }

@@ -72,17 +72,20 @@ func openStore(ctx context.Context, url secret.String, maxConns int32, name stri
 
 // await makes the schema as soon as the server answers.
 func (s *store) await(ctx context.Context) error {
+	last := errAway
 	for {
 		err := s.with(ctx, makeSchema)
-		if err == nil {
+		switch {
+		case err == nil:
 			return nil
-		}
-		if !errors.Is(err, errAway) || refused(err) {
+		case ctx.Err() != nil:
+			return fmt.Errorf("wait for postgres: %w (last error: %w)", ctx.Err(), last)
+		case !errors.Is(err, errAway) || refused(err):
 			return fmt.Errorf("make the schema in postgres: %w", err)
 		}
+		last = err
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for postgres: %w (last error: %w)", ctx.Err(), err)
 		case <-time.After(connectRetry):
 		}
 	}
