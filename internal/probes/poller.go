@@ -22,9 +22,10 @@ const (
 	backoffJitter = 0.2
 )
 
-// ErrHung is what a poll that ignores its deadline fails with. Its goroutine
-// cannot be stopped; the probe is not polled again before it has returned.
-var ErrHung = errors.New("poll did not return after its deadline")
+// ErrHung is what a poll or a close that ignores its deadline fails with. Its
+// goroutine cannot be stopped; the probe is not polled again before it has
+// returned.
+var ErrHung = errors.New("did not return after its deadline")
 
 // PanicError is what a poll that panics fails with.
 type PanicError struct {
@@ -130,7 +131,7 @@ func (l *loop) step(ctx context.Context, start time.Time) error {
 		return l.awaitLast(done)
 	case <-overdue.C:
 	}
-	l.deliver(ctx, Result{Probe: l.probe.Name(), Start: start, Duration: time.Since(start), Err: ErrHung})
+	l.deliver(ctx, Result{Probe: l.probe.Name(), Start: start, Duration: time.Since(start), Err: fmt.Errorf("poll %w", ErrHung)})
 	// No second poll beside a hung one: it may hold the probe's connections.
 	select {
 	case <-done:
@@ -149,7 +150,7 @@ func (l *loop) awaitLast(done <-chan Result) error {
 	case <-done:
 		return nil
 	case <-timer.C:
-		return fmt.Errorf("probe %s: %w", l.probe.Name(), ErrHung)
+		return fmt.Errorf("probe %s: poll %w", l.probe.Name(), ErrHung)
 	}
 }
 
@@ -213,7 +214,7 @@ func (l *loop) close() error {
 		}
 		return nil
 	case <-timer.C:
-		return fmt.Errorf("probe %s: close: %w", l.probe.Name(), ErrHung)
+		return fmt.Errorf("probe %s: close %w", l.probe.Name(), ErrHung)
 	}
 }
 

@@ -349,7 +349,7 @@ func TestCloseThatHangsIsLeftBehindAndNamed(t *testing.T) {
 		probe := &stuckClose{newFake("p", func(context.Context, int) (Reading, error) { return Reading{}, nil }), release}
 		_, stop := running(t, nil, 0, probe)
 		time.Sleep(time.Second)
-		if err := stop(); !errors.Is(err, ErrHung) || !strings.Contains(err.Error(), "probe p: close") {
+		if err := stop(); !errors.Is(err, ErrHung) || !strings.Contains(err.Error(), "probe p: close did not return") {
 			t.Errorf("Run: %v", err)
 		}
 		close(release)

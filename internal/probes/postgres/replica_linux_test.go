@@ -83,8 +83,7 @@ func startReplica(t *testing.T, primary *localservices.Postgres) string {
 	owner, err := os.Stat(fmt.Sprintf("/proc/%d", primary.PID()))
 	must(t, err)
 	uid, gid := owner.Sys().(*syscall.Stat_t).Uid, owner.Sys().(*syscall.Stat_t).Gid
-	// Not t.TempDir: the server's user cannot enter its parent.
-	dir, err := os.MkdirTemp("", "soakd-replica-")
+	dir, err := os.MkdirTemp("", "soakd-replica-") //nolint:usetesting // the server's user cannot enter the parent of t.TempDir
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	must(t, os.Chown(dir, int(uid), int(gid)))

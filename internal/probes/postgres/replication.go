@@ -16,19 +16,27 @@ func newReplication(d *probes.Descs) *replication {
 	return &replication{
 		replica: []column{
 			// Without this the lag of a replica of an idle primary would grow for ever.
-			{`CASE WHEN pg_last_wal_receive_lsn() IS NULL THEN NULL
+			{
+				`CASE WHEN pg_last_wal_receive_lsn() IS NULL THEN NULL
 			   WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
 			   ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END`,
-				d.Gauge("soakd_postgres_replication_lag_seconds", "Age of what this replica has replayed; 0 when it has replayed all it received, absent when it receives none."), nil},
-			{`pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())`,
-				d.Gauge("soakd_postgres_replication_lag_bytes", "Log that this replica has received and not replayed yet."), nil},
+				d.Gauge("soakd_postgres_replication_lag_seconds", "Age of what this replica has replayed; 0 when it has replayed all it received, absent when it receives none."), nil,
+			},
+			{
+				`pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())`,
+				d.Gauge("soakd_postgres_replication_lag_bytes", "Log that this replica has received and not replayed yet."), nil,
+			},
 		},
 		primary: []column{
 			{"count(*)", d.Gauge("soakd_postgres_replicas", "Replicas and other receivers of the log that are connected to this primary."), nil},
-			{"max(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn))",
-				d.Gauge("soakd_postgres_replica_max_lag_bytes", "Log that the replica furthest behind has not replayed yet; absent without replicas."), nil},
-			{"max(extract(epoch FROM replay_lag))",
-				d.Gauge("soakd_postgres_replica_max_lag_seconds", "Time until the replica furthest behind had replayed recent log; absent without replicas and while they are idle."), nil},
+			{
+				"max(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn))",
+				d.Gauge("soakd_postgres_replica_max_lag_bytes", "Log that the replica furthest behind has not replayed yet; absent without replicas."), nil,
+			},
+			{
+				"max(extract(epoch FROM replay_lag))",
+				d.Gauge("soakd_postgres_replica_max_lag_seconds", "Time until the replica furthest behind had replayed recent log; absent without replicas and while they are idle."), nil,
+			},
 		},
 	}
 }

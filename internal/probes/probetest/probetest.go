@@ -47,7 +47,7 @@ func (p *Proxy) Address() string { return p.address }
 // Up lets new connections through to target.
 func (p *Proxy) Up(target string) {
 	p.t.Helper()
-	listener, err := net.Listen("tcp", p.address)
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", p.address)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func (p *Proxy) accept(listener net.Listener) {
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", p.target)
+		server, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", p.target)
 		if err != nil {
 			_ = client.Close()
 			continue

@@ -105,7 +105,7 @@ func parseParts(text string) (map[string]float64, error) {
 	for part := range strings.SplitSeq(text, ",") {
 		name, value, ok := strings.Cut(part, "=")
 		if !ok || name == "" {
-			return nil, fmt.Errorf("%.60q is not name=value,...", text)
+			return nil, fmt.Errorf("%.60q is not name=value pairs", text)
 		}
 		number, err := parseNumber(value)
 		if err != nil {

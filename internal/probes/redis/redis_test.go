@@ -105,7 +105,7 @@ func (r reader) has(name string) bool {
 // series turns keys{db="0"} into the full name with the node.
 func (r reader) series(name string) string {
 	name, rest, labelled := strings.Cut(name, "{")
-	full := fmt.Sprintf(`soakd_redis_%s{node="%s"`, name, r.node)
+	full := fmt.Sprintf("soakd_redis_%s{node=%q", name, r.node)
 	if labelled {
 		return full + "," + rest
 	}
@@ -152,9 +152,17 @@ func TestRealValues(t *testing.T) {
 		name string
 		want float64
 	}{
-		{`keys{db="0"}`, 2}, {`expiring_keys{db="0"}`, 1}, {"memory_limit_bytes", 4 << 20}, {`maxmemory_policy{policy="allkeys-lru"}`, 1},
-		{"blocked_clients", 0}, {"rejected_connections_total", 0}, {"restarts_total", 0}, {"slowlog_entries_total", 0}, {"evicted_keys_total", 0},
-		{"connected_replicas", 0}, {"connected_clients", 2},
+		{`keys{db="0"}`, 2},
+		{`expiring_keys{db="0"}`, 1},
+		{"memory_limit_bytes", 4 << 20},
+		{`maxmemory_policy{policy="allkeys-lru"}`, 1},
+		{"blocked_clients", 0},
+		{"rejected_connections_total", 0},
+		{"restarts_total", 0},
+		{"slowlog_entries_total", 0},
+		{"evicted_keys_total", 0},
+		{"connected_replicas", 0},
+		{"connected_clients", 2},
 	} {
 		if got := first.get(c.name); got != c.want {
 			t.Errorf("%s is %v, want %v", c.name, got, c.want)
@@ -186,8 +194,11 @@ func TestRealValues(t *testing.T) {
 		name string
 		want float64
 	}{
-		{"keyspace_hit_ratio", 0.75}, {"keyspace_hits_total", first.get("keyspace_hits_total") + 3}, {"keyspace_misses_total", first.get("keyspace_misses_total") + 1},
-		{`errors_total{kind="wrongtype"}`, 1}, {`errors_total{kind="err"}`, max(0, first.get(`errors_total{kind="err"}`)) + 1},
+		{"keyspace_hit_ratio", 0.75},
+		{"keyspace_hits_total", first.get("keyspace_hits_total") + 3},
+		{"keyspace_misses_total", first.get("keyspace_misses_total") + 1},
+		{`errors_total{kind="wrongtype"}`, 1},
+		{`errors_total{kind="err"}`, max(0, first.get(`errors_total{kind="err"}`)) + 1},
 		{"slowlog_entries_total", 2}, // CONFIG SET that turned it on, and ECHO
 	} {
 		if got := second.get(c.name); got != c.want {
