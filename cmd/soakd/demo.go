@@ -164,7 +164,10 @@ func startServices(ctx context.Context, options demoOptions, log *slog.Logger) (
 		return nil, fmt.Errorf("start a private Redis: %w", err)
 	}
 	s.watch(background, "Redis", s.redis)
-	return s, s.startAPI(ctx, background)
+	if err = s.startAPI(ctx, background); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // server is what is common to the private servers.

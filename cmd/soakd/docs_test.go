@@ -14,7 +14,7 @@ import (
 	"soakd/internal/secret"
 )
 
-var update = flag.Bool("update", false, "write the documents that are made from the code") //nolint:gochecknoglobals // a test flag
+var update = flag.Bool("update", false, "write the documents that are made from the code")
 
 // current compares a file with what it should be, or writes it.
 func current(t *testing.T, path, want string) {

@@ -110,13 +110,14 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-var binary = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals // built once for all tests
+// binary builds soakd once for all tests.
+var binary = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "soakd-e2e-")
 	if err != nil {
 		return "", err
 	}
 	path := filepath.Join(dir, "soakd")
-	output, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput() //nolint:noctx // bounded by the test's time limit
+	output, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build: %w: %s", err, output)
 	}
@@ -230,7 +231,7 @@ func checkEnd(t *testing.T, p *soakdProcess) {
 	t.Helper()
 	text := p.stdout.String()
 	match := regexp.MustCompile(`arrivals: (\d+) scheduled = (\d+) sent \+ 0 waiting \+ (\d+) dropped.*\nrequests: (\d+) sent = (\d+) finished \+ 0 in flight \+ 0 cut\nno failures\n`).FindStringSubmatch(text)
-	if match == nil || match[1] != "800" || match[2] != "800" || match[3] != "0" || match[5] != "800" {
+	if len(match) != 6 || match[1] != "800" || match[2] != "800" || match[3] != "0" || match[5] != "800" {
 		t.Errorf("the end of the run is not 800 of 800 without a failure:\n%s\nlog:\n%s", text, p.stderr)
 	}
 	if lines := regexp.MustCompile(`(?m)^ +\d+s +\S+/s +in flight `).FindAllString(text, -1); len(lines) < 6 {

@@ -72,7 +72,7 @@ func indent(err error) string {
 // process and from flags.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
-		fmt.Fprint(stderr, help) //nolint:errcheck // nobody to tell
+		fmt.Fprint(stderr, help)
 		return usageError{errors.New("no command given")}
 	}
 	switch name, rest := args[0], args[1:]; name {
@@ -107,7 +107,7 @@ Exit codes: 0 passed, 1 judged and failed, 2 wrong use or configuration, 3 could
 
 // printFlags lists the flags of a command.
 func printFlags(w io.Writer, command string, flags *flag.FlagSet) {
-	fmt.Fprintf(w, "soakd %s: each flag is also an environment variable, --rate is SOAKD_RATE.\n\n", command) //nolint:errcheck // nobody to tell
+	fmt.Fprintf(w, "soakd %s: each flag is also an environment variable, --rate is SOAKD_RATE.\n\n", command)
 	flags.SetOutput(w)
 	flags.PrintDefaults()
 }

@@ -60,7 +60,7 @@ func TestClientSendsWhatTheContractAsksFor(t *testing.T) {
 		if a.err != nil {
 			t.Fatal(a.err)
 		}
-		if got.Method != "POST" || got.URL.RequestURI() != "/base/api/v1/x?y=1" || gotBody != `{"a":1}` {
+		if got.Method != http.MethodPost || got.URL.RequestURI() != "/base/api/v1/x?y=1" || gotBody != `{"a":1}` {
 			t.Errorf("got %s %s %s", got.Method, got.URL.RequestURI(), gotBody)
 		}
 		for name, want := range map[string]string{

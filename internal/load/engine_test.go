@@ -327,7 +327,7 @@ func TestEngineOutcomes(t *testing.T) {
 	}{
 		"ok":                          {answer(200, "{}"), nil, OK, 200, ""},
 		"other status":                {answer(404, "{}"), nil, RejectedValid, 404, ""},
-		"redirect is not followed":    {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 302) }, nil, RejectedValid, 302, ""},
+		"redirect is not followed":    {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }, nil, RejectedValid, 302, ""},
 		"401":                         {answer(401, "{}"), nil, Unauthorized, 401, ""},
 		"403":                         {answer(403, "{}"), nil, Unauthorized, 403, ""},
 		"429":                         {answer(429, "{}"), nil, RateLimited, 429, ""},
