@@ -164,7 +164,7 @@ func startServices(ctx context.Context, options demoOptions, log *slog.Logger) (
 		return nil, fmt.Errorf("start a private Redis: %w", err)
 	}
 	s.watch(background, "Redis", s.redis)
-	if err = s.startAPI(ctx, background); err != nil {
+	if err := s.startAPI(ctx, background); err != nil {
 		return nil, err
 	}
 	return s, nil
