@@ -41,6 +41,7 @@ type Engine struct {
 	cfg    EngineConfig
 	ledger *ledger
 	queue  chan Arrival
+	bodies sync.Pool
 	// start is nil until Run begins.
 	start atomic.Pointer[time.Time]
 }
@@ -166,7 +167,6 @@ func (e *Engine) admit(n int64, due time.Duration) {
 
 // work sends arrivals from the queue until it is closed and empty.
 func (e *Engine) work(ctx, requests context.Context) {
-	var body bytes.Buffer
 	for arrival := range e.queue {
 		switch lateness := e.sinceStart() - arrival.Due; {
 		case ctx.Err() != nil || requests.Err() != nil:
@@ -174,17 +174,28 @@ func (e *Engine) work(ctx, requests context.Context) {
 		case lateness > e.allowedLateness(arrival.Case):
 			e.ledger.drop(DropLate)
 		default:
-			e.send(requests, arrival, &body)
-		}
-		if body.Cap() > keepBodyBytes {
-			body = bytes.Buffer{}
+			e.send(requests, arrival)
 		}
 	}
 }
 
-// keepBodyBytes is the largest buffer that a worker keeps between requests, so
-// that one large answer does not stay in memory for weeks.
+// keepBodyBytes is the largest buffer that is kept between requests, so that one
+// large answer does not stay in memory for weeks.
 const keepBodyBytes = 256 << 10
+
+// borrow returns a buffer for an answer and the function that gives it back. The
+// buffers are shared: there are as many as requests in flight, not as workers.
+func (e *Engine) borrow() (body *bytes.Buffer, giveBack func()) {
+	body, ok := e.bodies.Get().(*bytes.Buffer)
+	if !ok {
+		body = new(bytes.Buffer)
+	}
+	return body, func() {
+		if body.Cap() <= keepBodyBytes {
+			e.bodies.Put(body)
+		}
+	}
+}
 
 func (e *Engine) allowedLateness(c *Case) time.Duration {
 	if e.cfg.MaxLateness > 0 {
@@ -193,7 +204,7 @@ func (e *Engine) allowedLateness(c *Case) time.Duration {
 	return c.Timeout
 }
 
-func (e *Engine) send(requests context.Context, arrival Arrival, body *bytes.Buffer) {
+func (e *Engine) send(requests context.Context, arrival Arrival) {
 	user := e.cfg.User(arrival.User)
 	c, request, err := e.build(arrival, user)
 	if err != nil {
@@ -201,6 +212,8 @@ func (e *Engine) send(requests context.Context, arrival Arrival, body *bytes.Buf
 		e.ledger.drop(DropNotBuilt)
 		return
 	}
+	body, giveBack := e.borrow()
+	defer giveBack()
 	e.ledger.sent()
 	result, err := exchange(requests, e.cfg.Client, c, user, request, body)
 	if err != nil && requests.Err() != nil {
