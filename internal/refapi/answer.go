@@ -62,11 +62,54 @@ func sizeHint(r *forecastRequest, periods int) int {
 	return periods*periodBytes + len(r.Loans)*loanBytes + otherBytes
 }
 
-// money rounds to a millionth, which keeps answers short and the sum of 600
-// periods right to a thousandth of a cent. Adding 0 turns -0 into 0.
-func money(x float64) float64 {
-	const millionth = 1e6
-	return math.Round(x*millionth)/millionth + 0
+// millionth is the unit to which money is rounded: it keeps answers short and
+// the sum of 600 periods right to a thousandth of a unit.
+const millionth = 1e6
+
+// money rounds to a millionth. Adding 0 turns -0 into 0.
+func money(x float64) float64 { return math.Round(x*millionth)/millionth + 0 }
+
+// appendMoney writes money(x). It counts in millionths as long as float64 does
+// so exactly, which is several times as fast as to format a float64.
+func appendMoney(b []byte, x float64) []byte {
+	const exact = 1 << 53
+	scaled := math.Round(x * millionth)
+	if math.Abs(scaled) >= exact {
+		return appendNumber(b, money(x))
+	}
+	n := int64(scaled)
+	if n < 0 {
+		b, n = append(b, '-'), -n
+	}
+	b = strconv.AppendInt(b, n/millionth, 10)
+	rest := n % millionth
+	if rest == 0 {
+		return b
+	}
+	b = append(b, '.')
+	for unit := int64(millionth / 10); rest > 0; unit /= 10 {
+		b = append(b, byte('0'+rest/unit))
+		rest %= unit
+	}
+	return b
+}
+
+// appendNumber writes x as encoding/json does, in the shortest form that reads
+// back the same. Figures that are no numbers cannot come here.
+func appendNumber(b []byte, x float64) []byte {
+	format := byte('f')
+	if magnitude := math.Abs(x); magnitude != 0 && (magnitude < 1e-6 || magnitude >= 1e21) {
+		format = 'e'
+	}
+	return strconv.AppendFloat(b, x, format, -1, 64)
+}
+
+func appendDate(b []byte, t time.Time) []byte {
+	year, month, day := t.Date()
+	return append(b,
+		byte('0'+year/1000%10), byte('0'+year/100%10), byte('0'+year/10%10), byte('0'+year%10), '-',
+		byte('0'+int(month)/10), byte('0'+int(month)%10), '-',
+		byte('0'+day/10), byte('0'+day%10))
 }
 
 // writer writes the answer by hand: its many numbers are most of the work of a
@@ -76,51 +119,41 @@ type writer struct{ buffer []byte }
 func (w *writer) text(s string)   { w.buffer = append(w.buffer, s...) }
 func (w *writer) integer(n int64) { w.buffer = strconv.AppendInt(w.buffer, n, 10) }
 
-// number writes x as encoding/json does, in the shortest form that reads back
-// the same. Figures that are no numbers cannot come here.
-func (w *writer) number(x float64) {
-	format := byte('f')
-	if magnitude := math.Abs(x); magnitude != 0 && (magnitude < 1e-6 || magnitude >= 1e21) {
-		format = 'e'
-	}
-	w.buffer = strconv.AppendFloat(w.buffer, x, format, -1, 64)
-}
-
 // figure writes prefix and a number.
 func (w *writer) figure(prefix string, x float64) {
-	w.text(prefix)
-	w.number(x)
+	w.buffer = appendNumber(append(w.buffer, prefix...), x)
 }
 
 // sum writes prefix and an amount of money.
-func (w *writer) sum(prefix string, x float64) { w.figure(prefix, money(x)) }
-
-func (w *writer) date(t time.Time) {
-	year, month, day := t.Date()
-	w.buffer = append(w.buffer,
-		byte('0'+year/1000%10), byte('0'+year/100%10), byte('0'+year/10%10), byte('0'+year%10), '-',
-		byte('0'+int(month)/10), byte('0'+int(month)%10), '-',
-		byte('0'+day/10), byte('0'+day%10))
+func (w *writer) sum(prefix string, x float64) {
+	w.buffer = appendMoney(append(w.buffer, prefix...), x)
 }
 
+// periods writes most of an answer. The buffer is kept in a local variable,
+// since each store of it in w would cost a write barrier.
 func (w *writer) periods(name string, payments []finance.Payment, start time.Time) {
-	w.text(`"` + name + `":[`)
+	b := append(w.buffer, `"`+name+`":[`...)
 	for i, paid := range payments {
 		if i > 0 {
-			w.text(",")
+			b = append(b, ',')
 		}
-		w.text(`{"period":`)
-		w.integer(int64(i + 1))
-		w.text(`,"date":"`)
-		w.date(finance.DueDate(start, i+1))
-		w.sum(`","interest":`, paid.Interest)
-		w.sum(`,"scheduled_principal":`, paid.Scheduled)
-		w.sum(`,"prepayment":`, paid.Prepaid)
-		w.sum(`,"total":`, paid.Total())
-		w.sum(`,"balance":`, paid.Balance)
-		w.text("}")
+		b = append(b, `{"period":`...)
+		b = strconv.AppendInt(b, int64(i+1), 10)
+		b = append(b, `,"date":"`...)
+		b = appendDate(b, finance.DueDate(start, i+1))
+		b = append(b, `","interest":`...)
+		b = appendMoney(b, paid.Interest)
+		b = append(b, `,"scheduled_principal":`...)
+		b = appendMoney(b, paid.Scheduled)
+		b = append(b, `,"prepayment":`...)
+		b = appendMoney(b, paid.Prepaid)
+		b = append(b, `,"total":`...)
+		b = appendMoney(b, paid.Total())
+		b = append(b, `,"balance":`...)
+		b = appendMoney(b, paid.Balance)
+		b = append(b, '}')
 	}
-	w.text("]")
+	w.buffer = append(b, ']')
 }
 
 func (w *writer) loans(r *forecastRequest, loans []finance.LoanTotals) {

@@ -52,6 +52,7 @@ func BenchmarkMix(b *testing.B) {
 	var mu sync.Mutex
 	var all []time.Duration
 	var clients sync.WaitGroup
+	cpu := c.metric("process_cpu_seconds_total")
 	b.ResetTimer()
 	for range 8 {
 		clients.Go(func() {
@@ -74,6 +75,8 @@ func BenchmarkMix(b *testing.B) {
 		})
 	}
 	clients.Wait()
+	b.StopTimer()
+	b.ReportMetric((c.metric("process_cpu_seconds_total")-cpu)*1e3/float64(len(all)), "cpu-ms/request")
 	slices.Sort(all)
 	b.ReportMetric(float64(len(all))/b.Elapsed().Seconds(), "requests/s")
 	b.ReportMetric(float64(all[len(all)/2].Microseconds())/1e3, "p50-ms")

@@ -184,11 +184,15 @@ const maxRateSteps = 1100
 // is convex in v > 0, so there is exactly one root, and Newton's method held
 // inside a shrinking bracket finds it.
 func InternalRate(outlay float64, flows []float64) (float64, bool) {
-	high := highestDiscount(outlay, flows)
-	if math.IsInf(high, 0) || !(outlay > 0) {
+	if !(outlay > 0) {
 		return 0, false
 	}
-	low, v := 0.0, math.Min(1, high)
+	low, high, v := 0.0, 1.0, 1.0
+	if atPar, _ := valueAndSlope(1, flows); atPar < outlay { // a loss: the root is above 1
+		if low, high = 1, highestDiscount(outlay, flows); math.IsInf(high, 0) {
+			return 0, false
+		}
+	}
 	for range maxRateSteps {
 		value, slope := valueAndSlope(v, flows)
 		if value > outlay {
@@ -197,7 +201,7 @@ func InternalRate(outlay float64, flows []float64) (float64, bool) {
 			low = v
 		}
 		next := v - (value-outlay)/slope
-		if !(next > low && next < high) { // also when not a number
+		if !(next >= low && next <= high) { // also when not a number
 			next = low + (high-low)/2
 		}
 		if math.Abs(next-v) <= 4e-16*v {
