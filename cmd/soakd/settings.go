@@ -64,21 +64,14 @@ func (s setting) isSet() bool {
 }
 
 // loadEnvironment fills the settings from their defaults and the environment and
-// returns every mistake, those of unknown variables among them.
+// returns every mistake, those of unknown variables among them. A variable that
+// is empty counts as not set.
 func loadEnvironment(settings []setting) error {
 	var errs []error
 	for _, s := range settings {
-		// envconfig stops at the first mistake of a struct; one struct a setting
-		// finds them all.
-		single := reflect.New(reflect.StructOf([]reflect.StructField{s.field}))
-		err := envconfig.Process(envPrefix, single.Interface())
-		var parse *envconfig.ParseError
+		err := s.decode()
 		if err == nil {
-			s.value.Set(single.Elem().Field(0))
 			continue
-		}
-		if errors.As(err, &parse) {
-			err = s.explain(parse.Value, parse.Err)
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", s.Name, err))
 		if s.Default != "" {
@@ -87,6 +80,32 @@ func loadEnvironment(settings []setting) error {
 		}
 	}
 	return errors.Join(append(errs, unknownVariables(settings, os.Environ())...)...)
+}
+
+// decode sets the value from the environment, else from the default. envconfig
+// stops at the first mistake of a struct, so each setting has a struct of its
+// own, whose tag holds the full name: beside a prefixed name envconfig would also
+// read the same name without the prefix.
+func (s setting) decode() error {
+	if os.Getenv(s.Name) == "" {
+		if s.Default == "" {
+			return nil
+		}
+		return s.set(s.Default)
+	}
+	field := s.field
+	field.Tag = reflect.StructTag(fmt.Sprintf("envconfig:%q", s.Name))
+	single := reflect.New(reflect.StructOf([]reflect.StructField{field}))
+	err := envconfig.Process("", single.Interface())
+	var parse *envconfig.ParseError
+	switch {
+	case errors.As(err, &parse):
+		return s.explain(parse.Value, parse.Err)
+	case err != nil:
+		return err
+	}
+	s.value.Set(single.Elem().Field(0))
+	return nil
 }
 
 // explain turns the error of a decoder into one that says what would be right.
