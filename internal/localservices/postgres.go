@@ -286,16 +286,23 @@ func choosePostgres(ctx context.Context, dir *workDir, runAs *account, opts Opti
 		opts.Logger.Info("no PostgreSQL on this machine, using an embedded one", "reason", err)
 	}
 	found, err := embeddedPostgres(ctx, dir, runAs, opts)
-	if err != nil {
+	switch {
+	case err == nil:
+		return found, nil
+	case opts.Mode == Embedded:
+		return found, fmt.Errorf("the embedded PostgreSQL could not be had; take an installed one instead: %s; what went wrong: %w", installPostgres, err)
+	default:
 		return found, fmt.Errorf("%w; the embedded one could not be had either: %w", errNoPostgres, err)
 	}
-	return found, nil
 }
+
+// installPostgres says how to get a PostgreSQL.
+const installPostgres = "`apt-get install postgresql` (Debian, Ubuntu), " +
+	"`dnf install postgresql-server postgresql-contrib` (Fedora, RHEL), `brew install postgresql@17` (macOS)"
 
 // errNoPostgres says what to do where there is no PostgreSQL.
 var errNoPostgres = errors.New("no PostgreSQL server on this machine (looked on PATH and in the usual folders, " +
-	"such as /usr/lib/postgresql/*/bin): install it, e.g. `apt-get install postgresql` (Debian, Ubuntu), " +
-	"`dnf install postgresql-server postgresql-contrib` (Fedora, RHEL), `brew install postgresql@17` (macOS)")
+	"such as /usr/lib/postgresql/*/bin): install it, e.g. " + installPostgres)
 
 // findPostgres looks for installed binaries.
 func findPostgres(ctx context.Context, opts Options) (postgresBinaries, error) {
