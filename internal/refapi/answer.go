@@ -132,7 +132,8 @@ func (w *writer) sum(prefix string, x float64) {
 // periods writes most of an answer. The buffer is kept in a local variable,
 // since each store of it in w would cost a write barrier.
 func (w *writer) periods(name string, payments []finance.Payment, start time.Time) {
-	b := append(w.buffer, `"`+name+`":[`...)
+	b := w.buffer
+	b = append(b, `"`+name+`":[`...)
 	for i, paid := range payments {
 		if i > 0 {
 			b = append(b, ',')
@@ -153,7 +154,8 @@ func (w *writer) periods(name string, payments []finance.Payment, start time.Tim
 		b = appendMoney(b, paid.Balance)
 		b = append(b, '}')
 	}
-	w.buffer = append(b, ']')
+	b = append(b, ']')
+	w.buffer = b
 }
 
 func (w *writer) loans(r *forecastRequest, loans []finance.LoanTotals) {

@@ -1,6 +1,7 @@
 package refapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"math/rand/v2"
@@ -49,7 +50,7 @@ func TestComputedSurvivesTheCache(t *testing.T) {
 		{npv: 1e300, irr: nil, rest: []byte("\"a\n\":1}")},
 	} {
 		got, err := decodeComputed(want.encode())
-		if err != nil || got.npv != want.npv || string(got.rest) != string(want.rest) || (got.irr == nil) != (want.irr == nil) {
+		if err != nil || got.npv != want.npv || !bytes.Equal(got.rest, want.rest) || (got.irr == nil) != (want.irr == nil) {
 			t.Errorf("got %+v, want %+v, %v", got, want, err)
 		}
 		if want.irr != nil && *got.irr != irr {

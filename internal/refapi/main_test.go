@@ -196,7 +196,7 @@ func (c *client) do(r *http.Request) reply {
 	if err != nil {
 		c.t.Fatalf("%s %s: %v", r.Method, r.URL.Path, err)
 	}
-	defer answered.Body.Close()
+	defer answered.Body.Close() //nolint:errcheck // read to its end
 	body, err := io.ReadAll(answered.Body)
 	if err != nil {
 		c.t.Fatal(err)

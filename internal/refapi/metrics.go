@@ -106,7 +106,8 @@ func counter(name, help string, value func() float64) reading {
 func newReadings(a *API) readings {
 	all := readings{{
 		prometheus.NewDesc("app_info", "The version of the API; always 1.", []string{"version"}, nil),
-		prometheus.GaugeValue, func() float64 { return 1 }, []string{a.config.Version},
+		prometheus.GaugeValue, func() float64 { return 1 },
+		[]string{a.config.Version},
 	}}
 	all = append(all, poolReadings(a.store)...)
 	all = append(all, calculationReadings(a.calculations)...)

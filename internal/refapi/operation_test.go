@@ -32,11 +32,11 @@ func noSecret() secret.String { return secret.String{} }
 // metric scrapes the API and returns one value; a series that is not there is -1.
 func (c *client) metric(series string) float64 {
 	c.t.Helper()
-	answered, err := c.http.Get(c.url + "/metrics") //nolint:noctx // bounded by the client's time limit
+	answered, err := c.http.Get(c.url + "/metrics")
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	defer answered.Body.Close()
+	defer answered.Body.Close() //nolint:errcheck // read to its end
 	text, err := io.ReadAll(answered.Body)
 	if err != nil {
 		c.t.Fatal(err)
@@ -264,7 +264,7 @@ func TestPanicIsAnsweredCleanly(t *testing.T) {
 		t.Errorf("counted %v", got)
 	}
 	late := c.api.identified(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(200)
+		w.WriteHeader(http.StatusOK)
 		panic("late")
 	}))
 	defer func() {
@@ -641,7 +641,7 @@ func TestMainServesUntilItIsStopped(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	reader, writer := io.Pipe()
-	defer reader.Close() // lets a Main that logs go on when the test fails
+	defer reader.Close() //nolint:errcheck // lets a Main that logs go on when the test fails
 	ended := make(chan error, 1)
 	go func() {
 		ended <- Main(ctx, func(name string) string { return env[name] }, writer)

@@ -194,7 +194,7 @@ func (a *API) Serve(ctx context.Context, l net.Listener) error {
 		err = fmt.Errorf("serve on %s: %w", l.Addr(), err)
 	case <-ctx.Done():
 		err = a.drain(server)
-		<-ended
+		<-ended //nolint:errcheck // always http.ErrServerClosed
 	}
 	cancel()
 	err = errors.Join(err, server.Close())
