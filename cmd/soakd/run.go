@@ -124,7 +124,7 @@ func (d *daemon) watch() error {
 		Schedule: schedule, Mix: d.traffic.mix, Client: d.traffic.client, User: d.traffic.source.User,
 		MaxInFlight: d.cfg.MaxInFlight, MaxWaiting: d.cfg.MaxWaiting, MaxLateness: d.cfg.MaxLateness,
 		Duration: d.cfg.Duration, Grace: d.cfg.ShutdownGrace,
-		Sink: load.Sinks{d.metrics, d.recorder, newFailureLog(d.log)}, Lag: d.metrics, Log: d.log,
+		Sink: load.Sinks{d.metrics, d.recorder, newFailureLog(d.log)}, Lag: d.metrics, FineSleep: load.FineSleep, Log: d.log,
 	})
 	if err != nil {
 		return err

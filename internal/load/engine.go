@@ -32,7 +32,10 @@ type EngineConfig struct {
 	Grace time.Duration
 	Sink  Sink
 	Lag   LagSink
-	Log   *slog.Logger
+	// FineSleep sleeps the last part of a wait, at most fineSleep long; nil
+	// leaves it to the runtime's timers, which are late by up to 1 ms.
+	FineSleep func(time.Duration)
+	Log       *slog.Logger
 }
 
 // Engine is the open loop: arrivals come when the schedule says, whether or not
@@ -139,18 +142,26 @@ func (e *Engine) pace(ctx context.Context) {
 // runs. A time that has passed takes no wait, so that arrivals which fell due
 // together are handed over together.
 func (e *Engine) waitUntil(ctx context.Context, timer *time.Timer, at time.Duration) bool {
-	left := at - e.sinceStart()
-	if left <= 0 {
-		return ctx.Err() == nil
+	coarse := at - e.sinceStart()
+	if e.cfg.FineSleep != nil {
+		coarse -= fineSleep
 	}
-	timer.Reset(left)
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
+	if coarse > 0 {
+		timer.Reset(coarse)
+		select {
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+		}
 	}
+	if left := at - e.sinceStart(); left > 0 && e.cfg.FineSleep != nil {
+		e.cfg.FineSleep(left)
+	}
+	return ctx.Err() == nil
 }
+
+// fineSleep is a little more than the runtime's timers are late.
+const fineSleep = 1500 * time.Microsecond
 
 func (e *Engine) admit(n int64, due time.Duration) {
 	arrival := e.cfg.Mix.Next(n, due)
