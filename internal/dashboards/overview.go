@@ -199,8 +199,8 @@ func overviewDependencies() []Panel {
 		},
 		{
 			Title: "Postgres oldest transaction", Unit: "s", Width: 8, Detail: postgresUID,
-			Description: "Age of the oldest open transaction; no line where none is open. One that grows without end holds locks and keeps dead rows from being removed.",
-			Targets:     []Target{{Query: worst(sel("soakd_postgres_oldest_transaction_seconds"), "instance"), Legend: "{{instance}}"}},
+			Description: "Age of the oldest open transaction; 0 while no session is in one. One that grows without end holds locks and keeps dead rows from being removed.",
+			Targets:     []Target{oldestTransaction()},
 		},
 		{
 			Title: "Redis hit ratio", Unit: "percentunit", Width: 8, Limits: ZeroToOne, Detail: redisUID,

@@ -72,6 +72,16 @@ func postgresConnectionPanels() []Panel {
 // age, which another metric of the same poll tells.
 func orZeroWhere(age, count string) string { return age + " or 0 * (" + count + " == 0)" }
 
+// oldestTransaction is the age of the oldest transaction, 0 while every session
+// but soakd's own is idle outside of one.
+func oldestTransaction() Target {
+	return Target{
+		Query: orZeroWhere(worst(sel("soakd_postgres_oldest_transaction_seconds"), "instance"),
+			sum(sel("soakd_postgres_backends", `application!="soakd"`, `state!="idle"`), "instance")),
+		Legend: "{{instance}}",
+	}
+}
+
 func postgresLockPanels() []Panel {
 	return []Panel{
 		{
@@ -95,8 +105,8 @@ func postgresLockPanels() []Panel {
 		},
 		{
 			Title: "Oldest transaction", Unit: "s", Width: 8,
-			Description: "Age of the oldest open transaction; no line where none is open at a poll. Minutes old: it holds locks and keeps dead rows from being removed.",
-			Targets:     []Target{ofServer("soakd_postgres_oldest_transaction_seconds", "")},
+			Description: "Age of the oldest open transaction; 0 while no session is in one. Minutes old: it holds locks and keeps dead rows from being removed.",
+			Targets:     []Target{oldestTransaction()},
 		},
 		{
 			Title: "Longest idle in transaction", Unit: "s", Width: 8, Thresholds: badAt(idleInTransactionLimitSeconds),

@@ -1,6 +1,10 @@
 package dashboards
 
-import "slices"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 func ruleTests() []ruleTest {
 	return slices.Concat(selfRuleTests(), trafficRuleTests(), findingRuleTests(), postgresRuleTests(), redisRuleTests())
@@ -12,7 +16,7 @@ func nothing(alert string) ruleTest { return ruleTest{alert: alert, kind: absent
 func selfRuleTests() []ruleTest {
 	return []ruleTest{
 		{
-			alert: "SoakdDown", kind: fires, at: "10m",
+			alert: "SoakdDown", kind: fires, at: "10m", pending: "5m",
 			series: [][2]string{{"up", "1+0x3 0+0x20"}, {`soakd_build_info{version="1"}`, "1+0x3 stale"}},
 			want: []wanted{{
 				summary:     "soakd soakd:9470 cannot be scraped",
@@ -34,7 +38,7 @@ func selfRuleTests() []ruleTest {
 		},
 
 		{
-			alert: "SoakdAbsent", kind: fires, at: "15m",
+			alert: "SoakdAbsent", kind: fires, at: "15m", pending: "13m",
 			series: [][2]string{{`soakd_build_info{version="1"}`, "1+0x3 stale"}},
 			want:   []wanted{absentWanted()},
 		},
@@ -46,7 +50,7 @@ func selfRuleTests() []ruleTest {
 		},
 
 		{
-			alert: "SoakdNoTraffic", kind: fires, at: "15m",
+			alert: "SoakdNoTraffic", kind: fires, at: "15m", pending: "11m",
 			series: [][2]string{{"soakd_arrivals_sent_total", "0+600x5 3000+0x30"}, {"soakd_load_target_rate", "10+0x30"}},
 			want: []wanted{{
 				summary:     "soakd soakd:9470 is up but sends nothing",
@@ -70,7 +74,7 @@ func selfRuleTests() []ruleTest {
 		},
 
 		{
-			alert: "SoakdLate", kind: fires, at: "20m", // 20 of 1000 in 25..100 ms, 10 above: p99 at the border
+			alert: "SoakdLate", kind: fires, at: "20m", pending: "9m", // 20 of 1000 in 25..100 ms, 10 above: p99 at the border
 			series: lagBuckets("0+970x40", "0+990x40", "0+1000x40"),
 			want: []wanted{{
 				summary:     "soakd soakd:9470 falls behind its own schedule",
@@ -106,11 +110,11 @@ func selfRuleTests() []ruleTest {
 		{alert: "SoakdDropping", kind: reset, at: "12m", series: [][2]string{{`soakd_arrivals_dropped_total{reason="late"}`, "7+0x10 0+0x20"}}},
 
 		{
-			alert: "SoakdProbeBlind", kind: fires, at: "10m",
+			alert: "SoakdProbeBlind", kind: fires, at: "10m", pending: "7m",
 			series: [][2]string{
 				{`soakd_probe_success{probe="redis"}`, "1+0x5 0+0x10"},
 				{`soakd_probe_polls_total{probe="redis"}`, "0+12x20"},
-				{`soakd_probe_polls_total{probe="postgres"}`, "0+0x20"}, // never polled: no success at all
+				{`soakd_probe_polls_total{probe="postgres"}`, "_x6 0+0x20"}, // never polled: no success at all
 				{`soakd_probe_success{probe="api"}`, "1+0x20"},
 				{`soakd_probe_polls_total{probe="api"}`, "0+12x20"},
 			},
@@ -133,7 +137,7 @@ func selfRuleTests() []ruleTest {
 		},
 
 		{
-			alert: "SoakdProbeFlapping", kind: fires, at: "45m",
+			alert: "SoakdProbeFlapping", kind: fires, at: "45m", pending: "14m",
 			series: pollSeries("0+12x60", "0+3x60"),
 			want: []wanted{{
 				labels:      map[string]string{"probe": "redis"},
@@ -187,7 +191,7 @@ func latencyBuckets(class, case1, le1, below1, le2, all string) [][2]string {
 func trafficRuleTests() []ruleTest {
 	return []ruleTest{
 		{
-			alert: "SoakdTargetErrorRatioHigh", kind: fires, at: "15m",
+			alert: "SoakdTargetErrorRatioHigh", kind: fires, at: "15m", pending: "5m",
 			series: [][2]string{
 				requestSeries("standard", "ok", "0+588x30"),
 				requestSeries("standard", "server_error", "0+9x30"),
@@ -214,7 +218,7 @@ func trafficRuleTests() []ruleTest {
 		},
 
 		{
-			alert: "SoakdTargetLatencyHigh", kind: fires, at: "20m", // 20 of 1000 in 1..2.5 s: p99 in the middle
+			alert: "SoakdTargetLatencyHigh", kind: fires, at: "20m", pending: "10m", // 20 of 1000 in 1..2.5 s: p99 in the middle
 			series: latencyBuckets("standard", "forecast", "1", "0+980x40", "2.5", "0+1000x40"),
 			want: []wanted{{
 				labels:      map[string]string{"class": "standard"},
@@ -234,7 +238,7 @@ func trafficRuleTests() []ruleTest {
 		},
 
 		{
-			alert: "SoakdTargetCalculationLatencyHigh", kind: fires, at: "20m",
+			alert: "SoakdTargetCalculationLatencyHigh", kind: fires, at: "20m", pending: "10m",
 			series: latencyBuckets("monte_carlo", "forecast_monte_carlo", "10", "0+980x40", "30", "0+1000x40"),
 			want: []wanted{{
 				labels:      map[string]string{"class": "monte_carlo"},
@@ -283,10 +287,23 @@ type finding struct {
 // it before it was first scraped.
 func (f finding) tests() []ruleTest {
 	one := wanted{labels: f.labels, summary: f.summary, description: f.description}
+	const young = "young:9470"
+	another := wanted{labels: map[string]string{"instance": young}, summary: f.summary, description: strings.ReplaceAll(f.description, testInstance, young)}
+	maps.Copy(another.labels, f.labels)
+	at := func(series string) string {
+		return strings.Replace(series, "{", `{job="`+testJob+`",instance="`+young+`",`, 1) // a trailing comma is allowed
+	}
 	return []ruleTest{
 		{
-			alert: f.alert, kind: fires, at: "28m", want: []wanted{one},
-			series: [][2]string{{f.always, "0+10x40"}, {f.found, "_x25 1+0x15"}, {"process_start_time_seconds", "0+0x40"}},
+			alert: f.alert, kind: fires, at: "28m", want: []wanted{one, another},
+			series: [][2]string{
+				{f.always, "0+10x40"},
+				{f.found, "_x25 1+0x15"},
+				{"process_start_time_seconds", "0+0x40"},
+				{at(f.always), "_x22 10+10x20"},
+				{at(f.found), "_x22 1+0x20"},
+				{at("process_start_time_seconds{}"), "_x22 1200+0x20"},
+			},
 		},
 		{
 			alert: f.alert, kind: quiet, at: "35m", // what was found is long ago
@@ -352,7 +369,7 @@ func postgresRuleTests() []ruleTest {
 	const lag = "soakd_postgres_replication_lag_seconds"
 	return []ruleTest{
 		{
-			alert: "SoakdPostgresConnectionsHigh", kind: fires, at: "10m", series: [][2]string{{saturation, "0.5+0x2 0.82+0x20"}},
+			alert: "SoakdPostgresConnectionsHigh", kind: fires, at: "10m", pending: "7m", series: [][2]string{{saturation, "0.5+0x2 0.82+0x20"}},
 			want: []wanted{{
 				summary:     "Postgres is running out of connections",
 				description: "82% of the connections that Postgres has for ordinary roles are taken (limit 80%). At 100% the API cannot connect.",
@@ -363,7 +380,7 @@ func postgresRuleTests() []ruleTest {
 		{alert: "SoakdPostgresConnectionsHigh", kind: reset, at: "8m", series: [][2]string{{saturation, "0.9+0x3 _x2 0.1+0x20"}}}, // Postgres restarted
 
 		{
-			alert: "SoakdPostgresConnectionsExhausted", kind: fires, at: "10m", series: [][2]string{{saturation, "0.5+0x5 0.96+0x20"}},
+			alert: "SoakdPostgresConnectionsExhausted", kind: fires, at: "10m", pending: "6m", series: [][2]string{{saturation, "0.5+0x5 0.96+0x20"}},
 			want: []wanted{{
 				summary:     "Postgres has hardly any connection left",
 				description: "96% of the connections that Postgres has for ordinary roles are taken (limit 95%). New connections of the API fail or are about to.",
@@ -374,7 +391,7 @@ func postgresRuleTests() []ruleTest {
 		{alert: "SoakdPostgresConnectionsExhausted", kind: reset, at: "6m", series: [][2]string{{saturation, "1+0x3 _x2 0.1+0x20"}}},
 
 		{
-			alert: "SoakdPostgresBlocked", kind: fires, at: "10m", series: [][2]string{{"soakd_postgres_blocked_backends", "0+0x5 3+0x20"}},
+			alert: "SoakdPostgresBlocked", kind: fires, at: "10m", pending: "6m", series: [][2]string{{"soakd_postgres_blocked_backends", "0+0x5 3+0x20"}},
 			want: []wanted{{
 				summary:     "Postgres connections wait for locks",
 				description: "3 connections wait for a lock, and some have for more than a minute without a break. Requests of the API stand still behind them.",
@@ -425,7 +442,7 @@ func postgresRuleTests() []ruleTest {
 		{alert: "SoakdPostgresDeadlocks", kind: reset, at: "12m", series: [][2]string{{deadlocks, "7+0x10 0+0x20"}}}, // pg_stat_reset
 
 		{
-			alert: "SoakdPostgresReplicationLag", kind: fires, at: "15m",
+			alert: "SoakdPostgresReplicationLag", kind: fires, at: "15m", pending: "10m",
 			series: [][2]string{{lag, "0+0x5 45+0x20"}},
 			want: []wanted{{
 				summary:     "A Postgres replica is behind",
@@ -455,7 +472,7 @@ func redisRuleTests() []ruleTest {
 	node := map[string]string{"node": "redis:6379"}
 	return []ruleTest{
 		{
-			alert: "SoakdRedisMemoryHigh", kind: fires, at: "15m", series: [][2]string{{used, "50+0x2 95+0x20"}, {limit, "100+0x30"}},
+			alert: "SoakdRedisMemoryHigh", kind: fires, at: "15m", pending: "12m", series: [][2]string{{used, "50+0x2 95+0x20"}, {limit, "100+0x30"}},
 			want: []wanted{{
 				labels: node, summary: "Redis redis:6379 is nearly full",
 				description: "Redis redis:6379 uses 95% of its memory limit (limit 90%). With an eviction policy it throws out keys next, without one it refuses writes.",
@@ -473,7 +490,7 @@ func redisRuleTests() []ruleTest {
 		{alert: "SoakdRedisMemoryHigh", kind: reset, at: "15m", series: [][2]string{{used, "95+0x8 1+0x20"}, {limit, "100+0x30"}}}, // restarted, empty
 
 		{
-			alert: "SoakdRedisHitRatioFell", kind: fires, at: "110m", series: [][2]string{{ratio, "0.9+0x90 0.54+0x40"}},
+			alert: "SoakdRedisHitRatioFell", kind: fires, at: "110m", pending: "103m", series: [][2]string{{ratio, "0.9+0x90 0.54+0x40"}},
 			want: []wanted{{
 				labels: node, summary: "The hit ratio of Redis redis:6379 fell by a third",
 				description: "Over 10 minutes the hit ratio of Redis redis:6379 was 60% of what it usually was in the last 6 hours (limit 66.7%). The API calculates again what it had.",
@@ -482,7 +499,7 @@ func redisRuleTests() []ruleTest {
 		{
 			alert: "SoakdRedisHitRatioFell", kind: quiet, at: "110m",
 			series: [][2]string{
-				{ratio, "0.9+0x90 0.61+0x40"},                                   // by less than a third
+				{ratio, "0.9+0x90 0.61+0x40"},                                    // by less than a third
 				{`soakd_redis_keyspace_hit_ratio{node="low:6379"}`, "0.1+0x150"}, // low, as always
 			},
 		},
@@ -493,10 +510,10 @@ func redisRuleTests() []ruleTest {
 		},
 
 		{
-			alert: "SoakdRedisEvictionsStarted", kind: fires, at: "85m", series: [][2]string{{evicted, "0+0x80 10+10x20"}},
+			alert: "SoakdRedisEvictionsStarted", kind: fires, at: "85m", series: [][2]string{{evicted, "0+0x83 1+1x20"}},
 			want: []wanted{{
 				labels: node, summary: "Redis redis:6379 began to evict keys",
-				description: "Redis redis:6379 evicted about 50 keys in 10 minutes and none in the hour before. The working set has outgrown maxmemory.",
+				description: "Redis redis:6379 evicted about 2 keys in 10 minutes and none in the hour before. The working set has outgrown maxmemory.",
 			}},
 		},
 		{

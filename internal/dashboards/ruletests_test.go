@@ -33,6 +33,9 @@ type ruleTest struct {
 	series [][2]string
 	// at is when the alert is looked at.
 	at string
+	// pending is when the fault is there already, but not for long enough; of
+	// tests that fire.
+	pending string
 	// want are the alerts expected then.
 	want []wanted
 }
@@ -112,6 +115,9 @@ func (rt ruleTest) group(a Alert) testGroup {
 		}})
 	}
 	g.AlertRuleTests = []alertTest{{EvalTime: rt.at, AlertName: rt.alert, ExpAlerts: expected}}
+	if rt.pending != "" {
+		g.AlertRuleTests = append(g.AlertRuleTests, alertTest{EvalTime: rt.pending, AlertName: rt.alert, ExpAlerts: []expectedAlert{}})
+	}
 	return g
 }
 
@@ -140,9 +146,10 @@ func ruleTestsYAML(t *testing.T) []byte {
 }
 
 func TestEveryAlertHasItsUnitTests(t *testing.T) {
-	found := map[string][]kind{}
+	found, pending := map[string][]kind{}, map[string]bool{}
 	for _, rt := range ruleTests() {
 		found[rt.alert] = append(found[rt.alert], rt.kind)
+		pending[rt.alert] = pending[rt.alert] || rt.pending != ""
 		switch {
 		case rt.kind == fires && len(rt.want) == 0:
 			t.Errorf("%s %s: expects no alert", rt.alert, rt.kind)
@@ -155,6 +162,9 @@ func TestEveryAlertHasItsUnitTests(t *testing.T) {
 		}
 	}
 	for _, a := range Alerts() {
+		if pending[a.Name] != (a.For != "") {
+			t.Errorf("%s waits %q: pending tested %v", a.Name, a.For, pending[a.Name])
+		}
 		if !slices.Equal(found[a.Name], kinds()) {
 			t.Errorf("%s has the unit tests %q, want %q", a.Name, found[a.Name], kinds())
 		}
