@@ -160,7 +160,7 @@ var (
 	traceMark = regexp.MustCompile(`Traceback \(most recent call last\)|File \\?"[^"]+", line \d+|goroutine \d+ \[|runtime error:|panic: |` +
 		`\bat (?:java|javax|org|com|io)\.[\w.$]+\(|java\.lang\.|node_modules/|at Object\.<anonymous>|System\.\w+Exception`)
 	sqlMark = regexp.MustCompile(`SQLSTATE|psycopg|sqlalchemy|asyncpg\.|jackc/pgx|org\.postgresql|syntax error at or near|` +
-		`duplicate key value violates|(?i:\bselect\b[^"]{1,300}\bfrom\b|\binsert into\b|\bdelete from\b|\bupdate\b[^"]{1,100}\bset\b)`)
+		`duplicate key value violates|(?i:\bselect\b[^"]*\bfrom\b|\binsert into\b|\bdelete from\b|\bupdate\b[^"]*\bset\b)`)
 	pathMark = regexp.MustCompile(`/(?:usr/(?:lib|local|share)|home|app|var/lib|opt|srv|root)/[\w.-]+|site-packages|[A-Z]:\\\\`)
 )
 

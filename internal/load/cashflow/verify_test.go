@@ -310,6 +310,11 @@ func TestNPVFalls(t *testing.T) {
 	b.expect(t, "less", "forecast", answerWith(t, b, 0, higher, 150.5))
 	b.expect(t, "more", "forecast", answerWith(t, b, 0, higher, 152), "npv_falls")
 
+	// A portfolio of a later day takes this one's place in the book and is another.
+	later := *higher.Memo.(*forecastMemo)
+	later.born += bookSize
+	b.expect(t, "a later day", "forecast", answerWith(t, b, 0, &load.Request{Body: higher.Body, Memo: &later}, 1e9))
+
 	// Another portfolio, and another user's, prove nothing.
 	another := find(t, b, "forecast", func(m *forecastMemo) bool { return m.role == base && m.born != born })
 	b.expect(t, "another portfolio", "forecast", answerWith(t, b, 0, another, 1))
@@ -516,6 +521,11 @@ func TestScenarioOfASharedIdentity(t *testing.T) {
 		b.build(t, "save_scenario", drawOf(1, uint64(i)))
 	}
 	b.expect(t, "gone after 100 more", "get_scenario", answered(0, get, 404, nil, time.Second))
+
+	// One sees what the other saved.
+	list := b.build(t, "list_scenarios", drawOf(1, 1))
+	saveAs(t, b, 0, "third")
+	b.expect(t, "another's in the list", "list_scenarios", answered(1, list, 200, []byte(`[{"id":"third","user_id":"someone"}]`), time.Second))
 
 	// Who the owner is cannot be known.
 	r := b.build(t, "save_scenario", drawOf(2, 1))
