@@ -125,7 +125,7 @@ func verifyError(x *load.Exchange, named bool, fail func(string, error)) {
 		return
 	}
 	memo, ok := x.Request.Memo.(*invalidMemo)
-	if !ok || !namesField(got, memo.field) {
+	if !ok || !mentions(got, memo.field) {
 		fail(checkNamesField, fmt.Errorf("the answer does not name the field at fault: %s", clip(string(x.Response.Body))))
 	}
 }
@@ -144,39 +144,9 @@ func verifyOpen(x *load.Exchange, closings *atomic.Int32, fail func(string, erro
 	}
 }
 
-// namesField reports whether an error body names field. A body of FastAPI's
-// shape must have it in a loc: its input, which may be quoted too, proves nothing.
-func namesField(body any, field string) bool {
-	object, ok := body.(map[string]any)
-	if !ok {
-		return mentions(body, field)
-	}
-	details, ok := object["detail"].([]any)
-	if !ok {
-		return mentions(body, field)
-	}
-	located := false
-	for _, detail := range details {
-		entry, ok := detail.(map[string]any)
-		if !ok {
-			continue
-		}
-		loc, ok := entry["loc"].([]any)
-		if !ok {
-			continue
-		}
-		located = true
-		for _, step := range loc {
-			if step == field {
-				return true
-			}
-		}
-	}
-	return !located && mentions(body, field)
-}
-
-// mentions reports whether a name or text of body, except below a quoted input,
-// holds field.
+// mentions reports whether a name or text of body holds field: the loc of FastAPI,
+// the key of an object of errors, or a sentence. An input that is quoted, as
+// FastAPI does, proves nothing and is left out.
 func mentions(body any, field string) bool {
 	switch body := body.(type) {
 	case string:

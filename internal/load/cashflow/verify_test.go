@@ -737,6 +737,7 @@ func TestRejections(t *testing.T) {
 		send("the field in the quoted input only", toJSON(t, object{"error": "bad", "input": object{field: 1}}), only("names_field"))
 		send("a sentence", toJSON(t, object{"error": "the field " + field + " is wrong"}), nil)
 		send("field as a name", toJSON(t, object{"errors": object{field: []string{"too small"}}}), nil)
+		send("FastAPI, a rule for several fields", toJSON(t, object{"detail": []object{{"loc": []any{"body"}, "msg": field + " is wrong"}}}), nil)
 		send("a sentence about nothing", []byte(`{"detail":"bad request"}`), only("names_field"))
 		send("HTML", []byte("<html>"+field), []string{"json"})
 
