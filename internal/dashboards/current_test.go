@@ -16,7 +16,7 @@ const (
 	ruleTestsFile = "rules/tests/soakd_test.yaml"
 )
 
-var update = flag.Bool("update", false, "write the files of dashboards/ anew") //nolint:gochecknoglobals // a flag
+var update = flag.Bool("update", false, "write the files of dashboards/ anew")
 
 // current writes the file or asserts that it is what is described here.
 func current(t *testing.T, name string, content []byte) {

@@ -24,6 +24,9 @@ type Variable struct {
 	Title string
 	// Selector selects the series, Label the label whose values are offered.
 	Selector, Label string
+	// All is the regular expression that the choice of all stands for; "" means
+	// the values that there are.
+	All string
 }
 
 // Row is a heading and the panels below it.
@@ -142,7 +145,8 @@ func All() []Dashboard {
 
 // commonVariables are on every dashboard, so that links between them keep the
 // choice. Instance is soakd's own address as Prometheus scrapes it: one
-// instance, one target.
+// instance, one target. All of them are all soakds and not .*, which would let
+// the process_* metrics of everything else in.
 func commonVariables() []Variable {
 	return []Variable{
 		{Name: "job", Title: "Job", Selector: "soakd_load_target_rate", Label: "job"},

@@ -3,6 +3,8 @@ package dashboards
 import (
 	"encoding/json"
 	"maps"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -255,7 +257,7 @@ func checkPanel(t *testing.T, uid string, p Panel) {
 		if p.Kind == Graph && target.Legend == "" {
 			t.Errorf("%s: a line without legend", where)
 		}
-		grouped := append(parse(target.Query).grouped, "le")
+		grouped := append([]string{"le"}, parse(target.Query).grouped...)
 		for _, label := range legendLabel.FindAllStringSubmatch(target.Legend, -1) {
 			if !slices.Contains(grouped, label[1]) {
 				t.Errorf("%s: the legend names %s, which the query does not keep", where, label[1])
@@ -279,7 +281,7 @@ type loaded struct {
 	GraphTooltip  int
 	Links         []struct{ IncludeVars, KeepTime bool }
 	Templating    struct {
-		List []struct{ Name, Type, Definition string }
+		List []struct{ Name, Type, AllValue string }
 	}
 	Panels []struct {
 		ID                       int
@@ -292,7 +294,8 @@ type loaded struct {
 	}
 }
 
-func load1(t *testing.T, d Dashboard) loaded {
+// readBack reads a dashboard as Grafana would.
+func readBack(t *testing.T, d Dashboard) loaded {
 	t.Helper()
 	content, err := d.JSON()
 	if err != nil {
@@ -307,7 +310,7 @@ func load1(t *testing.T, d Dashboard) loaded {
 
 func TestPanelsDoNotOverlap(t *testing.T) {
 	for _, d := range All() {
-		l := load1(t, d)
+		l := readBack(t, d)
 		ids := map[int]bool{}
 		for i, a := range l.Panels {
 			if a.ID < 1 || ids[a.ID] {
@@ -330,7 +333,7 @@ func TestPanelsDoNotOverlap(t *testing.T) {
 
 func TestGrafanaModel(t *testing.T) {
 	for _, d := range All() {
-		l := load1(t, d)
+		l := readBack(t, d)
 		if l.UID != d.UID || l.SchemaVersion < 38 || l.GraphTooltip != 1 {
 			t.Errorf("%s: uid %q, schema %d, tooltip %d", d.UID, l.UID, l.SchemaVersion, l.GraphTooltip)
 		}
@@ -340,6 +343,9 @@ func TestGrafanaModel(t *testing.T) {
 		var names []string
 		for _, v := range l.Templating.List {
 			names = append(names, v.Name)
+			if common := v.Name == "job" || v.Name == "instance"; common && v.AllValue != "" {
+				t.Errorf("%s: all of %s is %q, which lets other processes in", d.UID, v.Name, v.AllValue)
+			}
 		}
 		if !slices.Equal(names[:3], []string{"datasource", "job", "instance"}) {
 			t.Errorf("%s: variables %q", d.UID, names)
@@ -370,7 +376,7 @@ func TestLatencyHasExemplars(t *testing.T) {
 			if d.UID != uid {
 				continue
 			}
-			for _, p := range load1(t, d).Panels {
+			for _, p := range readBack(t, d).Panels {
 				for _, target := range p.Targets {
 					if target.Exemplar {
 						found++
@@ -413,6 +419,41 @@ func TestThresholdSteps(t *testing.T) {
 	} {
 		if got := describe(c.panel); got != c.want {
 			t.Errorf("%s: got %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+// quotedTitle is a panel or row that a text refers to; it may hold an apostrophe
+// before a letter.
+var quotedTitle = regexp.MustCompile(`(?:^|[\s(])'((?:[^'\n]|'[a-z])+)'(?:[^a-z]|$)`)
+
+// What texts say in quotes is there to be found.
+func TestTextsNameWhatIsThere(t *testing.T) {
+	titles, texts := map[string]bool{}, map[string]string{}
+	for _, d := range All() {
+		for _, row := range d.Rows {
+			titles[row.Title] = true
+			for _, p := range row.Panels {
+				titles[p.Title] = true
+				texts[d.UID+" / "+p.Title] = p.Description
+			}
+		}
+	}
+	for _, a := range Alerts() {
+		texts[a.Name] = a.Description
+	}
+	content, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(runbook)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts[runbook] = string(content)
+	// Legends that panels show.
+	titles["none"], titles["other"] = true, true
+	for where, text := range texts {
+		for _, found := range quotedTitle.FindAllStringSubmatch(text, -1) {
+			if !titles[found[1]] {
+				t.Errorf("%s refers to '%s', which no dashboard has", where, found[1])
+			}
 		}
 	}
 }

@@ -112,12 +112,16 @@ func variableList(own []Variable) []any {
 	}}
 	for _, v := range append(commonVariables(), own...) {
 		query := "label_values(" + v.Selector + ", " + v.Label + ")"
-		all = append(all, object{
+		variable := object{
 			"name": v.Name, "label": v.Title, "type": "query", "datasource": chosenSource(), "definition": query,
 			"query":   object{"query": query, "refId": "StandardVariableQuery"},
-			"refresh": 2, "regex": "", "sort": 1, "hide": 0, "includeAll": true, "multi": true, "allValue": ".*", "options": []any{},
+			"refresh": 2, "regex": "", "sort": 1, "hide": 0, "includeAll": true, "multi": true, "options": []any{},
 			"current": object{"selected": true, "text": []string{"All"}, "value": []string{"$__all"}}, "skipUrlSync": false,
-		})
+		}
+		if v.All != "" {
+			variable["allValue"] = v.All
+		}
+		all = append(all, variable)
 	}
 	return all
 }

@@ -5,7 +5,7 @@ func redisDashboard() Dashboard {
 		UID: redisUID, File: "redis.json", Title: "soakd / Redis",
 		Description: "The cache of computed results: does it hit, does it fit, does it answer. Read from INFO by soakd's Redis probe, one line a node.",
 		Variables: []Variable{
-			{Name: "node", Title: "Node", Selector: `soakd_redis_memory_used_bytes{job=~"$job",instance=~"$instance"}`, Label: "node"},
+			{Name: "node", Title: "Node", Selector: `soakd_redis_memory_used_bytes{job=~"$job",instance=~"$instance"}`, Label: "node", All: ".*"},
 		},
 		Rows: []Row{
 			{Title: "Does it hit?", Panels: redisHitPanels()},

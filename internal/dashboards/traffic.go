@@ -5,8 +5,8 @@ func trafficDashboard() Dashboard {
 		UID: trafficUID, File: "traffic.json", Title: "soakd / Traffic",
 		Description: "Each case of the workload: latency from the due time and from the send, outcomes, wrong answers, what invalid input brought to light, and whether the schedule was kept.",
 		Variables: []Variable{
-			{Name: "class", Title: "Class", Selector: everyCase + `{job=~"$job",instance=~"$instance"}`, Label: "class"},
-			{Name: "case", Title: "Case", Selector: everyCase + `{job=~"$job",instance=~"$instance",class=~"$class"}`, Label: "case"},
+			{Name: "class", Title: "Class", Selector: everyCase + `{job=~"$job",instance=~"$instance"}`, Label: "class", All: ".*"},
+			{Name: "case", Title: "Case", Selector: everyCase + `{job=~"$job",instance=~"$instance",class=~"$class"}`, Label: "case", All: ".*"},
 		},
 		Rows: []Row{
 			{Title: "Now", Panels: trafficTiles()},
