@@ -93,8 +93,10 @@ func runDemo(ctx context.Context, cfg *config, services *services, stdout io.Wri
 		"SOAKD_POSTGRES_URL":          services.postgres.MonitorURL().Value(),
 		"SOAKD_POSTGRES_APPLICATIONS": applicationName,
 		"SOAKD_POSTGRES_TABLES":       "cashflow_scenarios,cashflow_history",
-		"SOAKD_REDIS_URL":             services.redis.URL().Value(),
-		"SOAKD_JWT_SECRET":            services.jwtSecret.Value(),
+		"SOAKD_POSTGRES_STATEMENTS": "save_scenario=INSERT INTO public.cashflow_scenarios; add_history=INSERT INTO public.cashflow_history; " +
+			"read_scenarios=FROM public.cashflow_scenarios; read_history=FROM public.cashflow_history",
+		"SOAKD_REDIS_URL":  services.redis.URL().Value(),
+		"SOAKD_JWT_SECRET": services.jwtSecret.Value(),
 	} {
 		if err := cfg.override(name, value); err != nil {
 			return err

@@ -52,7 +52,7 @@ func newTraffic(cfg *config, log *slog.Logger) (*traffic, error) {
 	}
 	workload, err := cashflow.New(cashflow.Config{
 		APIVersion: cfg.APIVersion, Users: cfg.Users, Seed: cfg.Seed,
-		CanMint: source.CanMint(), SharedIdentity: source.SharedIdentity(),
+		CanMint: source.CanMint(), SharedIdentity: source.SharedIdentity(), Anonymous: source.Anonymous(),
 	})
 	if err != nil {
 		return nil, err

@@ -71,7 +71,8 @@ const (
 type User struct {
 	// Index is 0..users-1.
 	Index int
-	// ID is the user's id at the target (the token's subject).
+	// ID is the user's id at the target (the token's subject), sent as X-User-ID;
+	// "" when it is not known.
 	ID string
 }
 

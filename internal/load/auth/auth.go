@@ -157,10 +157,11 @@ func (cfg *Config) validate() error {
 func notPrintable(r rune) bool { return r <= ' ' || r >= 0x7f }
 
 // User returns the identity of virtual user i (0..). With a token that is a JWT
-// everyone is its subject; otherwise users are numbered from 1:
+// everyone is its subject; whom an opaque token stands for only the target
+// knows, so the ID is then empty; otherwise users are numbered from 1:
 // "<prefix>-0001".
 func (s *Source) User(i int) load.User {
-	if s.subject != "" {
+	if s.subject != "" || (s.shared && !s.anonymous) {
 		return load.User{Index: i, ID: s.subject}
 	}
 	return load.User{Index: i, ID: fmt.Sprintf("%s-%04d", s.prefix, i+1)}
