@@ -68,8 +68,9 @@ type scheme interface {
 type Source struct {
 	scheme scheme
 	prefix string
-	// subject is the one identity of all virtual users, when it is known.
-	subject   string
+	// subject tells the one identity of all virtual users at this moment, "" when
+	// it is not known; nil when each has its own.
+	subject   func() string
 	shared    bool
 	minting   bool
 	anonymous bool
@@ -103,13 +104,13 @@ func build(cfg Config, log *slog.Logger) (*Source, error) {
 			return nil, fmt.Errorf("the static token %w", err)
 		}
 		held.warnIfExpired(cfg.Now(), log)
-		return &Source{scheme: static{held}, subject: held.subject, shared: true}, nil
+		return &Source{scheme: static{held}, subject: func() string { return held.subject }, shared: true}, nil
 	case cfg.TokenFile != "":
 		file, err := openFile(cfg.TokenFile, cfg.Now, log)
 		if err != nil {
 			return nil, err
 		}
-		return &Source{scheme: file, subject: file.current.Load().subject, shared: true}, nil
+		return &Source{scheme: file, subject: file.subject, shared: true}, nil
 	case cfg.JWTSecret.IsSet():
 		return &Source{scheme: newMint(cfg), minting: true}, nil
 	default:
@@ -157,12 +158,13 @@ func (cfg *Config) validate() error {
 func notPrintable(r rune) bool { return r <= ' ' || r >= 0x7f }
 
 // User returns the identity of virtual user i (0..). With a token that is a JWT
-// everyone is its subject; whom an opaque token stands for only the target
-// knows, so the ID is then empty; otherwise users are numbered from 1:
-// "<prefix>-0001".
+// everyone is its subject, the present one when a token file changes; whom an
+// opaque token stands for only the target knows, so the ID is then empty;
+// otherwise users are numbered from 1: "<prefix>-0001". Ask again for each
+// request: an identity that is kept becomes wrong when a token file changes.
 func (s *Source) User(i int) load.User {
-	if s.subject != "" || (s.shared && !s.anonymous) {
-		return load.User{Index: i, ID: s.subject}
+	if s.subject != nil {
+		return load.User{Index: i, ID: s.subject()}
 	}
 	return load.User{Index: i, ID: fmt.Sprintf("%s-%04d", s.prefix, i+1)}
 }

@@ -368,30 +368,61 @@ func TestTokenFile(t *testing.T) {
 
 func TestTokenFileWithJWT(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
-	write := func(subject string) {
-		token := signed(t, jwt.SigningMethodHS256, jwt.MapClaims{"sub": subject, "exp": time.Now().Add(-time.Minute).Unix()})
+	write := func(token string) {
+		t.Helper()
 		if err := os.WriteFile(path, []byte(token), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	write("bob")
+	of := func(subject string) string {
+		return signed(t, jwt.SigningMethodHS256, jwt.MapClaims{"sub": subject, "exp": time.Now().Add(-time.Minute).Unix()})
+	}
+	write(of("bob"))
 	var lines bytes.Buffer
 	now := time.Now()
 	source := mustNew(t, auth.Config{TokenFile: path, Now: func() time.Time { return now }}, slog.New(slog.NewTextHandler(&lines, nil)))
 	if !strings.Contains(lines.String(), "the token has expired") {
 		t.Errorf("an expired token is not mentioned: %s", lines.String())
 	}
-	if got := source.User(4); got.ID != "bob" || got.Index != 4 {
-		t.Errorf("user is %+v", got)
+	// agree requires that a user who is drawn now is want and has a token for want.
+	agree := func(what string, user load.User, want string) {
+		t.Helper()
+		if user != (load.User{Index: 4, ID: want}) {
+			t.Errorf("%s: user is %+v, want %q", what, user, want)
+		}
+		token := mustToken(t, source, user, load.UserToken)
+		if want == "" {
+			if token != "opaque" {
+				t.Errorf("%s: token is %q", what, token)
+			}
+			return
+		}
+		if claims, _ := parse(token, key); claims["sub"] != want {
+			t.Errorf("%s: the token is for %v, X-User-ID says %s", what, claims["sub"], want)
+		}
 	}
+	agree("at first", source.User(4), "bob")
+	before := source.User(4)
+
 	now = now.Add(2 * time.Second)
-	write("carol")
-	mustToken(t, source, source.User(0), load.UserToken)
+	write(of("caroline"))
+	agree("drawn before the change", before, "bob") // the token's reading finds the change
 	if !strings.Contains(lines.String(), "another subject") {
 		t.Errorf("another subject is not mentioned: %s", lines.String())
 	}
-	if got := source.User(4).ID; got != "bob" {
-		t.Errorf("the identity changed to %s", got)
+	agree("drawn after the change", source.User(4), "caroline")
+
+	// Here the drawing of the user is what finds the change.
+	now = now.Add(2 * time.Second)
+	write("opaque")
+	agree("opaque", source.User(4), "")
+	now = now.Add(2 * time.Second)
+	write(of("dave"))
+	agree("a JWT again", source.User(4), "dave")
+
+	// A user of long ago gets the present token, not one that is out of use.
+	if claims, _ := parse(mustToken(t, source, before, load.UserToken), key); claims["sub"] != "dave" {
+		t.Errorf("an old user has the token of %v", claims["sub"])
 	}
 }
 

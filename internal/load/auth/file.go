@@ -21,17 +21,30 @@ type file struct {
 	now  func() time.Time
 	log  *slog.Logger
 
-	current atomic.Pointer[held]
+	tokens atomic.Pointer[tokens]
 	// checked is when the file was last looked at, in Unix nanoseconds.
 	checked atomic.Int64
 
 	// mu is held by the one caller that looks at the file; the others go on with
 	// the current token.
 	mu sync.Mutex
-	// seen is the state of the file that current was read from.
+	// seen is the state of the file that the current token was read from.
 	seen os.FileInfo
 	// trouble is what was last logged as wrong with the file; "" is all well.
 	trouble string
+}
+
+// tokens are the one that the file holds and, once it changed, the one before.
+type tokens struct{ current, last *held }
+
+// of returns the token of a user. A user who was drawn just before the file came
+// to hold another subject's token is given the last token once more, so that the
+// identity and the token of one request agree.
+func (t *tokens) of(user load.User) *held {
+	if t.last != nil && user.ID == t.last.subject && user.ID != t.current.subject {
+		return t.last
+	}
+	return t.current
 }
 
 // openFile reads the token file for the first time.
@@ -46,18 +59,24 @@ func openFile(path string, now func() time.Time, log *slog.Logger) (*file, error
 		return nil, err
 	}
 	f.seen = info
-	f.current.Store(held)
+	f.tokens.Store(&tokens{current: held})
 	f.checked.Store(now().UnixNano())
 	return f, nil
 }
 
-func (f *file) token(_ load.User, credentials load.Credentials) (string, error) {
+func (f *file) token(user load.User, credentials load.Credentials) (string, error) {
 	f.refresh()
-	return f.current.Load().as(credentials)
+	return f.tokens.Load().of(user).as(credentials)
+}
+
+// subject is whom the file's token is for now, "" when that is not known.
+func (f *file) subject() string {
+	f.refresh()
+	return f.tokens.Load().current.subject
 }
 
 func (f *file) describe() string {
-	return fmt.Sprintf("token file %s (%s)", f.path, f.current.Load().kind())
+	return fmt.Sprintf("token file %s (%s)", f.path, f.tokens.Load().current.kind())
 }
 
 // refresh looks at the file when the last look is a second ago or lies in the
@@ -91,12 +110,14 @@ func (f *file) look() error {
 		return err
 	}
 	f.seen = info
-	last := f.current.Swap(next)
-	if next.value != last.value {
-		f.log.Info("the token file changed: its new token is in use", "file", f.path)
-		if next.subject != last.subject {
-			f.log.Warn("the new token is for another subject; the virtual users keep their old ids", "file", f.path)
-		}
+	last := f.tokens.Load().current // only the holder of mu stores
+	if next.value == last.value {
+		return nil
+	}
+	f.tokens.Store(&tokens{current: next, last: last})
+	f.log.Info("the token file changed: its new token is in use", "file", f.path)
+	if next.subject != last.subject {
+		f.log.Warn("the new token is for another subject: all virtual users are that one now", "file", f.path)
 	}
 	return nil
 }
