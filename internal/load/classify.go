@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 )
 
 // Checks that every case has, whatever its workload says.
@@ -46,15 +47,15 @@ func (j *judgement) fail(check string, err error) {
 	j.outcome = CheckFailed
 	j.failed = append(j.failed, check)
 	if j.reason == "" {
-		j.reason = fmt.Sprintf("%s: %v", check, err)
+		j.reason = brief(fmt.Sprintf("%s: %v", check, err))
 	}
 }
 
 // judgeError gives the outcome of an attempt that brought no usable answer.
 func judgeError(a *attempt) judgement {
-	j := judgement{outcome: transportOutcome(a.err, a.connected), reason: a.err.Error()}
+	j := judgement{outcome: transportOutcome(a.err, a.connected), reason: brief(a.err.Error())}
 	switch {
-	case errors.Is(a.err, errTooLarge):
+	case errors.Is(a.err, errTooLarge), strings.Contains(a.err.Error(), "response headers exceeded"):
 		j = judgement{}
 		j.fail(checkSize, a.err)
 	case j.outcome == "":
@@ -108,11 +109,11 @@ func isTLS(err error) bool {
 		strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") || strings.Contains(err.Error(), "tls: ") || strings.Contains(err.Error(), "TLS handshake")
 }
 
-// judgeAnswer gives the outcome of a complete answer.
-func judgeAnswer(c *Case, x *Exchange) judgement {
+// judgeAnswer gives the outcome of a complete answer. basePath is the target's.
+func judgeAnswer(c *Case, x *Exchange, basePath string) judgement {
 	status := x.Response.Status
 	expected := slices.Contains(c.Statuses, status)
-	if what := leaked(x); what != "" {
+	if what := leaked(x, basePath); what != "" {
 		return judgement{outcome: LeakedInternals, reason: "the answer shows " + what}
 	}
 	says := func(o Outcome) judgement {
@@ -155,26 +156,33 @@ func runChecks(c *Case, x *Exchange) (j judgement) {
 const leakScanBytes = 64 << 10
 
 // What gives a server's internals away: stack traces of the usual runtimes, SQL
+// (in capitals, as programs write it: "select a rate from the list" is English)
 // and database drivers, paths of the file system.
 var (
 	traceMark = regexp.MustCompile(`Traceback \(most recent call last\)|File \\?"[^"]+", line \d+|goroutine \d+ \[|runtime error:|panic: |` +
 		`\bat (?:java|javax|org|com|io)\.[\w.$]+\(|java\.lang\.|node_modules/|at Object\.<anonymous>|System\.\w+Exception`)
 	sqlMark = regexp.MustCompile(`SQLSTATE|psycopg|sqlalchemy|asyncpg\.|jackc/pgx|org\.postgresql|syntax error at or near|` +
-		`duplicate key value violates|(?i:\bselect\b[^"]*\bfrom\b|\binsert into\b|\bdelete from\b|\bupdate\b[^"]*\bset\b)`)
-	pathMark = regexp.MustCompile(`/(?:usr/(?:lib|local|share)|home|app|var/lib|opt|srv|root)/[\w.-]+|site-packages|[A-Z]:\\\\`)
+		`duplicate key value violates|\bSELECT\b[^"]*\bFROM\b|\bINSERT INTO\b|\bDELETE FROM\b|\bUPDATE\b[^"]*\bSET\b`)
+	pathMark = regexp.MustCompile(`/(?:usr/(?:lib|local|share)|home|app|var/lib|opt|srv|root)/[\w./-]+|site-packages|[A-Z]:\\\\`)
 )
 
 // leaked says which of a server's internals an error answer shows, or "". An
 // answer below 400 is data, which may hold anything that a user saved. What the
-// request itself held does not count either: an error may quote its input.
-func leaked(x *Exchange) string {
+// request itself held does not count either: an error may quote its input and
+// its own path, below the target's base path.
+func leaked(x *Exchange, basePath string) string {
 	if x.Response.Status < 400 {
 		return ""
 	}
 	body := x.Response.Body[:min(len(x.Response.Body), leakScanBytes)]
+	path := basePath + x.Request.Path
 	shows := func(mark *regexp.Regexp) bool {
-		text := mark.Find(body)
-		return text != nil && !bytes.Contains(x.Request.Body, text) && !strings.Contains(x.Request.Path, string(text))
+		for _, text := range mark.FindAll(body, -1) {
+			if !bytes.Contains(x.Request.Body, text) && !strings.Contains(path, string(text)) {
+				return true
+			}
+		}
+		return false
 	}
 	switch {
 	case shows(traceMark):
@@ -185,4 +193,26 @@ func leaked(x *Exchange) string {
 		return "a path of the file system"
 	}
 	return ""
+}
+
+// maxReason bounds a reason, in bytes: it may quote the target, which may send
+// anything.
+const maxReason = 300
+
+// brief makes one line of bounded length of a text.
+func brief(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == utf8.RuneError {
+			return ' '
+		}
+		return r
+	}, text[:min(len(text), 4*maxReason)])
+	if len(text) <= maxReason {
+		return text
+	}
+	end := maxReason
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + "…"
 }

@@ -29,6 +29,8 @@ type ClientConfig struct {
 	// MaxConnections bounds the connections that are open at the same time; > 0.
 	MaxConnections int
 	// MaxResponseBytes bounds the body of an answer, after decompression; > 0.
+	// All answers that are being read hold at most the larger of 64 MiB and four
+	// times that together.
 	MaxResponseBytes int64
 	// Token gives the bearer token of a user; "" means none is sent.
 	Token func(User, Credentials) (string, error)
@@ -48,6 +50,11 @@ type Client struct {
 	reused    atomic.Int64
 	sent      atomic.Int64
 	received  atomic.Int64
+	// held counts the bytes of the answers in flight, up to budget.
+	held   atomic.Int64
+	budget int64
+	// path is the target's base path.
+	path string
 }
 
 // Transfer counts what went over the client's connections since the start.
@@ -95,7 +102,10 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.Dial == nil {
 		cfg.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
 	}
-	c := &Client{cfg: cfg, base: strings.TrimRight(u.String(), "/")}
+	c := &Client{
+		cfg: cfg, base: strings.TrimRight(u.String(), "/"), path: strings.TrimRight(u.Path, "/"),
+		budget: max(minBudget, 4*cfg.MaxResponseBytes),
+	}
 	c.transport = &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := cfg.Dial(ctx, network, address)
@@ -150,7 +160,12 @@ func (c *Client) Transfer() Transfer {
 // Close closes the kept connections.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// errTooLarge reports an answer beyond MaxResponseBytes.
+// minBudget is what all answers in flight may hold together at least, in bytes:
+// far more than they need, unless the target sends nonsense.
+const minBudget = 64 << 20
+
+// errTooLarge reports an answer beyond MaxResponseBytes, or beyond what is left
+// of the budget that all answers in flight share.
 var errTooLarge = errors.New("the answer is larger than the limit")
 
 // attempt is what one send came to.
@@ -160,7 +175,9 @@ type attempt struct {
 	traceID string
 	// connected tells whether a connection was had at all.
 	connected bool
-	err       error
+	// held is how many bytes of the client's budget the answer holds.
+	held int64
+	err  error
 }
 
 // prepare builds the request of a case with its token.
@@ -197,17 +214,37 @@ func (c *Client) do(ctx context.Context, user User, r *Request, body *bytes.Buff
 	}
 	defer response.Body.Close() //nolint:errcheck // read to its end or given up
 	a.response = Response{Status: response.StatusCode, Header: response.Header, Closing: response.Close}
-	body.Reset()
-	n, err := body.ReadFrom(io.LimitReader(response.Body, c.cfg.MaxResponseBytes+1))
-	switch {
-	case err != nil:
-		a.err = fmt.Errorf("read the answer: %w", err)
-	case n > c.cfg.MaxResponseBytes:
-		a.err = errTooLarge
-	}
+	a.err = c.read(response, body, &a)
 	a.response.Body = body.Bytes()
 	return a
 }
+
+// read reads the body of an answer to its end, or to where it becomes too large.
+func (c *Client) read(response *http.Response, body *bytes.Buffer, a *attempt) error {
+	body.Reset()
+	if response.ContentLength > c.cfg.MaxResponseBytes {
+		return errTooLarge
+	}
+	for {
+		body.Grow(bytes.MinRead)
+		free := body.AvailableBuffer()
+		n, err := response.Body.Read(free[:cap(free)])
+		body.Write(free[:n])
+		a.held += int64(n)
+		if held := c.held.Add(int64(n)); held > c.budget || int64(body.Len()) > c.cfg.MaxResponseBytes {
+			return errTooLarge
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("read the answer: %w", err)
+		}
+	}
+}
+
+// release gives back what an answer held of the budget.
+func (c *Client) release(a *attempt) { c.held.Add(-a.held) }
 
 func (c *Client) request(ctx context.Context, user User, r *Request, a *attempt) (*http.Request, error) {
 	var content io.Reader

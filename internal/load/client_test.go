@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -137,6 +138,61 @@ func TestClientOutcomesOfTheNetwork(t *testing.T) {
 				t.Errorf("got %s (%s), status %d, timed %v, want %s", result.Outcome, result.Reason, result.Status, result.Timed(), test.want)
 			}
 		})
+	}
+}
+
+// However many answers come at the same time and however large they are: what
+// they hold together is bounded, and given back.
+func TestClientBoundsAllAnswersTogether(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for range 8 {
+			_, _ = w.Write(make([]byte, 1<<10))
+		}
+		w.(http.Flusher).Flush()
+		if r.URL.Path == "/stall" {
+			<-r.Context().Done()
+		}
+	}))
+	defer server.Close()
+	client := newTestClient(t, server.URL, nil)
+	defer client.Close()
+	client.budget = 12 << 10
+	get := func(ctx context.Context, path string) attempt {
+		return client.do(ctx, User{}, &Request{Method: "GET", Path: path}, new(bytes.Buffer))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	stalled := make(chan attempt, 1)
+	go func() { stalled <- get(ctx, "/stall") }()
+	for client.held.Load() < 8<<10 {
+		if ctx.Err() != nil {
+			t.Fatal("the first answer never came")
+		}
+		runtime.Gosched()
+	}
+	second := get(t.Context(), "/")
+	if !errors.Is(second.err, errTooLarge) {
+		t.Errorf("8 KiB beside 8 KiB in a budget of 12: %v", second.err)
+	}
+	cancel()
+	first := <-stalled
+	client.release(&first)
+	client.release(&second)
+	third := get(t.Context(), "/")
+	client.release(&third)
+	if third.err != nil || client.held.Load() != 0 {
+		t.Errorf("after both are gone: %v, %d bytes held", third.err, client.held.Load())
+	}
+}
+
+func TestLeaksOfTheTargetsOwnPath(t *testing.T) {
+	x := func(body string) *Exchange {
+		return &Exchange{Request: &Request{Path: "/api/v1/x"}, Response: &Response{Status: 404, Body: []byte(body)}}
+	}
+	if what := leaked(x(`{"instance":"/app/api/v1/x"}`), "/app"); what != "" {
+		t.Errorf("the request's own path below the base path is %s", what)
+	}
+	if what := leaked(x(`{"detail":"/app/main.py"}`), ""); what == "" {
+		t.Error("a file of the server is not found")
 	}
 }
 

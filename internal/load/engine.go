@@ -28,7 +28,7 @@ type EngineConfig struct {
 	MaxLateness time.Duration
 	// Duration ends the schedule; 0 means never.
 	Duration time.Duration
-	// Grace is how long requests may go on once the run has ended; >= 0.
+	// Grace is how long requests may go on once the run was told to stop; >= 0.
 	Grace time.Duration
 	Sink  Sink
 	Lag   LagSink
@@ -85,9 +85,10 @@ func (e *Engine) TargetRate() float64 {
 func (e *Engine) sinceStart() time.Duration { return time.Since(*e.start.Load()) }
 
 // Run sends the schedule until it ends or ctx does. When the schedule ends, what
-// still waits is sent; when ctx ends, it is dropped. Either way requests in
-// flight have the grace period to finish and are cut after it. Run returns when
-// all of its goroutines have ended.
+// still waits is sent and everything may finish, each within its own time limit.
+// When ctx ends, what waits is dropped, and requests in flight have the grace
+// period to finish and are cut after it. Run returns when all of its goroutines
+// have ended.
 func (e *Engine) Run(ctx context.Context) {
 	start := time.Now()
 	e.start.Store(&start)
@@ -105,6 +106,11 @@ func (e *Engine) Run(ctx context.Context) {
 		workers.Wait()
 		close(finished)
 	}()
+	select {
+	case <-finished:
+		return
+	case <-ctx.Done():
+	}
 	grace := time.NewTimer(e.cfg.Grace)
 	defer grace.Stop()
 	select {
@@ -243,12 +249,13 @@ func exchange(ctx context.Context, client *Client, c *Case, user User, request *
 	defer cancel()
 	sent := time.Now()
 	a := client.do(ctx, user, request, body)
+	defer client.release(&a)
 	done := time.Now()
 	var judged judgement
 	if a.err != nil {
 		judged = judgeError(&a)
 	} else {
-		judged = judgeAnswer(c, &Exchange{User: user, Request: request, Response: &a.response, Sent: sent, Received: done})
+		judged = judgeAnswer(c, &Exchange{User: user, Request: request, Response: &a.response, Sent: sent, Received: done}, client.path)
 	}
 	return Result{
 		Case: c, User: user, Outcome: judged.outcome, Status: a.response.Status, FailedChecks: judged.failed,

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 )
 
 // pipeTarget is an HTTP server over in-memory connections, so that the whole
@@ -265,6 +266,26 @@ func TestEngineDropsAndCounts(t *testing.T) {
 	})
 }
 
+// The end of the schedule cuts nothing: each request has its own time limit.
+func TestEngineLetsTheLastRequestsFinish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		target := newPipeTarget(func(http.ResponseWriter, *http.Request) { time.Sleep(20 * time.Second) })
+		defer target.stop()
+		patient := testCase("one", 1)
+		patient.Timeout = 30 * time.Second
+		r := newRun(t, target, "2", patient, func(cfg *EngineConfig) { cfg.Duration, cfg.MaxInFlight = 2*time.Second, 3 })
+		start := time.Now()
+		r.engine.Run(t.Context())
+		counts := r.engine.Counts()
+		checkAccount(t, counts)
+		// Three at a time: the fourth, due at 1.5 s, is sent at 20 s.
+		if counts.Finished != 4 || counts.Cut != 0 || time.Since(start) != 40*time.Second {
+			t.Errorf("want 4 finished after 40 s: %+v after %v", counts, time.Since(start))
+		}
+		r.engine.cfg.Client.Close()
+	})
+}
+
 func TestEngineStopsWithinTheGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		target := newPipeTarget(func(_ http.ResponseWriter, request *http.Request) {
@@ -339,6 +360,10 @@ func TestEngineOutcomes(t *testing.T) {
 		"a path":                      {answer(400, `{"detail":"/usr/lib/python3/x.py"}`), invalid, LeakedInternals, 400, ""},
 		"a path in data is data":      {answer(200, `{"name":"/usr/lib/python3"}`), nil, OK, 200, ""},
 		"quoted input is no leak":     {answer(422, `{"detail":"SELECT 1 FROM t is not a number"}`), func(c *Case) { invalid(c); body(c, "SELECT 1 FROM t") }, OK, 422, ""},
+		"English is no SQL":           {answer(422, `{"detail":"Please select a rate from the list"}`), invalid, OK, 422, ""},
+		"quoted input and a leak":     {answer(422, `{"detail":"SELECT 1 FROM t: SELECT id FROM users"}`), func(c *Case) { invalid(c); body(c, "SELECT 1 FROM t") }, LeakedInternals, 422, ""},
+		"headers without end":         {raw("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 2<<20) + "\r\n\r\n"), nil, CheckFailed, 0, "response_size"},
+		"a huge line that is no HTTP": {raw(strings.Repeat("\x00\n", 1<<10) + strings.Repeat("é", 1<<19)), nil, CheckFailed, 0, "http_protocol"},
 		"invalid rejected":            {answer(422, "{}"), invalid, OK, 422, ""},
 		"invalid accepted":            {answer(200, "{}"), invalid, AcceptedInvalid, 200, ""},
 		"invalid breaks it":           {answer(500, "{}"), invalid, ServerError, 500, ""},
@@ -376,7 +401,7 @@ func TestEngineOutcomes(t *testing.T) {
 				if test.change != nil {
 					test.change(c)
 				}
-				r := newRun(t, target, "1", c, func(cfg *EngineConfig) { cfg.Duration, cfg.Grace = time.Second, time.Minute })
+				r := newRun(t, target, "1", c, func(cfg *EngineConfig) { cfg.Duration = time.Second })
 				r.engine.Run(t.Context())
 				checkAccount(t, r.engine.Counts())
 				if len(r.seen.results) != 1 {
@@ -388,6 +413,9 @@ func TestEngineOutcomes(t *testing.T) {
 				}
 				if got.Failed() != (got.Reason != "") {
 					t.Errorf("outcome %s with the reason %q", got.Outcome, got.Reason)
+				}
+				if len(got.Reason) > 310 || !utf8.ValidString(got.Reason) || strings.ContainsAny(got.Reason, "\n\x00") {
+					t.Errorf("a reason of %d bytes: %.400q", len(got.Reason), got.Reason)
 				}
 				if test.want == Timeout && got.Duration != 2*time.Second {
 					t.Errorf("timed out after %v, want the case's 2 s", got.Duration)

@@ -15,7 +15,6 @@ const (
 	lowestTime  = int64(1)                                   // us
 	highestTime = int64(10 * time.Minute / time.Microsecond) // us
 	digits      = 2
-	maxReason   = 300 // bytes kept of a reason
 )
 
 // Recorder counts results for people: the progress line, the live page and the
@@ -29,6 +28,7 @@ type Recorder struct {
 
 type caseRecord struct {
 	outcomes map[Outcome]int64
+	answered int64
 	// fromDue and fromSend hold microseconds of the timed results.
 	fromDue, fromSend *hdr.Histogram
 	checks            map[string]int64
@@ -68,7 +68,10 @@ func (r *Recorder) Done(result *Result) {
 		record.checks[check]++
 	}
 	if _, known := record.reasons[result.Outcome]; result.Failed() && !known {
-		record.reasons[result.Outcome] = result.Reason[:min(len(result.Reason), maxReason)]
+		record.reasons[result.Outcome] = result.Reason
+	}
+	if result.Answered() {
+		record.answered++
 	}
 	if result.Timed() {
 		recordTime(record.fromDue, result.ResponseTime)
@@ -111,8 +114,9 @@ type CaseSummary struct {
 	Class Class
 	// Finished counts the requests with a result.
 	Finished int64
-	// OK counts those with the outcome OK.
-	OK int64
+	// OK counts those with the outcome OK, Answered those that the target
+	// answered in HTTP at all, rightly or wrongly; a window does not count it.
+	OK, Answered int64
 	// Failures are the other outcomes, most frequent first.
 	Failures []OutcomeCount
 	// ResponseTime runs from the due time, Duration from the send.
@@ -127,11 +131,12 @@ func (s CaseSummary) Failed() int64 { return s.Finished - s.OK }
 func (r *Recorder) Summary() (cases []CaseSummary, all CaseSummary) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	due, send, outcomes := newHistogram(), newHistogram(), map[Outcome]int64{}
+	due, send, outcomes, answered := newHistogram(), newHistogram(), map[Outcome]int64{}, int64(0)
 	for _, c := range r.order {
 		record := r.cases[c]
 		row := summarise(record.outcomes, record.reasons)
-		row.Name, row.Class = c.Name, c.Class
+		row.Name, row.Class, row.Answered = c.Name, c.Class, record.answered
+		answered += record.answered
 		row.ResponseTime, row.Duration = quantiles(record.fromDue), quantiles(record.fromSend)
 		cases = append(cases, row)
 		due.Merge(record.fromDue)
@@ -141,6 +146,7 @@ func (r *Recorder) Summary() (cases []CaseSummary, all CaseSummary) {
 		}
 	}
 	all = summarise(outcomes, nil)
+	all.Answered = answered
 	all.ResponseTime, all.Duration = quantiles(due), quantiles(send)
 	return cases, all
 }

@@ -13,8 +13,9 @@ type Result struct {
 	Status int
 	// FailedChecks names the checks that failed, when Outcome is CheckFailed.
 	FailedChecks []string
-	// Reason says what was wrong, for people; "" when nothing was. It holds no
-	// secret, but may hold ids: it is never a label.
+	// Reason says what was wrong, for people, in one line of at most some 300
+	// bytes; "" when nothing was. It holds no secret, but may hold ids and what
+	// the target wrote: it is never a label.
 	Reason string
 	// TraceID is what was sent in traceparent: 32 hex digits.
 	TraceID string
@@ -26,10 +27,11 @@ type Result struct {
 
 // Timed reports whether the times of the result say how long the target took:
 // there was an answer, or the time limit passed without one. A connection that
-// was refused or broken took no time worth counting.
-func (r *Result) Timed() bool {
-	return r.Status != 0 || r.Outcome == Timeout || r.Outcome == CheckFailed
-}
+// was refused or broken, or that did not speak HTTP, took no time worth counting.
+func (r *Result) Timed() bool { return r.Answered() || r.Outcome == Timeout }
+
+// Answered reports whether the target answered in HTTP at all.
+func (r *Result) Answered() bool { return r.Status != 0 }
 
 // Failed reports whether the outcome is any other than OK.
 func (r *Result) Failed() bool { return r.Outcome != OK }
