@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
+	"net"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
+	"soakd/internal/exporter"
 	"soakd/internal/load"
 	"soakd/internal/probes"
 	"soakd/internal/probes/api"
@@ -31,8 +33,10 @@ type config struct {
 	MaxInFlight      int           `envconfig:"MAX_IN_FLIGHT" default:"256" desc:"Requests (and connections) in flight at the same time, 1 to 65535."`
 	MaxWaiting       int           `envconfig:"MAX_WAITING" default:"1000" desc:"Arrivals that may wait for a place in flight, 1 to 1000000; one more is dropped and counted."`
 	MaxLateness      time.Duration `envconfig:"MAX_LATENESS" default:"0s" desc:"How long after its due time an arrival may still be sent, else it is dropped and counted; 0s means the time limit of its case."`
-	MaxResponseBytes int64         `envconfig:"MAX_RESPONSE_BYTES" default:"8388608" desc:"Largest answer that is read, in bytes, 1024 to 1073741824; a larger one is a failed check."`
+	MaxResponseBytes int64         `envconfig:"MAX_RESPONSE_BYTES" default:"4194304" desc:"Largest answer that is read, in bytes, 1024 to 1073741824; a larger one is a failed check. All answers in flight together may hold 64 MiB, or four times this if that is more."`
 	ShutdownGrace    time.Duration `envconfig:"SHUTDOWN_GRACE" default:"10s" desc:"How long requests in flight may go on once soakd is told to stop; then they are cut and counted."`
+	AllowedHosts     []string      `envconfig:"ALLOWED_HOSTS" desc:"Hosts that may be the target, separated by commas, each a name or name:port; empty allows any. A guard against pointing a soak at production."`
+	UserPrefix       string        `envconfig:"USER_PREFIX" default:"soakd" desc:"Start of the virtual users' ids where tokens are minted. Two soakds on one target need different ones: their checks remember what their users saved."`
 
 	AuthToken     secret.String `envconfig:"AUTH_TOKEN" desc:"Bearer token for every request (secret)."`
 	AuthTokenFile string        `envconfig:"AUTH_TOKEN_FILE" desc:"File with the bearer token, read again when it changes."`
@@ -53,6 +57,8 @@ type config struct {
 	kinds []probes.Kind
 	// ownTarget means that the command brings the target itself.
 	ownTarget bool
+	// selfOnly means that only where soakd itself is served matters.
+	selfOnly bool
 }
 
 // newConfig returns an empty configuration with every kind of probe: the one
@@ -105,7 +111,7 @@ func readConfig(cmd command, args []string, stdout io.Writer) (*config, error) {
 	errs := []error{loadEnvironment(settings)}
 
 	flags := flag.NewFlagSet(cmd.name, flag.ContinueOnError)
-	flags.SetOutput(discard{})
+	flags.SetOutput(io.Discard)
 	flags.Usage = func() {} // printed below, to standard output
 	addFlags(flags, settings, &errs)
 	if cmd.flags != nil {
@@ -139,10 +145,20 @@ func (c *config) validate() error {
 			errs = append(errs, fmt.Errorf(envPrefix+"_"+format, args...))
 		}
 	}
+	check(validListen(c.Listen), "LISTEN: %q must be host:port, such as :9470 or 127.0.0.1:9470", c.Listen)
+	if err := exporter.CheckWebConfig(c.WebConfigFile); err != nil {
+		check(false, "WEB_CONFIG_FILE: %w", err)
+	}
+	if c.selfOnly {
+		return errors.Join(errs...)
+	}
 	if c.TargetURL == "" {
 		check(c.ownTarget, "TARGET_URL: not set; give the URL of the API, such as http://127.0.0.1:8000, or try `soakd demo`")
-	} else if _, err := load.ParseTarget(c.TargetURL); err != nil {
+	} else if u, err := load.ParseTarget(c.TargetURL); err != nil {
 		check(false, "TARGET_URL: %w", err)
+	} else {
+		allowed := len(c.AllowedHosts) == 0 || slices.Contains(c.AllowedHosts, u.Host) || slices.Contains(c.AllowedHosts, u.Hostname())
+		check(allowed, "TARGET_URL: the host %s is not among SOAKD_ALLOWED_HOSTS (%s)", u.Host, strings.Join(c.AllowedHosts, ", "))
 	}
 	check(c.Workload == "cashflow", "WORKLOAD: %q is not known; the workload is cashflow", c.Workload)
 	check(apiVersion.MatchString(c.APIVersion), "API_VERSION: %q must be 1 to 32 letters, digits, dots, dashes or underscores, such as v1", c.APIVersion)
@@ -155,21 +171,28 @@ func (c *config) validate() error {
 	check(c.MaxResponseBytes >= 1024 && c.MaxResponseBytes <= 1<<30, "MAX_RESPONSE_BYTES: %d must be 1024 to 1073741824", c.MaxResponseBytes)
 	check(c.ShutdownGrace >= 0, "SHUTDOWN_GRACE: %v must be 0s or more", c.ShutdownGrace)
 	check(c.ProgressInterval >= 0, "PROGRESS_INTERVAL: %v must be 0s (none) or more", c.ProgressInterval)
+	check(c.ProbeInterval >= probes.MinInterval, "PROBE_INTERVAL: %v must be at least %v", c.ProbeInterval, probes.MinInterval)
 	check(c.ProbeTimeout > 0 && c.ProbeTimeout <= c.ProbeInterval, "PROBE_TIMEOUT: %v must be above 0s and at most SOAKD_PROBE_INTERVAL (%v)", c.ProbeTimeout, c.ProbeInterval)
-	check(strings.Contains(c.Listen, ":"), "LISTEN: %q must be host:port, such as :9470 or 127.0.0.1:9470", c.Listen)
 	if _, err := c.level(); err != nil {
 		check(false, "LOG_LEVEL: %w", err)
 	}
 	check(c.LogFormat == "text" || c.LogFormat == "json", "LOG_FORMAT: %q must be text or json", c.LogFormat)
-	if c.WebConfigFile != "" {
-		_, err := os.Stat(c.WebConfigFile)
-		check(err == nil, "WEB_CONFIG_FILE: %w", err)
-	}
 	errs = append(errs, c.validateAuth())
 	for _, kind := range c.kinds {
 		errs = append(errs, kind.Config.Validate())
 	}
 	return errors.Join(errs...)
+}
+
+// validListen reports whether an address is host:port with a port of 0..65535
+// or the name of a service.
+func validListen(address string) bool {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	_, err = net.LookupPort("tcp", port)
+	return err == nil && port != ""
 }
 
 // validateAuth checks how requests identify themselves. The token file is read

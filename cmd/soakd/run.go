@@ -45,7 +45,7 @@ func userAgent() string { return "soakd/" + report.Version() + " (soak test)" }
 func newTraffic(cfg *config, log *slog.Logger) (*traffic, error) {
 	source, err := auth.New(auth.Config{
 		Token: cfg.AuthToken, TokenFile: cfg.AuthTokenFile,
-		JWTSecret: cfg.JWTSecret, JWTAudience: cfg.JWTAudience, JWTTTL: cfg.JWTTTL,
+		JWTSecret: cfg.JWTSecret, JWTAudience: cfg.JWTAudience, JWTTTL: cfg.JWTTTL, UserPrefix: cfg.UserPrefix,
 	}, log)
 	if err != nil {
 		return nil, fmt.Errorf("authentication: %w", err)
@@ -91,6 +91,11 @@ type daemon struct {
 // newDaemon wires a run top to bottom. It listens, and sends nothing yet.
 func newDaemon(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Logger) (_ *daemon, err error) {
 	d := &daemon{cfg: cfg, log: log, stdout: stdout, start: time.Now()}
+	defer func() {
+		if err != nil {
+			closeAll(d.probes)
+		}
+	}()
 	if d.traffic, err = newTraffic(cfg, log); err != nil {
 		return nil, usageError{err}
 	}
@@ -164,7 +169,17 @@ func openProbes(kinds []probes.Kind, log *slog.Logger) ([]probes.Probe, error) {
 		}
 		opened = append(opened, probe)
 	}
-	return opened, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		closeAll(opened)
+		return nil, err
+	}
+	return opened, nil
+}
+
+func closeAll(opened []probes.Probe) {
+	for _, probe := range opened {
+		probe.Close()
+	}
 }
 
 // run sends until the duration is over or ctx ends. Probes and the server go on
@@ -175,7 +190,7 @@ func (d *daemon) run(ctx context.Context) error {
 	defer stop()
 	group, background := errgroup.WithContext(background)
 	group.Go(func() error { return d.server.Run(background) })
-	group.Go(func() error { return d.poller.Run(background) })
+	group.Go(func() error { d.poll(background); return nil })
 	group.Go(func() error { d.progress(background); return nil })
 
 	// Traffic ends with ctx, and when the server or the poller fails.
@@ -189,23 +204,36 @@ func (d *daemon) run(ctx context.Context) error {
 	stop()
 	err := group.Wait()
 	d.traffic.client.Close()
-	if tableErr := d.table(); err == nil {
-		err = tableErr
-	}
+	d.print(report.Table(d.status()))
 	if err != nil {
 		return err
 	}
-	return d.reached()
+	return d.outcome(ctx.Err() != nil)
 }
 
-// reached is an error when a bounded run never got a single answer: what did not
-// happen cannot have passed.
-func (d *daemon) reached() error {
-	_, all := d.recorder.Summary()
-	if d.cfg.Duration == 0 || all.ResponseTime.Timed > 0 {
-		return nil
+// poll runs the probes. One that hangs at the end is soakd's own trouble: it does
+// not turn a good run into a bad one.
+func (d *daemon) poll(ctx context.Context) {
+	if err := d.poller.Run(ctx); err != nil {
+		d.log.Error("a probe did not end", "err", err)
 	}
-	return fmt.Errorf("the target %s never answered: %d of %d requests failed", d.cfg.TargetURL, all.Failed(), all.Finished)
+}
+
+// outcome says what a bounded run came to. What did not happen, or not for as
+// long as was asked for, cannot have passed.
+func (d *daemon) outcome(interrupted bool) error {
+	_, all := d.recorder.Summary()
+	switch {
+	case d.cfg.Duration == 0:
+		return nil
+	case interrupted:
+		return fmt.Errorf("interrupted before %v were over", d.cfg.Duration)
+	case all.Answered == 0:
+		return fmt.Errorf("the target %s never answered: %d of %d requests failed", d.cfg.TargetURL, all.Failed(), all.Finished)
+	case all.OK == 0:
+		return failedError{fmt.Errorf("not one of %d requests was answered rightly", all.Finished)}
+	}
+	return nil
 }
 
 // status is what the page, the progress line and the table show.
@@ -250,12 +278,6 @@ func (d *daemon) progress(ctx context.Context) {
 			before = status.Counts
 		}
 	}
-}
-
-// table prints what each case came to.
-func (d *daemon) table() error {
-	_, err := io.WriteString(d.stdout, report.Table(d.status()))
-	return err
 }
 
 // print writes to standard output; that nobody reads it must not end the run.

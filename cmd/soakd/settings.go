@@ -4,8 +4,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -124,13 +126,17 @@ func (s setting) explain(value string, err error) error {
 	return fmt.Errorf("%q is not %s", value, right)
 }
 
+// serviceVariable matches what Kubernetes puts into the environment of every
+// container beside a Service named soakd.
+var serviceVariable = regexp.MustCompile(`^SOAKD_(?:SERVICE_(?:HOST|PORT(?:_.+)?)|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_.+)?)?)$`)
+
 // unknownVariables finds variables with soakd's prefix that are no setting:
 // most likely misspelt, so that the nearest name is given.
 func unknownVariables(settings []setting, environment []string) []error {
 	var errs []error
 	for _, entry := range slices.Sorted(slices.Values(environment)) {
 		name, _, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, envPrefix+"_") || slices.ContainsFunc(settings, func(s setting) bool { return s.Name == name }) {
+		if !strings.HasPrefix(name, envPrefix+"_") || serviceVariable.MatchString(name) || slices.ContainsFunc(settings, func(s setting) bool { return s.Name == name }) {
 			continue
 		}
 		errs = append(errs, fmt.Errorf("%s: unknown variable%s", name, nearest(name, settings)))
@@ -183,7 +189,7 @@ func (s setting) usage() string {
 // set reads a flag's text as the package flag would for the setting's type.
 func (s setting) set(text string) error {
 	one := flag.NewFlagSet("", flag.ContinueOnError)
-	one.SetOutput(discard{})
+	one.SetOutput(io.Discard)
 	switch target := s.value.Addr().Interface().(type) {
 	case *string:
 		*target = text
@@ -215,7 +221,3 @@ func (s setting) set(text string) error {
 	}
 	return nil
 }
-
-type discard struct{}
-
-func (discard) Write(p []byte) (int, error) { return len(p), nil }

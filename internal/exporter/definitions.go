@@ -35,7 +35,7 @@ var (
 	requestsCut         = traffic("soakd_http_requests_cut_total", "counter", "Requests given up at the end of the grace period when soakd was stopped; they are in no other request metric but the sent arrivals.")
 	responseTime        = traffic("soakd_http_response_time_seconds", "histogram", "Time from the moment the arrival was due to the end of the answer: what a user would have felt. Requests without an answer count when they timed out.", "case", "class")
 	requestDuration     = traffic("soakd_http_request_duration_seconds", "histogram", "Time from the send to the end of the answer: what the target took. Requests without an answer count when they timed out.", "case", "class")
-	checkFailures       = traffic("soakd_check_failures_total", "counter", "Answers with the right status that failed a check, by case and check. One answer may fail several.", "case", "check")
+	checkFailures       = traffic("soakd_check_failures_total", "counter", "Checks that answers failed, by case and check: those of the case on answers with a right status, and status, response_size and http_protocol on any. One answer may fail several.", "case", "check")
 	inFlight            = traffic("soakd_http_in_flight_requests", "gauge", "Requests that were sent and have not come to an end.")
 	targetRate          = traffic("soakd_load_target_rate", "gauge", "Arrivals a second that the schedule aims at now.")
 	virtualUsers        = traffic("soakd_load_virtual_users", "gauge", "Virtual users, each with an identity and saved scenarios of its own.")

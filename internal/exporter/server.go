@@ -43,7 +43,7 @@ type ServerConfig struct {
 // NewServer listens. It fails when the address cannot be had or the web
 // configuration is wrong.
 func NewServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
-	if err := web.Validate(cfg.WebConfigFile); err != nil {
+	if err := CheckWebConfig(cfg.WebConfigFile); err != nil {
 		return nil, fmt.Errorf("SOAKD_WEB_CONFIG_FILE %s: %w", cfg.WebConfigFile, err)
 	}
 	var listen net.ListenConfig
@@ -101,6 +101,15 @@ func (s *Server) Address() string { return s.listener.Addr().String() }
 // URL is where a person on this machine finds the server.
 func (s *Server) URL() string { return s.scheme + "://" + LocalAddress(s.Address()) }
 
+// CheckWebConfig says what is wrong with a web configuration file; "" means no
+// such file.
+func CheckWebConfig(webConfigFile string) error {
+	if _, err := Scheme(webConfigFile); err != nil {
+		return err
+	}
+	return web.Validate(webConfigFile)
+}
+
 // Scheme returns http or https, as the web configuration file says; "" means no
 // such file.
 func Scheme(webConfigFile string) (string, error) {
@@ -115,7 +124,7 @@ func Scheme(webConfigFile string) (string, error) {
 		err = yaml.Unmarshal(data, &content)
 	}
 	if err != nil {
-		return "", fmt.Errorf("SOAKD_WEB_CONFIG_FILE %s: %w", webConfigFile, err)
+		return "", fmt.Errorf("read the web configuration %s: %w", webConfigFile, err)
 	}
 	if len(content.TLS) == 0 {
 		return "http", nil

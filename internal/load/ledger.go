@@ -81,6 +81,10 @@ func (c Counts) TotalDropped() int64 {
 	return sum
 }
 
+// Incomplete reports whether slow answers are missing, because arrivals were
+// dropped or requests cut: quantiles are then lower bounds.
+func (c Counts) Incomplete() bool { return c.TotalDropped() > 0 || c.Cut > 0 }
+
 // ledger keeps Counts true at every moment: each arrival changes several of its
 // numbers at once.
 type ledger struct {

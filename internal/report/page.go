@@ -20,7 +20,7 @@ var pageText string
 func Page(status func() Status) http.Handler {
 	page := template.Must(template.New("page").Funcs(template.FuncMap{
 		"span": span, "clock": clock, "number": number, "busy": busy, "version": Version,
-		"percent": percent, "ago": ago, "values": values, "outcomes": outcomes, "hit": hitRatio, "pool": pool,
+		"percent": percent, "ago": ago, "values": values, "hit": hitRatio, "pool": pool,
 	}).Parse(pageText))
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		var body bytes.Buffer

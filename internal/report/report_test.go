@@ -81,8 +81,9 @@ cashflow at 12.5 arrivals a second against http://127.0.0.1:8000, 1m1s; times fr
   forecast        10   7       3  1.5ms  250ms   2s  100s     900µs      1.9s
        all        10   7       3  1.5ms  250ms   2s  100s     900µs      1.9s
 
-arrivals: 20 scheduled = 12 sent + 3 waiting + 5 dropped (late 5): the times are lower bounds
+arrivals: 20 scheduled = 12 sent + 3 waiting + 5 dropped (late 5)
 requests: 12 sent = 10 finished + 2 in flight + 0 cut
+what was dropped or cut is missing above, and it is the slowest: the times are lower bounds
 failures:
   forecast: 2 server_error, first: status 500, expected [200]
   forecast: 1 timeout, first: -

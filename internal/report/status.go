@@ -38,13 +38,9 @@ func Version() string {
 	return version.Version
 }
 
-// value returns the one value of a metric whose labels, in their order, equal
-// those given, and false when no probe has it now.
-func (s Status) value(name string, labels ...string) (float64, bool) {
-	var (
-		sum   float64
-		found bool
-	)
+// sum adds the values of a metric whose labels, in their order, equal those
+// given ("" stands for any), and returns false when no probe has one now.
+func (s Status) sum(name string, labels ...string) (sum float64, found bool) {
 	for _, status := range s.Probes {
 		for _, sample := range status.Samples {
 			if sample.Desc.Name == name && startsWith(sample.Labels, labels) {
@@ -54,6 +50,19 @@ func (s Status) value(name string, labels ...string) (float64, bool) {
 		}
 	}
 	return sum, found
+}
+
+// hitRatio returns Redis' hits in all lookups of the last window, 0..1, of the
+// first node that has one, and false when none has.
+func (s Status) hitRatio() (float64, bool) {
+	for _, status := range s.Probes {
+		for _, sample := range status.Samples {
+			if sample.Desc.Name == "soakd_redis_keyspace_hit_ratio" {
+				return sample.Value, true
+			}
+		}
+	}
+	return 0, false
 }
 
 func startsWith(labels, want []string) bool {

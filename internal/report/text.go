@@ -49,7 +49,7 @@ func ProgressLine(s Status, before load.Counts, w load.Window) string {
 		fmt.Sprintf("%7s", clock(s.Elapsed)),
 		fmt.Sprintf("%6.1f/s", rate),
 		fmt.Sprintf("in flight %d", s.Counts.InFlight),
-		latency(w.ResponseTime, dropped),
+		latency(w.ResponseTime, dropped > 0),
 		"errors " + outcomes(w.Failures),
 		fmt.Sprintf("dropped %d", dropped),
 	}
@@ -65,12 +65,12 @@ func ProgressLine(s Status, before load.Counts, w load.Window) string {
 
 // latency prints the quantiles. Drops are missing slow answers, so with drops
 // the quantiles are lower bounds and say so.
-func latency(q load.Quantiles, dropped int64) string {
+func latency(q load.Quantiles, dropped bool) string {
 	if q.Timed == 0 {
 		return "p50/p95/p99 -"
 	}
 	bound := ""
-	if dropped > 0 {
+	if dropped {
 		bound = "≥"
 	}
 	return fmt.Sprintf("p50/p95/p99 %s%s/%s/%s", bound, span(q.P50), span(q.P95), span(q.P99))
@@ -88,7 +88,7 @@ func outcomes(failures []load.OutcomeCount) string {
 }
 
 func hitRatio(s Status) string {
-	ratio, ok := s.value("soakd_redis_keyspace_hit_ratio")
+	ratio, ok := s.hitRatio()
 	if !ok {
 		return "-"
 	}
@@ -97,11 +97,11 @@ func hitRatio(s Status) string {
 
 // pool prints the API's own database pool, in use of its maximum.
 func pool(s Status) string {
-	used, ok := s.value("soakd_api_pool_connections", "", "in_use")
+	used, ok := s.sum("soakd_api_pool_connections", "", "in_use")
 	if !ok {
 		return "-"
 	}
-	if limit, ok := s.value("soakd_api_pool_connections", "", "max"); ok {
+	if limit, ok := s.sum("soakd_api_pool_connections", "", "max"); ok {
 		return fmt.Sprintf("%.0f/%.0f", used, limit)
 	}
 	return fmt.Sprintf("%.0f", used)
@@ -162,9 +162,12 @@ func account(c load.Counts) string {
 		}
 	}
 	if len(reasons) > 0 {
-		fmt.Fprintf(&b, " (%s): the times are lower bounds", strings.Join(reasons, ", "))
+		fmt.Fprintf(&b, " (%s)", strings.Join(reasons, ", "))
 	}
 	fmt.Fprintf(&b, "\nrequests: %d sent = %d finished + %d in flight + %d cut\n", c.Sent, c.Finished, c.InFlight, c.Cut)
+	if c.Incomplete() {
+		b.WriteString("what was dropped or cut is missing above, and it is the slowest: the times are lower bounds\n")
+	}
 	return b.String()
 }
 
