@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
+	"strings"
 	"time"
 
 	"soakd/internal/load"
@@ -33,15 +33,16 @@ type limits struct{ timeout, interval time.Duration }
 // openingSaves is how many scenarios a virtual user saves when it starts.
 const openingSaves = 5
 
-// maxUsers keeps the memory of the population within 1 GiB.
-const maxUsers = 100_000
+// MaxUsers is the most virtual users that there can be. It keeps the memory of
+// the population within 1 GiB.
+const MaxUsers = 100_000
 
 // Config says what the workload is for.
 type Config struct {
 	// APIVersion is the version in the path, /api/<version>; empty means "v1".
-	// Letters, digits, dots, dashes and underscores, at most 32.
+	// See [ValidAPIVersion].
 	APIVersion string
-	// Users is the number of virtual users, 1..100 000. A user must be driven by
+	// Users is the number of virtual users, 1..[MaxUsers]. A user must be driven by
 	// one process only, else the checks of what the target keeps go wrong.
 	Users int
 	// Seed makes the requests; see the package.
@@ -57,15 +58,22 @@ type Config struct {
 	Anonymous bool
 }
 
-var apiVersion = regexp.MustCompile(`^[A-Za-z0-9._-]{1,32}$`)
+// ValidAPIVersion reports whether version can stand in a path: 1..32 letters,
+// digits, dots, dashes and underscores.
+func ValidAPIVersion(version string) bool {
+	strange := func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && !strings.ContainsRune("._-", r)
+	}
+	return version != "" && len(version) <= 32 && !strings.ContainsFunc(version, strange)
+}
 
 func (cfg *Config) validate() error {
 	var errs []error
-	if !apiVersion.MatchString(cfg.APIVersion) {
+	if !ValidAPIVersion(cfg.APIVersion) {
 		errs = append(errs, fmt.Errorf("API version %.40q: it must be 1..32 letters, digits, dots, dashes or underscores, such as v1", cfg.APIVersion))
 	}
-	if cfg.Users < 1 || cfg.Users > maxUsers {
-		errs = append(errs, fmt.Errorf("%d virtual users: it must be 1..%d", cfg.Users, maxUsers))
+	if cfg.Users < 1 || cfg.Users > MaxUsers {
+		errs = append(errs, fmt.Errorf("%d virtual users: it must be 1..%d", cfg.Users, MaxUsers))
 	}
 	return errors.Join(errs...)
 }
@@ -76,6 +84,7 @@ type workload struct {
 	cfg    Config
 	paths  paths
 	people *population
+	valid  *validTraffic
 }
 
 // paths are those of the operations, with the API's version.
@@ -102,6 +111,7 @@ func New(cfg Config) (*load.Workload, error) {
 			scenario: prefix + "/scenario/", history: prefix + "/history",
 		},
 		people: newPopulation(cfg.Users, cfg.SharedIdentity),
+		valid:  new(validTraffic),
 	}
 	return w.assemble(), nil
 }
@@ -119,16 +129,23 @@ func (w *workload) assemble() *load.Workload {
 	invalid, notes := w.invalidCases()
 	whole.Cases = append(whole.Cases, invalid...)
 	whole.Notes = notes
+	for _, c := range whole.Cases {
+		if !c.Invalid {
+			w.valid.watch(c)
+		}
+	}
 	return whole
 }
 
 func (w *workload) today() day { return dayOf(w.cfg.Today()) }
 
-// known refuses a user whom the workload has no memory for.
+// known refuses a user whom the workload has no memory for, and takes note of
+// who the others are.
 func (w *workload) known(user load.User) error {
 	if user.Index < 0 || user.Index >= len(w.people.members) {
 		return fmt.Errorf("virtual user %d: the workload was made for %d", user.Index, len(w.people.members))
 	}
+	w.people.adopt(user)
 	return nil
 }
 

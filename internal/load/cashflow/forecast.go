@@ -246,7 +246,7 @@ func (w *workload) verifyForecast(checks []forecastCheck, x *load.Exchange, fail
 			return
 		}
 	}
-	w.people.forecast(x.User.Index, made{id: string(got.ID), sent: x.Sent, received: x.Received})
+	w.people.forecast(x.User, made{id: string(got.ID), sent: x.Sent, received: x.Received})
 }
 
 // decode reads a JSON answer into target. It reports what is wrong and returns

@@ -85,7 +85,7 @@ func (w *workload) verifyHistory(x *load.Exchange, fail func(string, error)) {
 
 // verifyForecastsKept checks that the user's own last forecasts are there.
 func (w *workload) verifyForecastsKept(x *load.Exchange, memo *historyMemo, rows []historyRow, sorted bool, fail func(string, error)) {
-	known := w.people.forecasts(x.User.Index)
+	known := w.people.forecasts(x.User)
 	if !memo.since.IsZero() {
 		from := memo.since.Add(filterMargin)
 		kept := known[:0]

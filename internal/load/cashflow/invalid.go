@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/google/uuid"
 
@@ -37,6 +35,8 @@ type fault struct {
 	build    func(w *workload, d load.Draw) (*load.Request, error)
 	// named tells that one field is at fault, so that the answer must name it.
 	named bool
+	// reads tells that the request is a GET, which changes nothing.
+	reads bool
 	// mayClose tells that the target may close the connection.
 	mayClose bool
 	// unavailable says why the case must be left out; nil or "" keeps it.
@@ -84,7 +84,7 @@ func named(cases []*load.Case, name string) *load.Case {
 
 func (w *workload) invalidCase(f fault) *load.Case {
 	c := &load.Case{
-		Name: f.name, Class: classInvalid, Timeout: invalidTimeout, Statuses: f.statuses, Invalid: true,
+		Name: f.name, Class: classInvalid, Timeout: invalidTimeout, Statuses: f.statuses, Invalid: true, ReadOnly: f.reads,
 		Build: func(d load.Draw) (*load.Request, error) {
 			if err := w.known(d.User); err != nil {
 				return nil, err
@@ -99,13 +99,14 @@ func (w *workload) invalidCase(f fault) *load.Case {
 	if !f.mayClose {
 		c.Checks = append(c.Checks, checkConnection)
 	}
-	// closings counts the last answers of this case, one after the other, that
-	// closed their connection.
-	closings := new(atomic.Int32)
+	closings := &closings{valid: w.valid}
 	c.Verify = func(x *load.Exchange, fail func(string, error)) {
 		verifyError(x, f.named, fail)
-		if !f.mayClose {
-			verifyOpen(x, closings, fail)
+		if f.mayClose {
+			return
+		}
+		if err := closings.answered(x.Response.Closing); err != nil {
+			fail(checkConnection, err)
 		}
 	}
 	return c
@@ -127,20 +128,6 @@ func verifyError(x *load.Exchange, named bool, fail func(string, error)) {
 	memo, ok := x.Request.Memo.(*invalidMemo)
 	if !ok || !mentions(got, memo.field) {
 		fail(checkNamesField, fmt.Errorf("the answer does not name the field at fault: %s", clip(string(x.Response.Body))))
-	}
-}
-
-// verifyOpen checks that bad input does not cost the connection. A target closes
-// a connection now and then for reasons of its own (its age, its number of
-// requests, a restart), so one closing alone does not count: two in a row of the
-// same case do.
-func verifyOpen(x *load.Exchange, closings *atomic.Int32, fail func(string, error)) {
-	if !x.Response.Closing {
-		closings.Store(0)
-		return
-	}
-	if closings.Add(1) > 1 {
-		fail(checkConnection, errors.New("the target closes the connection, again"))
 	}
 }
 
@@ -327,9 +314,9 @@ func accessFaults() []fault {
 		return ""
 	}
 	return []fault{
-		{name: "invalid_token_missing", statuses: refused, build: buildWith(load.NoToken), unavailable: needsToken},
+		{name: "invalid_token_missing", reads: true, statuses: refused, build: buildWith(load.NoToken), unavailable: needsToken},
 		{
-			name: "invalid_token_expired", statuses: refused, build: buildWith(load.ExpiredToken),
+			name: "invalid_token_expired", reads: true, statuses: refused, build: buildWith(load.ExpiredToken),
 			unavailable: func(cfg Config) string {
 				if cfg.CanMint {
 					return ""
@@ -337,10 +324,10 @@ func accessFaults() []fault {
 				return "an expired token can only be made with a JWT secret"
 			},
 		},
-		{name: "invalid_token_forged", statuses: refused, build: buildWith(load.ForgedToken), unavailable: needsToken},
+		{name: "invalid_token_forged", reads: true, statuses: refused, build: buildWith(load.ForgedToken), unavailable: needsToken},
 		{
 			// 404 does not even say that it exists; 403 keeps it just as well.
-			name: foreignScenario, statuses: []int{http.StatusNotFound, http.StatusForbidden}, build: buildForeign,
+			name: foreignScenario, reads: true, statuses: []int{http.StatusNotFound, http.StatusForbidden}, build: buildForeign,
 			unavailable: func(cfg Config) string {
 				if cfg.SharedIdentity || cfg.Users < 2 {
 					return "it needs two virtual users with tokens of their own"
@@ -348,19 +335,20 @@ func accessFaults() []fault {
 				return ""
 			},
 		},
-		{name: unknownID, statuses: []int{http.StatusNotFound}, build: func(w *workload, d load.Draw) (*load.Request, error) {
+		{name: unknownID, reads: true, statuses: []int{http.StatusNotFound}, build: func(w *workload, d load.Draw) (*load.Request, error) {
 			return w.get(w.paths.scenario+randomUUID(d.Rand), &invalidMemo{}), nil
 		}},
 		{
 			// A route that only matches UUIDs says 404.
-			name: "invalid_scenario_id", statuses: append([]int{http.StatusNotFound}, rejected()...),
+			name: "invalid_scenario_id", reads: true, statuses: append([]int{http.StatusNotFound}, rejected()...),
 			build: func(w *workload, d load.Draw) (*load.Request, error) {
 				ids := [...]string{"not-a-uuid", "42", "%27%20OR%201%3D1", strings.Repeat("f", 200)}
 				return w.get(w.paths.scenario+ids[d.Rand.IntN(len(ids))], &invalidMemo{}), nil
 			},
 		},
 		{
-			// Methods that the operation does not have. For one that no server has,
+			// Methods that the operation does not have; a target that has one after all
+			// may change something. For one that no server has,
 			// 501 would be right (RFC 9110, 15.6.2), and look like an error of the server.
 			name: "invalid_method", statuses: []int{http.StatusMethodNotAllowed},
 			build: func(w *workload, d load.Draw) (*load.Request, error) {

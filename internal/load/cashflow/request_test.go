@@ -93,6 +93,39 @@ func TestInvalidCasesAreComplete(t *testing.T) {
 	}
 }
 
+// What `soakd check` tries because it changes nothing is what only reads.
+func TestReadOnlyIsWhatReads(t *testing.T) {
+	b := newFullBench(t)
+	for user := range 10 {
+		saveAs(t, b, user, fmt.Sprint("saved-", user))
+	}
+	reads := 0
+	for _, c := range b.Cases {
+		for arrival := range uint64(20) {
+			if got := b.build(t, c.Name, drawOf(0, arrival)).Method == http.MethodGet; got != c.ReadOnly {
+				t.Fatalf("%s: read-only is %v, a GET %v", c.Name, c.ReadOnly, got)
+			}
+		}
+		if c.ReadOnly {
+			reads++
+		}
+	}
+	if reads != 11 {
+		t.Errorf("%d cases only read, want 5 valid and 6 invalid ones", reads)
+	}
+}
+
+func TestValidAPIVersion(t *testing.T) {
+	for version, want := range map[string]bool{
+		"v1": true, "2024-05-01": true, "V_1.0": true, strings.Repeat("x", 32): true,
+		"": false, strings.Repeat("x", 33): false, "v1/..": false, "v 1": false, "v1\n": false, "é": false, "v1?": false,
+	} {
+		if got := ValidAPIVersion(version); got != want {
+			t.Errorf("%q: %v, want %v", version, got, want)
+		}
+	}
+}
+
 func TestLeftOut(t *testing.T) {
 	tests := []struct {
 		name string

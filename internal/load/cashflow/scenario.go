@@ -141,7 +141,7 @@ func (w *workload) verifySave(x *load.Exchange, fail func(string, error)) {
 		fail(checkForeign, err)
 		return
 	}
-	w.people.saved(x.User.Index, scenario{
+	w.people.saved(x.User, scenario{
 		made:   made{id: string(got.ID), sent: x.Sent, received: x.Received},
 		recipe: memo.recipe, save: memo.save,
 	})
@@ -169,9 +169,10 @@ func (w *workload) foreign(user load.User, got *scenarioAnswer) error {
 }
 
 // foreignOwner returns an error when a record's owner is named and is not user.
-// Who a shared identity is to the target is not known.
+// Whom an opaque token stands for is not known, nor who a user is to a target
+// that is sent no token. The subject of a JWT is known, whoever shares it.
 func (w *workload) foreignOwner(user load.User, owner identifier) error {
-	if w.cfg.SharedIdentity || owner == "" || string(owner) == user.ID {
+	if w.cfg.Anonymous || user.ID == "" || owner == "" || string(owner) == user.ID {
 		return nil
 	}
 	return fmt.Errorf("it belongs to %s, not to %s", clip(string(owner)), user.ID)
@@ -212,7 +213,7 @@ func (w *workload) verifyList(x *load.Exchange, fail func(string, error)) {
 		has:    func(id string) bool { return listHas(got, id) },
 		sorted: listSorted(got),
 	}
-	if lost := page.lost(w.people.scenarios(x.User.Index), x.Sent); lost != nil {
+	if lost := page.lost(w.people.scenarios(x.User), x.Sent); lost != nil {
 		w.people.forget(x.User.Index, lost.id) // each loss is reported once
 		fail(checkInList, fmt.Errorf("scenario %s, saved %v before, is not among the %d listed",
 			lost.id, x.Sent.Sub(lost.received).Round(time.Millisecond), len(got)))

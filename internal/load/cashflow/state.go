@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"soakd/internal/load"
 )
 
 const (
@@ -80,7 +82,9 @@ type drawn struct {
 
 // member is the memory of one virtual user.
 type member struct {
-	mu         sync.Mutex
+	mu sync.Mutex
+	// id is who the user is to the target. What was saved and made is this one's.
+	id         string
 	scenarios  ring[scenario]
 	forecasts  ring[made]
 	monteCarlo ring[drawn]
@@ -112,10 +116,36 @@ func hashID(id string) uint64 {
 	return h.Sum64()
 }
 
-// saved remembers a scenario of a user.
-func (p *population) saved(user int, s scenario) {
-	m := &p.members[user]
+// adopt takes note of who a user is to the target. When a token file came to hold
+// another subject's token the user is someone else, to whom nothing of what was
+// saved and made before belongs: it must be missed by no check.
+func (p *population) adopt(user load.User) {
+	m := &p.members[user.Index]
 	m.mu.Lock()
+	if m.id == user.ID {
+		m.mu.Unlock()
+		return
+	}
+	m.id = user.ID
+	gone := m.scenarios.entries
+	m.scenarios, m.forecasts = ring[scenario]{}, ring[made]{}
+	m.mu.Unlock()
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range gone {
+		delete(p.owners, hashID(gone[i].id))
+	}
+}
+
+// saved remembers a scenario of a user, unless the user is another by now.
+func (p *population) saved(user load.User, s scenario) {
+	m := &p.members[user.Index]
+	m.mu.Lock()
+	if m.id != user.ID {
+		m.mu.Unlock()
+		return
+	}
 	gone, full := m.scenarios.put(s, keptScenarios)
 	m.mu.Unlock()
 
@@ -124,7 +154,7 @@ func (p *population) saved(user int, s scenario) {
 	if full {
 		delete(p.owners, hashID(gone.id))
 	}
-	p.owners[hashID(s.id)] = int32(user)
+	p.owners[hashID(s.id)] = int32(user.Index)
 }
 
 // forget drops a scenario of a user.
@@ -163,11 +193,15 @@ func (p *population) anyScenario(user int, r *rand.Rand) (scenario, bool) {
 	return m.scenarios.entries[at%uint64(len(m.scenarios.entries))], true
 }
 
-// scenarios returns a copy of what a user saved.
-func (p *population) scenarios(user int) []made {
-	m := &p.members[user]
+// scenarios returns a copy of what a user saved; nothing when the user is another
+// by now.
+func (p *population) scenarios(user load.User) []made {
+	m := &p.members[user.Index]
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.id != user.ID {
+		return nil
+	}
 	list := make([]made, len(m.scenarios.entries))
 	for i := range list {
 		list[i] = m.scenarios.entries[i].made
@@ -175,20 +209,26 @@ func (p *population) scenarios(user int) []made {
 	return list
 }
 
-// forecasts returns a copy of the forecasts that a user made.
-func (p *population) forecasts(user int) []made {
-	m := &p.members[user]
+// forecasts returns a copy of the forecasts that a user made; nothing when the
+// user is another by now.
+func (p *population) forecasts(user load.User) []made {
+	m := &p.members[user.Index]
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.id != user.ID {
+		return nil
+	}
 	return append([]made(nil), m.forecasts.entries...)
 }
 
-// forecast remembers a forecast of a user.
-func (p *population) forecast(user int, f made) {
-	m := &p.members[user]
+// forecast remembers a forecast of a user, unless the user is another by now.
+func (p *population) forecast(user load.User, f made) {
+	m := &p.members[user.Index]
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.forecasts.put(f, keptForecasts)
+	if m.id == user.ID {
+		m.forecasts.put(f, keptForecasts)
+	}
 }
 
 // forgetForecast drops a forecast of a user.
