@@ -50,7 +50,9 @@ func newProbe(target *url.URL, token secret.String, own []alias) *probe {
 	p.observed = p.descs.Gauge("soakd_api_observed_workers", "Different processes that answered in the last 12 polls; above 1, the counters of this probe are absent.")
 	p.client = &http.Client{
 		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment,
+			// No proxy, whatever the environment names: soakd talks to what it was
+			// configured to talk to, and to nothing in between.
+			Proxy: nil,
 			// A new connection for each poll: a kept one would stay with one worker
 			// of several, which then looks like the whole target.
 			DisableKeepAlives:      true,

@@ -154,6 +154,16 @@ func TestAsksForTextWithTheToken(t *testing.T) {
 	}
 }
 
+// The environment's proxy is not used. No request can show it here: net/http sends
+// none to a proxy when the target is on the loopback, and reads the variables once.
+func TestUsesNoProxy(t *testing.T) {
+	opened := open(t, Config{MetricsURL: "http://metrics.invalid/metrics"})
+	transport, ok := opened.(*probe).client.Transport.(*http.Transport)
+	if !ok || transport.Proxy != nil {
+		t.Error("the probe may go through a proxy")
+	}
+}
+
 func TestBadAnswersAreClearErrors(t *testing.T) {
 	const token = "s3cr3t-token"
 	typed := func(contentType, body string) http.HandlerFunc {
