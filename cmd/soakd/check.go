@@ -27,9 +27,9 @@ func checkCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 		name: "check",
 		flags: func(flags *flag.FlagSet) {
 			flags.BoolVar(&options.self, "self", false, "only ask the soakd that runs at SOAKD_LISTEN whether it is healthy (for container health checks)")
-			flags.BoolVar(&options.write, "write", false, "try every case once, those that write included, as a run would")
+			flags.BoolVar(&options.write, "write", false, "try every case once, those that write included, as a run would: saves a few scenarios for two virtual users")
 		},
-		adjust: func(cfg *config) error { cfg.ownTarget = options.self; return nil },
+		adjust: func(cfg *config) error { cfg.selfOnly = options.self; return nil },
 	}, args, stdout)
 	if err != nil {
 		return err
@@ -37,25 +37,38 @@ func checkCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	if options.self {
 		return checkSelf(ctx, cfg, stdout)
 	}
-	t, err := newTraffic(cfg, cfg.logger(stderr))
+	// Two virtual users are enough for every case: the second has what the first
+	// must not see.
+	few := *cfg
+	few.Users = min(cfg.Users, 2)
+	t, err := newTraffic(&few, cfg.logger(stderr))
 	if err != nil {
 		return usageError{err}
 	}
 	defer t.client.Close()
-	c := &checker{cfg: cfg, traffic: t, stdout: stdout}
+	c := &checker{cfg: cfg, traffic: t, users: few.Users, stdout: stdout}
 	c.plan()
 	c.try(ctx, options.write)
 	c.probe(ctx)
+	if ctx.Err() != nil {
+		return errors.New("interrupted before everything was checked")
+	}
 	return c.verdict()
 }
 
 // checker gathers what is wrong.
 type checker struct {
-	cfg         *config
-	traffic     *traffic
-	stdout      io.Writer
-	unreachable []error
-	wrong       []error
+	cfg     *config
+	traffic *traffic
+	// users is how many of the virtual users take part.
+	users  int
+	stdout io.Writer
+	// answered counts the requests that the target answered at all, unanswered
+	// those that it did not.
+	answered, unanswered int
+	// unreachable and wrong count the probes that could not reach anything, and
+	// the requests and probes that did and found something wrong.
+	unreachable, wrong int
 }
 
 func (c *checker) printf(format string, args ...any) {
@@ -92,24 +105,29 @@ func (c *checker) row(w io.Writer, cells ...string) {
 	_, _ = fmt.Fprintln(w) // as printf
 }
 
-// try sends the cases once: those that only read, or all.
+// try sends the cases once: those that only read, or all. What others ask for is
+// saved first.
 func (c *checker) try(ctx context.Context, write bool) {
 	c.printf("\n")
-	var left int
-	for _, one := range c.traffic.workload.Cases {
-		if !write && !one.ReadOnly {
-			left++
-			continue
+	var saved *load.Case
+	if opening := c.traffic.workload.Opening; opening != nil && write {
+		saved = opening.Case
+		for user := range c.users {
+			c.send(ctx, saved, user)
 		}
-		result, err := load.TryOnce(ctx, c.traffic.client, c.traffic.mix, one, c.traffic.source.User(0))
+	}
+	left := 0
+	for _, one := range c.traffic.workload.Cases {
 		switch {
-		case errors.Is(err, load.ErrNoState):
-			c.printf("case %s: not tried: the virtual user has nothing saved yet\n", one.Name)
-		case err != nil:
-			c.printf("case %s: %v\n", one.Name, err)
-			c.wrong = append(c.wrong, err)
-		default:
-			c.judge(result)
+		case !write && !one.ReadOnly:
+			left++
+		case ctx.Err() != nil:
+			return
+		case c.silent():
+			c.printf("the other cases were not tried: the target does not answer\n")
+			return
+		case one != saved:
+			c.send(ctx, one, 0)
 		}
 	}
 	if left > 0 {
@@ -117,57 +135,96 @@ func (c *checker) try(ctx context.Context, write bool) {
 	}
 }
 
-func (c *checker) judge(r load.Result) {
-	if !r.Failed() {
-		c.printf("case %s: ok, %v\n", r.Case.Name, r.Duration.Round(time.Microsecond))
-		return
+// patience is how many requests a target may leave without an answer before it
+// counts as one that gives none.
+const patience = 2
+
+// silent reports whether the target has not answered once in all that time.
+func (c *checker) silent() bool { return c.answered == 0 && c.unanswered >= patience }
+
+// send tries a case for a virtual user.
+func (c *checker) send(ctx context.Context, one *load.Case, index int) {
+	user := c.traffic.source.User(index)
+	name := one.Name
+	if index > 0 {
+		name += fmt.Sprintf(" of virtual user %d", index+1)
 	}
-	c.printf("case %s: %s: %s\n", r.Case.Name, r.Outcome, r.Reason)
-	err := fmt.Errorf("case %s: %s: %s", r.Case.Name, r.Outcome, r.Reason)
-	if r.Status == 0 {
-		c.unreachable = append(c.unreachable, err)
+	result, err := load.TryOnce(ctx, c.traffic.client, c.traffic.mix, one, user)
+	switch {
+	case errors.Is(err, load.ErrNoState):
+		c.printf("case %s: not tried: nothing is saved yet\n", name)
 		return
+	case err != nil:
+		c.printf("case %s: %v\n", name, err)
+		c.wrong++
+		return
+	case result.Failed():
+		c.printf("case %s: %s: %s\n", name, result.Outcome, result.Reason)
+	default:
+		c.printf("case %s: ok, %v\n", name, result.Duration.Round(time.Microsecond))
 	}
-	c.wrong = append(c.wrong, err)
+	switch {
+	case !result.Answered():
+		c.unanswered++
+	case result.Failed():
+		c.answered++
+		c.wrong++
+	default:
+		c.answered++
+	}
 }
 
-// probe polls each configured dependency once.
+// probe polls each configured dependency once. One that gave something and hides
+// the rest was reached, and something is wrong with it.
 func (c *checker) probe(ctx context.Context) {
 	for _, kind := range c.cfg.kinds {
 		if !kind.Config.Enabled() {
 			c.printf("probe %s: off, it has no URL\n", kind.Name)
 			continue
 		}
-		if err := c.poll(ctx, kind); err != nil {
+		values, err := c.poll(ctx, kind)
+		switch {
+		case err == nil:
+			c.printf("probe %s: ok, %s, %d values\n", kind.Name, kind.Config.Summary(), values)
+		case values > 0:
+			c.printf("probe %s: %s: %d values, but not all: %v\n", kind.Name, kind.Config.Summary(), values, err)
+			c.wrong++
+		default:
 			c.printf("probe %s: %s: %v\n", kind.Name, kind.Config.Summary(), err)
-			c.unreachable = append(c.unreachable, fmt.Errorf("probe %s: %w", kind.Name, err))
+			c.unreachable++
 		}
 	}
 }
 
-func (c *checker) poll(ctx context.Context, kind probes.Kind) error {
+// poll returns how many values a poll brought, and what could not be read.
+func (c *checker) poll(ctx context.Context, kind probes.Kind) (values int, err error) {
 	probe, err := kind.Config.Open(c.cfg.logger(io.Discard))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer probe.Close()
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.ProbeTimeout)
 	defer cancel()
 	reading, err := probe.Poll(ctx)
-	if err != nil {
-		return err
-	}
-	c.printf("probe %s: ok, %s, %d values\n", kind.Name, kind.Config.Summary(), len(reading.Samples))
-	return nil
+	return len(reading.Samples), err
 }
 
-// verdict turns what was found into the error whose exit code says it.
+// verdict turns what was found into the error whose exit code says it. A target
+// that answers some requests and not others was reached.
 func (c *checker) verdict() error {
+	unreachable, wrong := c.unreachable, c.wrong
+	if c.answered == 0 {
+		unreachable += c.unanswered
+	} else {
+		wrong += c.unanswered
+	}
 	switch {
-	case len(c.unreachable) > 0:
-		return fmt.Errorf("%d of the checks could not reach what they check", len(c.unreachable))
-	case len(c.wrong) > 0:
-		return failedError{fmt.Errorf("%d of the checks failed", len(c.wrong))}
+	case unreachable > 0 && wrong > 0:
+		return fmt.Errorf("%d of the checks could not reach what they check, and %d failed", unreachable, wrong)
+	case unreachable > 0:
+		return fmt.Errorf("%d of the checks could not reach what they check", unreachable)
+	case wrong > 0:
+		return failedError{fmt.Errorf("%d of the checks failed", wrong)}
 	}
 	c.printf("all reached\n")
 	return nil
