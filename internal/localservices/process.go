@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,6 +34,10 @@ type command struct {
 	account *account
 	// orphaned is the signal the process gets when its parent is killed (Linux).
 	orphaned syscall.Signal
+	// files are handed over as file descriptors 3, 4, ...
+	files []*os.File
+	// lines gets the output too, line by line; may be nil.
+	lines *lineWriter
 }
 
 // process is a running child in its own process group, so that a terminal's
@@ -51,7 +56,12 @@ func startProcess(c command) (*process, error) {
 	p := &process{cmd: cmd, output: new(ring), done: make(chan struct{})}
 	cmd.Dir = c.dir
 	cmd.Env = append(baseEnv(c.dir), c.env...)
-	cmd.Stdout, cmd.Stderr = p.output, p.output
+	cmd.Stdout = p.output
+	if c.lines != nil {
+		cmd.Stdout = io.MultiWriter(p.output, c.lines)
+	}
+	cmd.Stderr = cmd.Stdout // the same: one pipe, one writer at a time
+	cmd.ExtraFiles = c.files
 	cmd.WaitDelay = outputDelay
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: c.account.credential()}
 	setOrphanSignal(cmd.SysProcAttr, c.orphaned)
@@ -68,6 +78,9 @@ func startProcess(c command) (*process, error) {
 			return
 		}
 		p.err = cmd.Wait()
+		if c.lines != nil {
+			c.lines.end()
+		}
 		close(p.done)
 	}()
 	if err := <-started; err != nil {

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"net/http"
 	"slices"
 	"strconv"
 	"syscall"
@@ -100,20 +98,5 @@ func prometheusCommand(path string, dir *workDir, port int, config string, flags
 // prometheusReady asks /-/ready, which answers 200 once the storage is open
 // and the configuration is loaded.
 func prometheusReady(ctx context.Context, port int) error {
-	address := "http://127.0.0.1:" + strconv.Itoa(port) + "/-/ready"
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
-	if err != nil {
-		return err
-	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close() //nolint:errcheck // read only
-	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 1<<10))
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("prometheus is not ready: %s", response.Status)
-	}
-	return nil
+	return askReady(ctx, "http://127.0.0.1:"+strconv.Itoa(port)+"/-/ready")
 }

@@ -19,7 +19,7 @@ type service struct {
 	url         secret.String
 	logger      *slog.Logger
 
-	dir   *workDir // nil for an in-process server
+	dir   *workDir // nil where there are no files to remove
 	proc  *process // nil for an in-process server
 	steps []step   // how to ask proc to end
 
@@ -70,9 +70,9 @@ func (s *service) Stop() error {
 		crashed := s.Err()
 		s.stopErr = s.stop()
 		switch {
-		case crashed != nil:
+		case crashed != nil && s.dir != nil:
 			s.logger.Warn("removed what a local server left that had ended by itself", "server", s.kind)
-		case s.stopErr == nil:
+		case crashed == nil && s.stopErr == nil:
 			s.logger.Debug("stopped a local server", "server", s.kind)
 		}
 	})
@@ -87,6 +87,9 @@ func (s *service) stop() error {
 	}
 	if !s.proc.ended() {
 		s.proc.stop(s.steps)
+	}
+	if s.dir == nil {
+		return nil
 	}
 	removeSharedMemory(s.dir.path)
 	if err := s.dir.remove(); err != nil {

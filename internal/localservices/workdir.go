@@ -121,6 +121,19 @@ func (d *workDir) writeFile(name, text string, a *account) (string, error) {
 	return path, a.own(path)
 }
 
+// NotRemovedError says that the temporary files of a server could not be
+// removed. A failed start and Stop return it among their errors; the next start
+// of any server tries again.
+type NotRemovedError struct {
+	Err error // names the file and the reason
+}
+
+// Error says which file is left and why.
+func (e *NotRemovedError) Error() string { return "remove temporary files: " + e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *NotRemovedError) Unwrap() error { return e.Err }
+
 // remove deletes the folder and gives up its lock.
 func (d *workDir) remove() error {
 	err := os.RemoveAll(d.path)
@@ -128,7 +141,7 @@ func (d *workDir) remove() error {
 		_ = d.lock.Close() // nothing was written since the marker
 	}
 	if err != nil {
-		return fmt.Errorf("remove temporary files: %w", err)
+		return &NotRemovedError{Err: err}
 	}
 	return nil
 }

@@ -7,7 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"soakd/internal/secret"
@@ -21,10 +23,12 @@ const DefaultListen = "127.0.0.1:8000"
 //
 // REFAPI_POSTGRES_URL and REFAPI_JWT_SECRET are needed. Both, and
 // REFAPI_REDIS_URL, may come from a file named by the variable with _FILE
-// added. The others are REFAPI_LISTEN, REFAPI_AUDIENCE, REFAPI_CACHE_TTL,
-// REFAPI_CALCULATION_THREADS, REFAPI_CALCULATION_QUEUE, REFAPI_POOL_MAX_CONNS,
-// REFAPI_APPLICATION_NAME, REFAPI_VERSION, REFAPI_LOG_LEVEL (info), and for the
-// faults REFAPI_FAULT_LATENCY and REFAPI_FAULT_ERROR_RATIO.
+// added. The others are REFAPI_LISTEN (host:port, or fd:N for a listening socket
+// that the parent left open as file descriptor N), REFAPI_AUDIENCE,
+// REFAPI_CACHE_TTL, REFAPI_CALCULATION_THREADS, REFAPI_CALCULATION_QUEUE,
+// REFAPI_POOL_MAX_CONNS, REFAPI_APPLICATION_NAME, REFAPI_VERSION,
+// REFAPI_LOG_LEVEL (info), and for the faults REFAPI_FAULT_LATENCY and
+// REFAPI_FAULT_ERROR_RATIO.
 func Main(ctx context.Context, getenv func(string) string, stderr io.Writer) error {
 	env := environment{get: getenv}
 	cfg := env.config()
@@ -38,13 +42,35 @@ func Main(ctx context.Context, getenv func(string) string, stderr io.Writer) err
 		return err
 	}
 	defer api.Close()
-	address := orDefault(getenv("REFAPI_LISTEN"), DefaultListen)
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	listener, err := listen(ctx, orDefault(getenv("REFAPI_LISTEN"), DefaultListen))
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w", address, err)
+		return err
 	}
 	cfg.Logger.Info("serving", "address", listener.Addr().String(), "version", api.config.Version)
 	return api.Serve(ctx, listener)
+}
+
+// listen opens an address, or takes over the socket that fd:N names.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	number, inherited := strings.CutPrefix(address, "fd:")
+	if !inherited {
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+		if err != nil {
+			return nil, fmt.Errorf("listen on %s: %w", address, err)
+		}
+		return listener, nil
+	}
+	descriptor, err := strconv.ParseUint(number, 10, 16)
+	if err != nil || descriptor < 3 { // 0 to 2 are the standard streams
+		return nil, fmt.Errorf("listen on %s: want fd:N with N from 3 to 65535", address)
+	}
+	file := os.NewFile(uintptr(descriptor), address)
+	listener, err := net.FileListener(file)
+	// The listener has a duplicate of its own.
+	if err = errors.Join(err, file.Close()); err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	return listener, nil
 }
 
 // environment reads variables and collects all that is wrong with them.
