@@ -16,8 +16,6 @@ import (
 	"time"
 
 	"soakd/internal/localservices"
-	"soakd/internal/refapi"
-	"soakd/internal/report"
 	"soakd/internal/secret"
 )
 
@@ -53,9 +51,6 @@ func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	log := cfg.logger(stderr)
 	services, err := startServices(ctx, options, log)
 	if err != nil {
-		if ctx.Err() != nil {
-			return errors.New("stopped before everything had started")
-		}
 		return err
 	}
 	return errors.Join(runDemo(ctx, cfg, services, stdout, log), services.stop())
@@ -87,20 +82,15 @@ func adjustDemo(cfg *config, options demoOptions) error {
 
 // runDemo points the configuration at the services and runs soakd.
 func runDemo(ctx context.Context, cfg *config, services *services, stdout io.Writer, log *slog.Logger) error {
-	for name, value := range map[string]string{
-		"SOAKD_TARGET_URL":            services.url(),
-		"SOAKD_API_METRICS_URL":       services.url() + "/metrics",
-		"SOAKD_POSTGRES_URL":          services.postgres.MonitorURL().Value(),
-		"SOAKD_POSTGRES_APPLICATIONS": applicationName,
-		"SOAKD_POSTGRES_TABLES":       "cashflow_scenarios,cashflow_history",
-		"SOAKD_POSTGRES_STATEMENTS": "save_scenario=INSERT INTO public.cashflow_scenarios; add_history=INSERT INTO public.cashflow_history; " +
-			"read_scenarios=FROM public.cashflow_scenarios; read_history=FROM public.cashflow_history",
-		"SOAKD_REDIS_URL":  services.redis.URL().Value(),
-		"SOAKD_JWT_SECRET": services.jwtSecret.Value(),
-	} {
-		if err := cfg.override(name, value); err != nil {
-			return err
-		}
+	err := configureDemo(cfg, map[string]string{
+		"SOAKD_TARGET_URL":      services.url(),
+		"SOAKD_API_METRICS_URL": services.url() + "/metrics",
+		"SOAKD_POSTGRES_URL":    services.postgres.MonitorURL().Value(),
+		"SOAKD_REDIS_URL":       services.redis.URL().Value(),
+		"SOAKD_JWT_SECRET":      services.jwtSecret.Value(),
+	})
+	if err != nil {
+		return err
 	}
 	if err := cfg.validate(); err != nil {
 		return usageError{err}
@@ -111,6 +101,30 @@ func runDemo(ctx context.Context, cfg *config, services *services, stdout io.Wri
 		return err
 	}
 	return d.run(ctx)
+}
+
+// configureDemo sets what the demo brings, and chooses what to watch of it where
+// the user has not.
+func configureDemo(cfg *config, brought map[string]string) error {
+	for name, value := range brought {
+		if err := cfg.override(name, value); err != nil {
+			return err
+		}
+	}
+	chosen := map[string]string{
+		"SOAKD_POSTGRES_APPLICATIONS": applicationName,
+		"SOAKD_POSTGRES_TABLES":       "cashflow_scenarios,cashflow_history",
+		"SOAKD_POSTGRES_STATEMENTS": "save_scenario=INSERT INTO public.cashflow_scenarios; add_history=INSERT INTO public.cashflow_history; " +
+			"read_scenarios=FROM public.cashflow_scenarios; read_history=FROM public.cashflow_history",
+	}
+	for _, s := range cfg.settings() {
+		if value, ok := chosen[s.Name]; ok && !s.isSet() {
+			if err := s.set(value); err != nil {
+				return fmt.Errorf("%s: %w", s.Name, err)
+			}
+		}
+	}
+	return nil
 }
 
 // freeAddress returns the address, or one with a free port when something else
@@ -130,30 +144,35 @@ func freeAddress(ctx context.Context, address string, log *slog.Logger) string {
 	return net.JoinHostPort(host, "0")
 }
 
-// applicationName is how the reference API is seen in pg_stat_activity.
-const applicationName = "cashflow-api"
-
-// services is what the demo starts: two servers and the reference API.
+// services is what the demo starts: two servers and the reference API, each a
+// process of its own (but for an embedded Redis).
 type services struct {
 	log       *slog.Logger
 	postgres  *localservices.Postgres
 	redis     *localservices.Redis
 	jwtSecret secret.String
-	listener  net.Listener
-	api       *refapi.API
+	api       *localservices.Program
 	cancel    context.CancelFunc
 	tasks     sync.WaitGroup
 }
 
-// startServices starts everything or nothing. ctx bounds the start alone.
-func startServices(ctx context.Context, options demoOptions, log *slog.Logger) (_ *services, err error) {
+// errStopped is the reason when a signal came before the demo ran.
+var errStopped = errors.New("stopped before everything had started")
+
+// startServices starts everything or nothing. ctx bounds the start alone. faults
+// are REFAPI_FAULT_... variables for the API.
+func startServices(ctx context.Context, options demoOptions, log *slog.Logger, faults ...string) (_ *services, err error) {
 	s := &services{log: log, jwtSecret: secret.New(rand.Text())}
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
 	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.stop())
+		if err == nil {
+			return
 		}
+		if ctx.Err() != nil {
+			err = interrupted(err)
+		}
+		err = errors.Join(err, s.stop())
 	}()
 	local := func(mode string) localservices.Options {
 		return localservices.Options{Mode: localservices.Mode(mode), Logger: log}
@@ -166,10 +185,21 @@ func startServices(ctx context.Context, options demoOptions, log *slog.Logger) (
 		return nil, fmt.Errorf("start a private Redis: %w", err)
 	}
 	s.watch(background, "Redis", s.redis)
-	if err := s.startAPI(ctx, background); err != nil {
+	if err := s.startAPI(ctx, faults); err != nil {
 		return nil, err
 	}
+	s.watch(background, "reference API", s.api)
 	return s, nil
+}
+
+// interrupted is what remains of the error of a start that was told to stop:
+// how far it had come says nothing, files that it left do.
+func interrupted(err error) error {
+	var left *localservices.NotRemovedError
+	if errors.As(err, &left) {
+		return errors.Join(errStopped, left)
+	}
+	return errStopped
 }
 
 // server is what is common to the private servers.
@@ -198,28 +228,8 @@ func (s *services) watch(ctx context.Context, name string, server server) {
 	})
 }
 
-func (s *services) startAPI(ctx, background context.Context) (err error) {
-	s.api, err = refapi.New(ctx, refapi.Config{
-		PostgresURL: s.postgres.URL(), RedisURL: s.redis.URL(), JWTSecret: s.jwtSecret,
-		ApplicationName: applicationName, Version: report.Version(), Logger: s.log.With("part", "reference API"),
-	})
-	if err != nil {
-		return fmt.Errorf("start the reference API: %w", err)
-	}
-	var listen net.ListenConfig
-	if s.listener, err = listen.Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
-		return fmt.Errorf("start the reference API: %w", err)
-	}
-	s.tasks.Go(func() {
-		if err := s.api.Serve(background, s.listener); err != nil {
-			s.log.Error("the reference API has ended", "err", err)
-		}
-	})
-	return nil
-}
-
 // url is where the reference API answers.
-func (s *services) url() string { return "http://" + s.listener.Addr().String() }
+func (s *services) url() string { return s.api.URL() }
 
 // stop ends everything that was started, the API first, and waits for it.
 func (s *services) stop() error {
@@ -227,7 +237,7 @@ func (s *services) stop() error {
 	s.tasks.Wait()
 	var errs []error
 	if s.api != nil {
-		s.api.Close()
+		errs = append(errs, s.api.Stop())
 	}
 	if s.redis != nil {
 		errs = append(errs, s.redis.Stop())

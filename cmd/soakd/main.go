@@ -25,15 +25,46 @@ const (
 )
 
 func main() {
+	// `soakd demo | head` must not kill soakd, whose servers are to be stopped and
+	// whose run goes on: a write to the closed pipe fails instead.
+	signal.Ignore(syscall.SIGPIPE)
 	// The first signal ends the run in good order; a second one ends the process.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), endSignals()...)
 	context.AfterFunc(ctx, stop)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	err := run(ctx, os.Args[1:], output{os.Stdout}, os.Stderr)
 	stop()
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintf(os.Stderr, "soakd: %s\n", indent(err))
 	}
 	os.Exit(exitCode(err))
+}
+
+// endSignals are the signals that end a run. The terminal that is closed sends
+// SIGHUP; started with nohup, soakd stays.
+func endSignals() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
+}
+
+// output is standard output. That nobody reads it any more fails nothing.
+type output struct{ file *os.File }
+
+// Write drops what cannot be written because the reader or the terminal has gone.
+func (o output) Write(p []byte) (int, error) {
+	n, err := o.file.Write(p)
+	if errors.Is(err, syscall.EPIPE) || (errors.Is(err, syscall.EIO) && o.isTerminal()) {
+		return len(p), nil
+	}
+	return n, err
+}
+
+// isTerminal tells the EIO of a terminal that was closed from that of a disk.
+func (o output) isTerminal() bool {
+	info, err := o.file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // failedError is a run or check that took place and did not pass: exit code 1.
@@ -82,6 +113,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return demoCommand(ctx, rest, stdout, stderr)
 	case "check":
 		return checkCommand(ctx, rest, stdout, stderr)
+	case referenceAPI:
+		return referenceAPICommand(ctx, rest, stderr)
 	case "version", "--version", "-version":
 		_, err := fmt.Fprintln(stdout, version.Print("soakd"))
 		return err

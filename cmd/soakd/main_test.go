@@ -1,14 +1,32 @@
 package main
 
 import (
+	"fmt"
+	"os"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// The test binary is soakd itself when a script calls `soakd`.
+// The test binary is soakd itself when a script calls `soakd`, and the reference
+// API when a test starts services, which run what os.Executable names.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"soakd": main})
+	if len(os.Args) == 2 && os.Args[1] == referenceAPI {
+		main()
+	}
+	testscript.Main(tests{m}, map[string]func(){"soakd": main})
+}
+
+// tests removes what all of them share.
+type tests struct{ *testing.M }
+
+func (m tests) Run() int {
+	code := m.M.Run()
+	if err := os.RemoveAll(binaryFolder); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 func TestScripts(t *testing.T) {
