@@ -4,8 +4,11 @@ package internal_test
 import (
 	"encoding/json"
 	"errors"
+	"go/parser"
+	"go/token"
 	"io"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -66,6 +69,36 @@ func TestWhoMayImportWhom(t *testing.T) {
 				!within(path, "cmd/soakd") && !within(path, "internal/refapi") && !within(path, "internal/localservices") {
 				t.Errorf("%s imports %s, which is for the demo and for tests", path, mine)
 			}
+		}
+	}
+}
+
+// `soakd run` shares its package with the demo; what only the demo needs is kept
+// to the demo's own files.
+func TestOnlyTheDemoUsesItsServers(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("..", "cmd", "soakd", "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := map[string][]string{}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, one := range parsed.Imports {
+			users[one.Path.Value] = append(users[one.Path.Value], filepath.Base(file))
+		}
+	}
+	for path, want := range map[string][]string{
+		`"soakd/internal/localservices"`: {"demo.go", "referenceapi.go"},
+		`"soakd/internal/refapi"`:        {"referenceapi.go"},
+	} {
+		if got := users[path]; !slices.Equal(got, want) {
+			t.Errorf("%s is imported by %v, want %v", path, got, want)
 		}
 	}
 }
