@@ -41,7 +41,7 @@ test-deps: ## install what the tests need (root on Debian or Ubuntu), else say w
 	./scripts/test-deps.sh
 
 test: test-deps ## run all tests with the race detector
-	CGO_ENABLED=1 $(GO) test -race -buildvcs=false -timeout 20m $(ARGS) $(PKG)
+	CGO_ENABLED=1 $(GO) test -race -buildvcs=false -timeout 10m $(ARGS) $(PKG)
 
 check: fmt-check vet lint tidy-check vuln ## everything that reads the code without running it
 
@@ -78,7 +78,7 @@ vuln: $(tools)/.built
 demo: bin/soakd ## Postgres, Redis, the reference API and soakd on this machine
 	./bin/soakd demo $(ARGS)
 
-bench: ## run the benchmarks
+bench: test-deps ## run the benchmarks
 	$(GO) test -buildvcs=false -run '^$$' -bench . -benchmem -timeout 30m $(ARGS) $(PKG)
 
 docs: ## write METRICS.md, the configuration table and the dashboards anew

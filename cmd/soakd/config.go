@@ -7,13 +7,14 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"soakd/internal/exporter"
 	"soakd/internal/load"
+	"soakd/internal/load/cashflow"
 	"soakd/internal/probes"
 	"soakd/internal/probes/api"
 	"soakd/internal/probes/postgres"
@@ -135,8 +136,6 @@ func readConfig(cmd command, args []string, stdout io.Writer) (*config, error) {
 	return cfg, nil
 }
 
-var apiVersion = regexp.MustCompile(`^[A-Za-z0-9._-]{1,32}$`)
-
 // validate returns every mistake and reads the secrets that stand in files.
 func (c *config) validate() error {
 	var errs []error
@@ -161,10 +160,10 @@ func (c *config) validate() error {
 		check(allowed, "TARGET_URL: the host %s is not among SOAKD_ALLOWED_HOSTS (%s)", u.Host, strings.Join(c.AllowedHosts, ", "))
 	}
 	check(c.Workload == "cashflow", "WORKLOAD: %q is not known; the workload is cashflow", c.Workload)
-	check(apiVersion.MatchString(c.APIVersion), "API_VERSION: %q must be 1 to 32 letters, digits, dots, dashes or underscores, such as v1", c.APIVersion)
+	check(cashflow.ValidAPIVersion(c.APIVersion), "API_VERSION: %q must be 1 to 32 letters, digits, dots, dashes or underscores, such as v1", c.APIVersion)
 	check(c.Rate > 0, "RATE: it must be above 0")
 	check(c.Duration >= 0, "DURATION: %v must be 0s (until stopped) or more", c.Duration)
-	check(c.Users >= 1 && c.Users <= 100_000, "USERS: %d must be 1 to 100000", c.Users)
+	check(c.Users >= 1 && c.Users <= cashflow.MaxUsers, "USERS: %d must be 1 to %d", c.Users, cashflow.MaxUsers)
 	check(c.MaxInFlight >= 1 && c.MaxInFlight <= 65_535, "MAX_IN_FLIGHT: %d must be 1 to 65535", c.MaxInFlight)
 	check(c.MaxWaiting >= 1 && c.MaxWaiting <= 1_000_000, "MAX_WAITING: %d must be 1 to 1000000", c.MaxWaiting)
 	check(c.MaxLateness >= 0, "MAX_LATENESS: %v must be 0s (the time limit of the case) or more", c.MaxLateness)
@@ -184,15 +183,14 @@ func (c *config) validate() error {
 	return errors.Join(errs...)
 }
 
-// validListen reports whether an address is host:port with a port of 0..65535
-// or the name of a service.
+// validListen reports whether an address is host:port with a port of 0..65535.
 func validListen(address string) bool {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return false
 	}
-	_, err = net.LookupPort("tcp", port)
-	return err == nil && port != ""
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
 }
 
 // validateAuth checks how requests identify themselves. The token file is read

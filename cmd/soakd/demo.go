@@ -159,6 +159,10 @@ type services struct {
 // errStopped is the reason when a signal came before the demo ran.
 var errStopped = errors.New("stopped before everything had started")
 
+// demoRedisMemory is less than the results that the reference API caches within
+// their time to live at the demo's rate, so that evictions can be seen.
+const demoRedisMemory = "6mb"
+
 // startServices starts everything or nothing. ctx bounds the start alone. faults
 // are REFAPI_FAULT_... variables for the API.
 func startServices(ctx context.Context, options demoOptions, log *slog.Logger, faults ...string) (_ *services, err error) {
@@ -175,7 +179,7 @@ func startServices(ctx context.Context, options demoOptions, log *slog.Logger, f
 		err = errors.Join(err, s.stop())
 	}()
 	local := func(mode string) localservices.Options {
-		return localservices.Options{Mode: localservices.Mode(mode), Logger: log}
+		return localservices.Options{Mode: localservices.Mode(mode), Logger: log, MaxMemory: demoRedisMemory}
 	}
 	if s.postgres, err = localservices.StartPostgres(ctx, local(options.postgres)); err != nil {
 		return nil, fmt.Errorf("start a private Postgres: %w", err)

@@ -87,7 +87,7 @@ func timeBuckets() []float64 {
 
 // lagBuckets spans a healthy schedule (tens of microseconds) to a starved one.
 func lagBuckets() []float64 {
-	return []float64{0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1}
+	return []float64{0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10}
 }
 
 // Done implements [load.Sink].

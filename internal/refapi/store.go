@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -95,7 +96,7 @@ func (s *store) await(ctx context.Context) error {
 // (class 28) or no such database (3D000).
 func refused(err error) bool {
 	var answered *pgconn.PgError
-	return errors.As(err, &answered) && (answered.Code[:2] == "28" || answered.Code == "3D000")
+	return errors.As(err, &answered) && (strings.HasPrefix(answered.Code, "28") || answered.Code == "3D000")
 }
 
 // with lends use a connection. Errors that mean that Postgres cannot be used
@@ -136,7 +137,7 @@ func saturated(pool *pgxpool.Pool, err error) bool {
 func away(err error) bool {
 	var answered *pgconn.PgError
 	if errors.As(err, &answered) {
-		switch answered.Code[:2] {
+		switch answered.Code[:min(2, len(answered.Code))] {
 		case "08", "28", "3D", "53", "57", "58":
 			return true
 		}
