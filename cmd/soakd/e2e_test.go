@@ -139,13 +139,8 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-func start(t *testing.T, args ...string) *soakdProcess {
-	t.Helper()
-	return startWith(t, nil, args...)
-}
-
-// startWith starts the built binary after a change to how.
-func startWith(t *testing.T, change func(*exec.Cmd), args ...string) *soakdProcess {
+// start starts the built binary after a change to how.
+func start(t *testing.T, change func(*exec.Cmd), args ...string) *soakdProcess {
 	t.Helper()
 	path, err := binary()
 	if err != nil {
@@ -154,9 +149,7 @@ func startWith(t *testing.T, change func(*exec.Cmd), args ...string) *soakdProce
 	p := &soakdProcess{cmd: exec.CommandContext(t.Context(), path, args...), stdout: &lines{}, stderr: &lines{}}
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
-	if change != nil {
-		change(p.cmd)
-	}
+	change(p.cmd)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +292,7 @@ func (p *soakdProcess) end(t *testing.T) {
 // nothing running.
 func TestDemoEndToEnd(t *testing.T) {
 	folder, change := temporary(t)
-	p := startWith(t, change, "demo", "--duration", "8s", "--rate", "100", "--listen", "127.0.0.1:0", "--progress-interval", "1s", "--probe-interval", "1s", "--probe-timeout", "1s")
+	p := start(t, change, "demo", "--duration", "8s", "--rate", "100", "--listen", "127.0.0.1:0", "--progress-interval", "1s", "--probe-interval", "1s", "--probe-timeout", "1s")
 	url := p.find(t, `metrics +(http://\S+/metrics)`)
 	services := startedBy(t, p, folder)
 	for _, name := range []string{
@@ -364,7 +357,7 @@ func TestDemoEndsOnSignals(t *testing.T) {
 			signal.Notify(caught, one)
 			defer signal.Stop(caught)
 			folder, change := temporary(t)
-			p := startWith(t, change, "demo", "--listen", "127.0.0.1:0", "--progress-interval", "1s")
+			p := start(t, change, "demo", "--listen", "127.0.0.1:0", "--progress-interval", "1s")
 			p.find(t, `(\d+\.\d)/s`)
 			services := startedBy(t, p, folder)
 			if err := p.cmd.Process.Signal(one); err != nil {
@@ -385,7 +378,7 @@ func TestNohupIsRespected(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := startWith(t, func(cmd *exec.Cmd) {
+	p := start(t, func(cmd *exec.Cmd) {
 		cmd.Args = append([]string{"sh", "-c", `trap "" HUP; exec "$0" "$@"`, path}, cmd.Args[1:]...)
 		cmd.Path = "/bin/sh"
 	}, "run", "--target-url", "http://127.0.0.1:1", "--rate", "5", "--listen", "127.0.0.1:0", "--progress-interval", "100ms")
@@ -409,7 +402,7 @@ func TestDemoOutlivesItsReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := startWith(t, func(cmd *exec.Cmd) {
+	p := start(t, func(cmd *exec.Cmd) {
 		change(cmd)
 		cmd.Stdout = writer
 	}, "demo", "--duration", "3s", "--listen", "127.0.0.1:0", "--progress-interval", "100ms")
@@ -433,7 +426,7 @@ func TestDemoOutlivesItsReader(t *testing.T) {
 // That the API dies is what soakd is there to see.
 func TestDemoShowsThatTheAPIDied(t *testing.T) {
 	folder, change := temporary(t)
-	p := startWith(t, change, "demo", "--rate", "50", "--listen", "127.0.0.1:0", "--probe-interval", "1s", "--probe-timeout", "1s")
+	p := start(t, change, "demo", "--rate", "50", "--listen", "127.0.0.1:0", "--probe-interval", "1s", "--probe-timeout", "1s")
 	url := p.find(t, `metrics +(http://\S+/metrics)`)
 	services := startedBy(t, p, folder)
 	up := func(probe string, want float64) func() bool {
@@ -464,7 +457,7 @@ func TestDemoShowsThatTheAPIDied(t *testing.T) {
 // Even when soakd is killed, what it started ends.
 func TestKilledDemoLeavesNothingRunning(t *testing.T) {
 	folder, change := temporary(t)
-	p := startWith(t, change, "demo", "--listen", "127.0.0.1:0", "--progress-interval", "1s")
+	p := start(t, change, "demo", "--listen", "127.0.0.1:0", "--progress-interval", "1s")
 	p.find(t, `(\d+\.\d)/s`)
 	services := startedBy(t, p, folder)
 	if err := p.cmd.Process.Kill(); err != nil {
@@ -633,7 +626,7 @@ func total(by map[string]float64) float64 {
 // have at the end.
 func TestRunAgreesWithTheAPI(t *testing.T) {
 	b := newBench(t)
-	p := startWith(t, func(cmd *exec.Cmd) {
+	p := start(t, func(cmd *exec.Cmd) {
 		cmd.Env = os.Environ()
 		for name, value := range b.environment() {
 			cmd.Env = append(cmd.Env, name+"="+value)

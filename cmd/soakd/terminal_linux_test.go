@@ -45,7 +45,7 @@ func terminal(t *testing.T) (master, slave *os.File) {
 func TestDemoEndsWithItsTerminal(t *testing.T) {
 	folder, change := temporary(t)
 	master, slave := terminal(t)
-	p := startWith(t, func(cmd *exec.Cmd) {
+	p := start(t, func(cmd *exec.Cmd) {
 		change(cmd)
 		cmd.Stdin, cmd.Stdout = slave, slave
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
