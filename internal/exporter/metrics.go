@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
+	dto "github.com/prometheus/client_model/go"
 
 	"soakd/internal/load"
 	"soakd/internal/probes"
@@ -163,7 +164,7 @@ func (t trafficCollector) Describe(ch chan<- *prometheus.Desc) {
 }
 
 func (t trafficCollector) Collect(ch chan<- prometheus.Metric) {
-	t.requests.Collect(ch)
+	freeze(ch, t.requests)
 	counts, transfer := t.Counts(), t.Transfer()
 	send := sender(ch)
 	send(arrivalsScheduled, float64(counts.Scheduled))
@@ -184,6 +185,36 @@ func (t trafficCollector) Collect(ch chan<- prometheus.Metric) {
 	send(bytesSent, float64(transfer.BytesSent))
 	send(bytesReceived, float64(transfer.BytesReceived))
 	send(labelOverflow, float64(t.overflow.Load()), "traffic")
+}
+
+// frozen is a metric with the value that it had at one moment. A registry reads
+// the values of live metrics some time after they were collected.
+type frozen struct {
+	prometheus.Metric
+	value dto.Metric
+}
+
+// Write implements [prometheus.Metric].
+func (f *frozen) Write(out *dto.Metric) error {
+	out.Label, out.Counter = f.value.GetLabel(), f.value.GetCounter()
+	return nil
+}
+
+// freeze sends the counters of a collector with the values that they have now.
+func freeze(ch chan<- prometheus.Metric, counters prometheus.Collector) {
+	live := make(chan prometheus.Metric)
+	go func() {
+		defer close(live)
+		counters.Collect(live)
+	}()
+	for metric := range live {
+		f := &frozen{Metric: metric}
+		if err := metric.Write(&f.value); err != nil {
+			ch <- prometheus.NewInvalidMetric(metric.Desc(), err)
+			continue
+		}
+		ch <- f
+	}
 }
 
 func sender(ch chan<- prometheus.Metric) func(Definition, float64, ...string) {

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -352,4 +354,46 @@ func TestLocalAddress(t *testing.T) {
 			t.Errorf("%s: %s, want %s", in, got, want)
 		}
 	}
+}
+
+// However busy the traffic: within one scrape there are never more requests with
+// an outcome than were sent, because they are read first and as they are then.
+func TestScrapeIsConsistentUnderTraffic(t *testing.T) {
+	workload := testWorkload()
+	m := NewMetrics(workload)
+	var sent atomic.Int64
+	m.WatchTraffic(Traffic{
+		Counts:     func() load.Counts { return load.Counts{Scheduled: sent.Load(), Sent: sent.Load()} },
+		TargetRate: func() float64 { return 0 }, Transfer: func() load.Transfer { return load.Transfer{} },
+	})
+	done := make(chan struct{})
+	var traffic sync.WaitGroup
+	traffic.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				sent.Add(1)
+				m.Done(&load.Result{Case: workload.Cases[0], Outcome: load.OK, Status: 200})
+			}
+		}
+	})
+	for range 300 {
+		families, err := m.registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		values := map[string]float64{}
+		for _, family := range families {
+			for _, metric := range family.GetMetric() {
+				values[family.GetName()] += metric.GetCounter().GetValue()
+			}
+		}
+		if requests, sent := values["soakd_http_requests_total"], values["soakd_arrivals_sent_total"]; requests > sent {
+			t.Fatalf("%v requests with an outcome of %v sent", requests, sent)
+		}
+	}
+	close(done)
+	traffic.Wait()
 }
