@@ -16,12 +16,20 @@ const (
 	stateDown                 // nothing was read
 )
 
-// health logs the changes of a probe's state, not each failed poll.
+// reasonInterval is how often at most a change of the reason alone is logged.
+// Some reasons differ at each poll, as by the port of a connection.
+const reasonInterval = time.Minute
+
+// health logs the changes of a probe's state and of the reason why it is not
+// up, not each failed poll.
 type health struct {
 	log   *slog.Logger
 	state state
 	// since is the start of the first poll that was not up.
 	since time.Time
+	// reason is the last one that was logged, at the poll of the time reasonAt.
+	reason   string
+	reasonAt time.Time
 	// panicked tells that the last poll panicked.
 	panicked bool
 }
@@ -29,25 +37,36 @@ type health struct {
 // update takes one result in.
 func (h *health) update(result Result) {
 	h.logPanic(result.Err)
-	next := stateOf(result)
-	if next == h.state {
+	next, wasBad := stateOf(result), h.bad()
+	changed := next != h.state
+	h.state = next
+	switch {
+	case h.bad():
+		if !wasBad {
+			h.since = result.Start
+		}
+		h.logReason(result, changed)
+	case wasBad:
+		h.log.Info("probe reads again", "outage", result.Start.Sub(h.since).Round(time.Millisecond))
+	}
+}
+
+func (h *health) bad() bool { return h.state == statePartial || h.state == stateDown }
+
+// logReason logs why the probe is not up when that is news: at once when the
+// state changed, else when the text differs from the last one logged.
+func (h *health) logReason(result Result, changed bool) {
+	reason := briefText(result.Err.Error(), nil)
+	news := reason != h.reason && result.Start.Sub(h.reasonAt) >= reasonInterval
+	if !changed && !news {
 		return
 	}
-	wasBad := h.state == stateDown || h.state == statePartial
-	switch next {
-	case stateUp:
-		if wasBad {
-			h.log.Info("probe reads again", "outage", result.Start.Sub(h.since).Round(time.Millisecond))
-		}
-	case statePartial:
-		h.log.Warn("probe reads only in part", "reason", briefText(result.Err.Error(), nil))
-	case stateDown:
-		h.log.Warn("probe reads nothing", "reason", briefText(result.Err.Error(), nil))
+	message := "probe reads nothing"
+	if h.state == statePartial {
+		message = "probe reads only in part"
 	}
-	if !wasBad {
-		h.since = result.Start
-	}
-	h.state = next
+	h.log.Warn(message, "reason", reason)
+	h.reason, h.reasonAt = reason, result.Start
 }
 
 // logPanic logs the stack of the first of several panics in a row.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -395,6 +396,79 @@ func TestLogsChangesOfStateOnly(t *testing.T) {
 			if !strings.HasSuffix(line, want[i]) {
 				t.Errorf("line %d: %s\nwant: %s", i, line, want[i])
 			}
+		}
+	})
+}
+
+func TestLogsAnotherReasonAtMostOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		start := time.Now()
+		var probe *fakeProbe
+		probe = newFake("p", func(_ context.Context, n int) (Reading, error) {
+			r, _ := probe.reads(1)
+			switch at := time.Since(start); {
+			case at < 10*time.Second:
+				return r, errors.New("tables: denied")
+			case at < 3*time.Minute: // first seen 10 s after the last line
+				return r, errors.New("tables: denied\nlocks: denied")
+			case at < 4*time.Minute: // and back in the same minute
+				return r, errors.New([]string{"locks: denied", "wal: denied"}[n%2])
+			case at < 9*time.Minute: // another one at each poll
+				return r, fmt.Errorf("read from port %d: reset", 30000+n)
+			default:
+				return r, nil
+			}
+		})
+		_, stop := running(t, &log, 0, probe)
+		time.Sleep(10 * time.Minute)
+		_ = stop()
+		var got []string
+		for line := range strings.Lines(log.String()) {
+			stamp, rest, _ := strings.Cut(strings.TrimPrefix(line, "time="), " ")
+			at, err := time.Parse(time.RFC3339, stamp)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, rest, _ = strings.Cut(rest, " probe=p ")
+			got = append(got, fmt.Sprint(at.Sub(start), " ", strings.TrimSpace(rest)))
+		}
+		// Polls are 5 s apart; the n-th is at 5*(n-1) s.
+		want := []string{
+			`0s reason="tables: denied"`,
+			`1m0s reason="tables: denied locks: denied"`,
+			`3m0s reason="wal: denied"`,
+			`4m0s reason="read from port 30049: reset"`,
+			`5m0s reason="read from port 30061: reset"`,
+			`6m0s reason="read from port 30073: reset"`,
+			`7m0s reason="read from port 30085: reset"`,
+			`8m0s reason="read from port 30097: reset"`,
+			`9m0s outage=9m0s`,
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("logged\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
+func TestAChangeOfStateIsLoggedWithinTheMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		var probe *fakeProbe
+		probe = newFake("p", func(_ context.Context, n int) (Reading, error) {
+			switch {
+			case n == 1:
+				return Reading{}, errAway
+			case n == 3: // the same reason as before, after a recovery
+				return Reading{}, errAway
+			}
+			return probe.reads(1)
+		})
+		_, stop := running(t, &log, 0, probe)
+		time.Sleep(30 * time.Second)
+		_ = stop()
+		if away, again := strings.Count(log.String(), "reads nothing"), strings.Count(log.String(), "reads again"); away != 2 || again != 2 {
+			t.Errorf("log:\n%s", &log)
 		}
 	})
 }

@@ -46,8 +46,8 @@ func newProbe(target *url.URL, token secret.String, own []alias) *probe {
 	p := &probe{target: target, token: token}
 	p.groups = grouped(mapped(&p.descs), append(own[:len(own):len(own)], knownAliases()...))
 	p.wanted = wantedNames(p.groups)
-	p.restarts = p.descs.Counter("soakd_api_restarts_total", "Restarts of the target's process seen since soakd started.")
-	p.observed = p.descs.Gauge("soakd_api_observed_workers", "Different processes that answered in the last 12 polls; above 1, the counters of this probe are absent.")
+	p.restarts = p.descs.Counter("soakd_api_restarts_total", "Restarts of the target seen since soakd started; of several workers, when the last old one is gone.")
+	p.observed = p.descs.Gauge("soakd_api_observed_workers", "Different processes that answered in the last 12 polls, 36 where several have done so for long; above 1, the counters of this probe are absent.")
 	p.client = &http.Client{
 		Transport: &http.Transport{
 			// No proxy, whatever the environment names: soakd talks to what it was

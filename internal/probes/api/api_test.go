@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -373,6 +374,100 @@ func TestWorkers(t *testing.T) {
 	}
 	if len(w.recent) != recentPolls {
 		t.Errorf("remembers %d polls", len(w.recent))
+	}
+}
+
+// seen is that one process answers a number of polls, of which count processes
+// and restarts are known after the last.
+type seen struct {
+	start          float64
+	polls          int
+	count, restart int
+}
+
+func TestReplacements(t *testing.T) {
+	// Polls are 5 s apart from 1000 on; soakd's first is at 1000.
+	const old, older = 900.5, 900.1
+	// inTurn gives that both answer in turn, rounds times each.
+	inTurn := func(a, b float64, rounds, count, restart int) []seen {
+		var steps []seen
+		for range rounds {
+			steps = append(steps, seen{a, 1, count, restart}, seen{b, 1, count, restart})
+		}
+		return steps
+	}
+	join := slices.Concat[[]seen]
+	for name, steps := range map[string][]seen{
+		// Born at 1060 and first seen at 1070, the old one last at 1090.
+		"rolling: counted once when the old one is out of the window": {
+			{old, 14, 1, 0}, {1060.2, 1, 2, 0}, {old, 1, 2, 0}, {1060.2, 1, 2, 0}, {old, 2, 2, 0}, {1060.2, 11, 2, 0}, {1060.2, 1, 1, 1}, {1060.2, 500, 1, 1},
+		},
+		"rolling: seen right after its birth, counted once": {
+			{old, 12, 1, 0}, {1057.5, 1, 1, 1}, {old, 1, 2, 1}, {1057.5, 1, 2, 1}, {old, 3, 2, 1}, {1057.5, 11, 2, 1}, {1057.5, 500, 1, 1},
+		},
+		"two, one after the other": {
+			{old, 14, 1, 0},
+			{1060.2, 1, 2, 0},
+			{old, 4, 2, 0},
+			{1060.2, 11, 2, 0},
+			{1060.2, 1, 1, 1},
+			{1060.2, 18, 1, 1},
+			{1230.4, 1, 2, 1},
+			{1060.2, 4, 2, 1},
+			{1230.4, 11, 2, 1},
+			{1230.4, 1, 1, 2},
+			{1230.4, 500, 1, 2},
+		},
+		"the new one is taken back": {{old, 14, 1, 0}, {1060.2, 1, 2, 0}, {old, 11, 2, 0}, {old, 500, 1, 0}},
+		"an old worker is left alone": join(
+			inTurn(older, older, 1, 1, 0), inTurn(old, older, 3, 2, 0), []seen{{old, 11, 2, 0}, {old, 100, 1, 0}, {older, 1, 2, 0}, {old, 11, 2, 0}, {old, 1, 1, 0}}),
+		"workers in turn, then one for a while by chance": join(
+			[]seen{{old, 1, 1, 0}}, inTurn(older, old, 200, 2, 0), []seen{{older, 35, 2, 0}, {old, 35, 2, 0}, {older, 35, 2, 0}}, inTurn(old, older, 200, 2, 0)),
+		// Of two side by side for long, one is gone only after a longer silence.
+		"scaled up, then one for a while by chance": join(
+			[]seen{{old, 14, 1, 0}, {1060.2, 1, 2, 0}}, inTurn(old, 1060.2, 30, 2, 0), []seen{{1060.2, 34, 2, 0}}, inTurn(old, 1060.2, 100, 2, 0),
+			[]seen{{1060.2, 34, 2, 0}, {1060.2, 1, 1, 1}, {1060.2, 11, 1, 1}, {old, 1, 2, 1}, {1060.2, 11, 2, 1}, {1060.2, 100, 1, 1}}),
+		"all of several workers are replaced": join(
+			inTurn(old, old, 1, 1, 0), inTurn(older, old, 50, 2, 0), []seen{{1400.1, 1, 3, 0}, {1400.3, 1, 4, 0}, {old, 1, 4, 0}},
+			inTurn(1400.1, 1400.3, 16, 4, 0)[:31], inTurn(1400.3, 1400.1, 2, 3, 0), []seen{{1400.3, 1, 2, 1}}, inTurn(1400.1, 1400.3, 100, 2, 1)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var w workers
+			polls := 0
+			for i, s := range steps {
+				count := 0
+				for range s.polls {
+					if w.restarts > s.restart {
+						t.Fatalf("step %d: %d restarts before its end, want %d", i, w.restarts, s.restart)
+					}
+					count = w.observe(s.start, time.Unix(1000+5*int64(polls), 0))
+					polls++
+				}
+				if count != s.count || w.restarts != s.restart {
+					t.Fatalf("step %d, poll %d: %d workers and %d restarts, want %d and %d", i, polls, count, w.restarts, s.count, s.restart)
+				}
+			}
+			if len(w.recent) > sideBySidePolls {
+				t.Errorf("remembers %d polls", len(w.recent))
+			}
+		})
+	}
+}
+
+// Without a Date header the time is soakd's own, which may be wrong.
+func TestAWrongClockMakesNoRestarts(t *testing.T) {
+	for name, offset := range map[string]int64{"an hour slow": -3600, "an hour fast": 3600} {
+		var w workers
+		for i := range int64(200) {
+			start := []float64{9000.1, 9001.3}[i%2]
+			if i >= 100 {
+				start = 9001.3 // the younger is left
+			}
+			w.observe(start, time.Unix(10000+offset+5*i, 0))
+		}
+		if w.restarts != 0 {
+			t.Errorf("%s: %d restarts", name, w.restarts)
+		}
 	}
 }
 

@@ -2,12 +2,20 @@ package api
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
 const (
-	// recentPolls is how many polls the number of workers is counted over.
+	// recentPolls is how many polls the workers are counted over.
 	recentPolls = 12
+	// sideBySide is for how many polls in a row processes must have answered in
+	// turn to be taken for workers, and no more for a replacement that goes on.
+	sideBySide = 5 * recentPolls
+	// sideBySidePolls takes the place of recentPolls from then on. Of two workers
+	// that answer at random, with a poll every 5 s, a given one answers 12 polls in
+	// a row twice a day (17280 polls * 2^-13), 36 polls not in a thousand years.
+	sideBySidePolls = 3 * recentPolls
 	// clockSlack allows for the whole seconds of the Date header and for start
 	// times that are taken from a boot time in whole seconds.
 	clockSlack = 2 * time.Second
@@ -16,13 +24,20 @@ const (
 // workers tells from the start time of the process that answered whether it was
 // restarted or whether several processes answer in turn behind one port.
 //
-// A start time that is later than the moment at which the last process was seen
-// alive is a restart. One that is earlier belongs to a process that was already
-// there: another worker.
+// There are two ways to see a restart. Where one process answered so far, one
+// that was born after that was last seen alive has taken its place. Where the
+// old one still answers for a while, as behind a proxy that replaces one
+// instance after the other, it is a restart once all that answer were born after
+// the old ones were known: then none of these is left. A process that was there
+// from the beginning is another worker, whichever of them answers.
 type workers struct {
-	recent   []float64
-	current  float64
+	recent []float64
+	// crowded counts the polls in a row at which more than one was in recent.
+	crowded  int
 	lastSeen time.Time
+	// known is when the last restart was seen, or soakd's first poll, in seconds
+	// since 1970 by the target's clock: who was born later is new.
+	known    float64
 	restarts int
 }
 
@@ -30,22 +45,56 @@ type workers struct {
 // 1970, and the target's time of its answer. It returns how many different
 // processes answered in the last polls.
 func (w *workers) observe(start float64, now time.Time) int {
-	if len(w.recent) > 0 && !sameProcess(start, w.current) && w.isRestart(start) {
-		w.restarts++
-		w.recent = w.recent[:0]
+	firstPoll := len(w.recent) == 0
+	replaced := !firstPoll && w.isReplacement(start, now)
+	if replaced {
+		w.recent, w.crowded = w.recent[:0], 0
 	}
-	w.current, w.lastSeen = start, now
-	w.recent = append(w.recent, start)
-	if excess := len(w.recent) - recentPolls; excess > 0 {
-		w.recent = append(w.recent[:0], w.recent[excess:]...)
+	w.remember(start)
+	w.lastSeen = now
+	restarted := replaced || !firstPoll && w.allNew()
+	if restarted {
+		w.restarts++
+	}
+	if firstPoll || restarted {
+		// Not before the youngest: without a Date header now is by soakd's clock.
+		w.known = max(unixSeconds(now), slices.Max(w.recent))
 	}
 	return distinct(w.recent)
 }
 
-func (w *workers) isRestart(start float64) bool {
-	bornAfter := start >= float64(w.lastSeen.Add(-clockSlack).UnixNano())/1e9
-	return start > w.current && bornAfter && distinct(w.recent) == 1
+// isReplacement reports whether the process of that start was born after the
+// only one that answered so far was last seen. One that is born only after now
+// shows that the two clocks cannot be compared.
+func (w *workers) isReplacement(start float64, now time.Time) bool {
+	last := w.recent[len(w.recent)-1]
+	bornBetween := start >= unixSeconds(w.lastSeen.Add(-clockSlack)) && start <= unixSeconds(now.Add(clockSlack))
+	return bornBetween && start > last && !sameProcess(start, last) && distinct(w.recent) == 1
 }
+
+// allNew reports whether all that answered lately were born after the others
+// were known.
+func (w *workers) allNew() bool {
+	return slices.Min(w.recent) > w.known+clockSlack.Seconds()
+}
+
+// remember adds start to the recent ones and forgets the oldest of them.
+func (w *workers) remember(start float64) {
+	w.recent = append(w.recent, start)
+	size := recentPolls
+	if w.crowded >= sideBySide {
+		size = sideBySidePolls
+	}
+	if excess := len(w.recent) - size; excess > 0 {
+		w.recent = slices.Delete(w.recent, 0, excess)
+	}
+	w.crowded++
+	if distinct(w.recent) == 1 {
+		w.crowded = 0
+	}
+}
+
+func unixSeconds(t time.Time) float64 { return float64(t.UnixNano()) / 1e9 }
 
 func distinct(starts []float64) int {
 	n := 0

@@ -124,6 +124,7 @@ func TestRealPostgres(t *testing.T) {
 	t.Run("locks", func(t *testing.T) { testLocks(t, server) })
 	t.Run("deadlocks, commits, rollbacks, temp files", func(t *testing.T) { testDatabase(t, server) })
 	t.Run("statements", func(t *testing.T) { testStatements(t, server) })
+	t.Run("more statements than are looked at", func(t *testing.T) { testManyStatements(t, server) })
 	t.Run("tables", func(t *testing.T) { testTables(t, server) })
 	t.Run("too few rights", func(t *testing.T) { testRights(t, server) })
 	t.Run("one query blocked", func(t *testing.T) { testBlockedQuery(t, server) })
@@ -349,6 +350,56 @@ func testStatements(t *testing.T, server *localservices.Postgres) {
 		t.Errorf("not asked for: %d values", len(quiet))
 	}
 	run(t, connect(t, server.AdminURL(), "admin"), "CREATE EXTENSION pg_stat_statements")
+}
+
+func testManyStatements(t *testing.T, server *localservices.Postgres) {
+	admin := connect(t, server.AdminURL(), "admin")
+	api := connect(t, server.URL(), "api")
+	run(t, admin, "SELECT pg_stat_statements_reset()")
+	run(t, api, "CREATE TABLE busy (id int)")
+	run(t, api, "CREATE TABLE idle (id int)")
+	run(t, api, "SELECT id FROM idle")
+	opened := open(t, server.MonitorURL(), func(c *Config) {
+		must(t, c.Statements.Decode("busy=SELECT id FROM busy;idle=SELECT id FROM idle"))
+	})
+	st := statementsOf(opened)
+	clock := time.Now()
+	st.now, st.maxTexts = func() time.Time { return clock }, 1
+	poll := func() (probes.Reading, probetest.Values) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		reading, err := opened.Poll(ctx)
+		must(t, err)
+		return reading, probetest.ValuesOf(t, opened, reading)
+	}
+	const busyCalls, idleCalls = `soakd_postgres_statement_calls_total{statement="busy"}`, `soakd_postgres_statement_calls_total{statement="idle"}`
+	for range 500 { // by far the most of all
+		run(t, api, "SELECT id FROM busy")
+	}
+	first, values := poll()
+	if len(st.matched) != 1 || values[busyCalls] != 0 {
+		t.Errorf("matched %v, %v calls; want the one executed most often, and none", st.matched, values[busyCalls])
+	}
+	clock = clock.Add(resolveInterval / 2)
+	quiet, _ := poll()
+	if first.Overflow-quiet.Overflow != 1 {
+		t.Errorf("overflow %d with a look at the texts, %d without; want one more", first.Overflow, quiet.Overflow)
+	}
+	for range 3 {
+		run(t, api, "SELECT id FROM busy")
+	}
+	clock = clock.Add(resolveInterval)
+	st.maxTexts = maxTexts
+	all, values := poll()
+	if values[busyCalls] != 3 || values[idleCalls] != 0 || all.Overflow != quiet.Overflow {
+		t.Errorf("busy %v, idle %v, overflow %d; want 3, 0 (its call was before soakd) and %d", values[busyCalls], values[idleCalls], all.Overflow, quiet.Overflow)
+	}
+	run(t, api, "SELECT id FROM idle")
+	if _, values = poll(); values[idleCalls] != 1 {
+		t.Errorf("idle %v, want 1", values[idleCalls])
+	}
+	run(t, api, "DROP TABLE busy, idle")
 }
 
 func statementsOf(opened probes.Probe) *statements { return opened.(*probe).statements }

@@ -37,6 +37,10 @@ func TestReplica(t *testing.T) {
 	if level["soakd_postgres_in_recovery"] != 1 || level["soakd_postgres_replication_lag_seconds"] != 0 {
 		t.Errorf("in recovery %v, lag %v s", level["soakd_postgres_in_recovery"], level["soakd_postgres_replication_lag_seconds"])
 	}
+	probetest.Eventually(t, replicaProbe, "the receiver streams", func(v probetest.Values, err error) bool {
+		lag, ok := v["soakd_postgres_replication_lag_seconds"]
+		return err == nil && v[receiverUp] == 1 && ok && lag == 0
+	})
 	if _, ok := level["soakd_postgres_replicas"]; ok {
 		t.Error("a replica tells of replicas as a primary would")
 	}
@@ -66,11 +70,42 @@ func TestReplica(t *testing.T) {
 	if seen["soakd_postgres_in_recovery"] != 0 {
 		t.Error("the primary is in recovery")
 	}
+	if up, ok := seen[receiverUp]; ok {
+		t.Errorf("%s is %v on the primary", receiverUp, up)
+	}
 	run(t, admin, "SELECT pg_wal_replay_resume()")
 	probetest.Eventually(t, replicaProbe, "the replica catches up", func(v probetest.Values, err error) bool {
 		return err == nil && v["soakd_postgres_replication_lag_bytes"] == 0 && v["soakd_postgres_replication_lag_seconds"] == 0
 	})
+
+	run(t, onPrimary, "DROP TABLE ahead, behind")
+	run(t, connect(t, primary.AdminURL(), "admin"), "CREATE ROLE nobody_special LOGIN PASSWORD 'pw'")
+	hidden, err := url.Parse(onReplica(primary.MonitorURL()).Value())
+	must(t, err)
+	hidden.User = url.UserPassword("nobody_special", "pw")
+	// It sees that there is a receiver, not what that does.
+	probetest.Eventually(t, open(t, secret.New(hidden.String()), nil), "a role without rights reads the lag", func(v probetest.Values, err error) bool {
+		if up, ok := v[receiverUp]; ok {
+			t.Errorf("%s is %v though its state is hidden", receiverUp, up)
+		}
+		_, ok := v["soakd_postgres_replication_lag_seconds"]
+		return ok && strings.Contains(fmt.Sprint(err), errHidden.Error()) && !strings.Contains(fmt.Sprint(err), "replication")
+	})
+
+	must(t, primary.Stop())
+	cut := probetest.Eventually(t, replicaProbe, "the replica is cut off", func(v probetest.Values, err error) bool {
+		up, ok := v[receiverUp]
+		return err == nil && ok && up == 0
+	})
+	if lag, ok := cut["soakd_postgres_replication_lag_seconds"]; ok {
+		t.Errorf("a lag of %v s though it is cut off", lag)
+	}
+	if cut["soakd_postgres_in_recovery"] != 1 {
+		t.Errorf("in recovery %v", cut["soakd_postgres_in_recovery"])
+	}
 }
+
+const receiverUp = "soakd_postgres_wal_receiver_up"
 
 // startReplica copies primary and runs the copy as its replica, as the user and
 // with the binaries of primary. It returns its host:port.

@@ -19,8 +19,9 @@ const (
 	// belong to which pattern. In between only numbers are: the texts are in a
 	// file of the server, of megabytes on a busy one.
 	resolveInterval = time.Minute
-	// maxTexts bounds how many statements are looked at, maxMatches how many may
-	// match, maxText how much of a statement is looked at, in characters.
+	// maxTexts bounds how many statements are looked at, those executed most
+	// often, maxMatches how many may match, maxText how much of a statement is
+	// looked at, in characters.
 	maxTexts   = 10000
 	maxMatches = 1000
 	maxText    = 8192
@@ -106,10 +107,16 @@ type statements struct {
 
 	view       statementsView
 	resolvedAt time.Time
+	// maxTexts is the constant of that name, but for tests.
+	maxTexts int
 	// matched gives the indexes in list that a query id belongs to.
 	matched map[int64][]int
-	last    map[entryID]usage
-	totals  []usage
+	// incomplete tells that matched lacks what was over a limit.
+	incomplete bool
+	// late are the query ids that may have been there before they got into matched.
+	late   map[int64]bool
+	last   map[entryID]usage
+	totals []usage
 }
 
 // entryID identifies an entry of the connected database.
@@ -122,7 +129,7 @@ type usage struct{ calls, seconds, rows float64 }
 
 func newStatements(d *probes.Descs, list []statement) *statements {
 	return &statements{
-		list: list, now: time.Now, totals: make([]usage, len(list)),
+		list: list, now: time.Now, maxTexts: maxTexts, late: map[int64]bool{}, totals: make([]usage, len(list)),
 		calls:   d.Counter("soakd_postgres_statement_calls_total", "Executions of the statements of a name of SOAKD_POSTGRES_STATEMENTS since soakd started.", "statement"),
 		seconds: d.Counter("soakd_postgres_statement_seconds_total", "Execution time of the statements of a name of SOAKD_POSTGRES_STATEMENTS since soakd started.", "statement"),
 		rows:    d.Counter("soakd_postgres_statement_rows_total", "Rows returned or changed by the statements of a name of SOAKD_POSTGRES_STATEMENTS since soakd started.", "statement"),
@@ -154,21 +161,24 @@ func (st *statements) read(ctx context.Context, s *session, reading *probes.Read
 
 // advance adds to the totals what each entry grew since the last poll. An entry
 // that is new or was dropped and made anew has grown by all it counts; on the
-// first poll there is nothing to compare with.
+// first poll, and for one that was over a limit before, there is nothing to
+// compare with.
 func (st *statements) advance(current map[entryID]usage) {
-	if st.last != nil {
-		for id, now := range current {
-			before := st.last[id]
-			if now.calls < before.calls {
-				before = usage{}
-			}
-			for _, i := range st.matched[id.query] {
-				st.totals[i].calls += now.calls - before.calls
-				st.totals[i].seconds += max(0, now.seconds-before.seconds)
-				st.totals[i].rows += max(0, now.rows-before.rows)
-			}
+	for id, now := range current {
+		before, known := st.last[id]
+		if st.last == nil || !known && st.late[id.query] {
+			continue
+		}
+		if now.calls < before.calls {
+			before = usage{}
+		}
+		for _, i := range st.matched[id.query] {
+			st.totals[i].calls += now.calls - before.calls
+			st.totals[i].seconds += max(0, now.seconds-before.seconds)
+			st.totals[i].rows += max(0, now.rows-before.rows)
 		}
 	}
+	clear(st.late)
 	st.last = current
 }
 
@@ -220,16 +230,22 @@ func (st *statements) resolve(ctx context.Context, s *session, reading *probes.R
 		return err
 	}
 	matched := map[int64][]int{}
-	overflow, hidden := 0, false
+	seen, overflow, hidden := 0, 0, false
 	var id *int64
 	var text string
-	query := fmt.Sprintf("SELECT queryid, coalesce(left(query, %d), '') FROM %s.pg_stat_statements WHERE %s LIMIT %d", maxText, view.schema, inThisDatabase, maxTexts)
+	// One more than is looked at, to know of it. The query id makes the order one.
+	query := fmt.Sprintf("SELECT queryid, coalesce(left(query, %d), '') FROM %s.pg_stat_statements WHERE %s ORDER BY calls DESC, queryid LIMIT %d",
+		maxText, view.schema, inThisDatabase, st.maxTexts+1)
 	err = s.rows(ctx, query, nil, []any{&id, &text}, func() error {
-		if id == nil {
+		seen++
+		switch {
+		case id == nil:
 			hidden = true // the statement of another role, without pg_monitor
-			return nil
+		case seen > st.maxTexts:
+			overflow++
+		default:
+			overflow += st.assign(matched, *id, text)
 		}
-		overflow += st.assign(matched, *id, text)
 		return nil
 	})
 	if err != nil {
@@ -238,9 +254,23 @@ func (st *statements) resolve(ctx context.Context, s *session, reading *probes.R
 	if hidden {
 		return errors.New("the role does not see other roles' statements; GRANT pg_monitor to it")
 	}
-	st.view, st.matched, st.resolvedAt = view, matched, st.now()
+	st.view, st.resolvedAt = view, st.now()
+	st.adopt(matched, overflow > 0)
 	reading.Overflow += overflow
 	return nil
+}
+
+// adopt replaces the matched statements. One that is new among them after some
+// were left out may be one of those, with counts from before soakd.
+func (st *statements) adopt(matched map[int64][]int, incomplete bool) {
+	if st.incomplete {
+		for id := range matched {
+			if _, known := st.matched[id]; !known {
+				st.late[id] = true
+			}
+		}
+	}
+	st.matched, st.incomplete = matched, incomplete
 }
 
 // assign notes which names a statement belongs to. It returns 1 when there is

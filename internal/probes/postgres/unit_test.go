@@ -144,6 +144,30 @@ func TestStatementTotalsSurviveDroppedEntries(t *testing.T) {
 	}
 }
 
+func TestStatementsOverALimitDoNotJump(t *testing.T) {
+	var descs probes.Descs
+	st := newStatements(&descs, []statement{{name: "a"}})
+	a := []int{0}
+	for i, step := range []struct {
+		matched    map[int64][]int
+		incomplete bool
+		entries    map[entryID]usage
+		want       float64
+	}{
+		{map[int64][]int{1: a}, true, map[entryID]usage{{9, 1}: {calls: 100}}, 0},
+		{map[int64][]int{1: a, 2: a}, true, map[entryID]usage{{9, 1}: {calls: 101}, {9, 2}: {calls: 70}}, 1},        // 2 was there before, unseen
+		{map[int64][]int{2: a}, true, map[entryID]usage{{9, 2}: {calls: 75}}, 6},                                    // 1 is over the limit
+		{map[int64][]int{1: a, 2: a}, false, map[entryID]usage{{9, 1}: {calls: 300}, {9, 2}: {calls: 75}}, 6},       // and is back
+		{map[int64][]int{1: a, 2: a}, false, map[entryID]usage{{9, 1}: {calls: 302}, {9, 2}: {calls: 75}}, 8},       // from there on it counts
+		{map[int64][]int{1: a, 2: a, 3: a}, false, map[entryID]usage{{9, 1}: {calls: 302}, {9, 3}: {calls: 4}}, 12}, // nothing was left out: 3 is new
+	} {
+		st.adopt(step.matched, step.incomplete)
+		if st.advance(step.entries); st.totals[0].calls != step.want {
+			t.Errorf("step %d: %v, want %v", i, st.totals[0].calls, step.want)
+		}
+	}
+}
+
 func TestMatchesAreBounded(t *testing.T) {
 	var descs probes.Descs
 	st := newStatements(&descs, []statement{{name: "all", contains: "x"}})

@@ -1,6 +1,6 @@
 // Package redis watches one Redis (or Valkey, KeyDB, Dragonfly) server with
-// PING, INFO and SLOWLOG GET 1: nothing that looks up a key, scans keys or
-// counts in the hit ratio.
+// PING, INFO and SLOWLOG GET: nothing that looks up a key, scans keys or counts
+// in the hit ratio.
 //
 // The least rights it needs: ACL SETUSER soakd on >password +ping +info
 // +slowlog|get.

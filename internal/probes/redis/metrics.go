@@ -36,7 +36,7 @@ func describe(descs *probes.Descs) metrics {
 		policy:     gauge("maxmemory_policy", "1 for the policy that chooses the keys to evict.", "policy"),
 		restarts:   counter("restarts_total", "Restarts of the server seen since soakd started."),
 		ping:       gauge("ping_seconds", "Round trip of a PING on an open connection."),
-		slowlog:    counter("slowlog_entries_total", "Entries that the slow log ever got since the server started; absent without the right to SLOWLOG GET."),
+		slowlog:    counter("slowlog_entries_total", "Entries that the slow log got since soakd started; absent without the right to SLOWLOG GET."),
 		keys:       gauge("keys", "Keys, by database.", "db"),
 		expiring:   gauge("expiring_keys", "Keys that have a time to live, by database.", "db"),
 		errors:     counter("errors_total", "Error replies, by the error's first word.", "kind"),

@@ -21,6 +21,10 @@ const (
 	// slowlogRetry is after how long a server that refused SLOWLOG is asked
 	// again: each refusal counts in its error statistics and its ACL log.
 	slowlogRetry = 10 * time.Minute
+	// maxSlowlog is how many entries of the slow log are read at once: the
+	// server's default for slowlog-max-len. Redis cuts an entry's arguments to 32
+	// of 128 bytes.
+	maxSlowlog = 128
 	// other is the label value of what is not in an enumeration.
 	other = "other"
 )
@@ -42,10 +46,45 @@ type probe struct {
 	slow     slowlog
 }
 
-// slowlog is what is known of the slow log of the present run.
+// slowlog counts the entries that the slow log got. Ids start from 0 when the
+// server does and go on after SLOWLOG RESET, so that an empty log does not tell
+// where they are.
 type slowlog struct {
-	entries    float64
+	// total is how many came since the first poll.
+	total int64
+	// next is the id that the next entry gets, when known.
+	next  int64
+	known bool
+	// empty tells that the log was empty at the last poll.
+	empty      bool
 	askedAfter time.Time
+}
+
+// wanted is how many entries add needs, the newest first.
+func (s *slowlog) wanted() int64 {
+	if s.empty && !s.known {
+		return maxSlowlog
+	}
+	return 1
+}
+
+// add takes in the newest entries. The newest id tells how many came since the
+// last poll, also of those that the log forgot because of slowlog-max-len. Into
+// a log that was empty ever since, all that are there came since. What was there
+// at the first poll of a server came before.
+func (s *slowlog) add(entries []goredis.SlowLog) {
+	if len(entries) == 0 {
+		s.empty = true
+		return
+	}
+	next := entries[0].ID + 1
+	switch {
+	case s.known && next >= s.next: // lower: a restart that no run id told of
+		s.total += next - s.next
+	case !s.known && s.empty:
+		s.total += int64(len(entries))
+	}
+	s.next, s.known, s.empty = next, true, false
 }
 
 // metrics are the descriptions of what is not a plain field of INFO.
@@ -75,7 +114,7 @@ func (p *probe) Name() string             { return Name }
 func (p *probe) Describe() []*probes.Desc { return p.descs }
 func (p *probe) Close()                   { _ = p.client.Close() }
 
-// Poll asks for INFO, the time of a PING, and the newest entry of the slow log.
+// Poll asks for INFO, the time of a PING, and the newest of the slow log.
 func (p *probe) Poll(ctx context.Context) (probes.Reading, error) {
 	var reading probes.Reading
 	text, err := p.client.Info(ctx).Result()
@@ -123,7 +162,8 @@ func (p *probe) addRun(reading *probes.Reading, run string) {
 	}
 	if p.run != "" && p.run != run {
 		p.restarts++
-		p.slow = slowlog{}
+		// It may be another server behind the same address, whose log is old.
+		p.slow = slowlog{total: p.slow.total}
 	}
 	p.run = run
 	reading.Add(p.metrics.restarts, float64(p.restarts), p.node)
@@ -295,26 +335,22 @@ func (p *probe) readPing(ctx context.Context, reading *probes.Reading) error {
 	return nil
 }
 
-// readSlowlog adds how many entries the slow log ever had in this run: the
-// newest entry's id (from 0) plus one. Its length would stop at
-// slowlog-max-len. It is left out where the server does not let the probe ask.
+// readSlowlog adds how many entries the slow log got. It is left out where the
+// server does not let the probe ask.
 func (p *probe) readSlowlog(ctx context.Context, reading *probes.Reading) error {
 	if p.now().Before(p.slow.askedAfter) {
 		return nil
 	}
-	entries, err := p.client.SlowLogGet(ctx, 1).Result()
+	entries, err := p.client.SlowLogGet(ctx, p.slow.wanted()).Result()
 	switch {
 	case err != nil && refused(err):
-		p.slow = slowlog{askedAfter: p.now().Add(slowlogRetry)}
+		p.slow.askedAfter = p.now().Add(slowlogRetry)
 		return nil
 	case err != nil:
 		return fmt.Errorf("SLOWLOG GET: %w", err)
-	case len(entries) > 0:
-		p.slow.entries = float64(entries[0].ID + 1)
 	}
-	// An empty log says that nothing came since the last entry seen, because ids
-	// go on after SLOWLOG RESET.
-	reading.Add(p.metrics.slowlog, p.slow.entries, p.node)
+	p.slow.add(entries)
+	reading.Add(p.metrics.slowlog, float64(p.slow.total), p.node)
 	return nil
 }
 

@@ -208,6 +208,109 @@ func TestRealValues(t *testing.T) {
 	}
 }
 
+// A log that was emptied before soakd started has ids that go on from there: they
+// say nothing of how many entries came since.
+func TestSlowlogThatWasResetBefore(t *testing.T) {
+	server := startServer(t, nil)
+	client := clientOf(t, server.URL())
+	ctx := t.Context()
+	slow := func(n int) {
+		t.Helper()
+		must(t, client.ConfigSet(ctx, "slowlog-log-slower-than", "0").Err()) // is the first that is slow
+		for range n - 1 {
+			must(t, client.Echo(ctx, "slow").Err())
+		}
+		must(t, client.ConfigSet(ctx, "slowlog-log-slower-than", "-1").Err())
+	}
+	reset := func() {
+		t.Helper()
+		must(t, client.Do(ctx, "SLOWLOG", "RESET").Err())
+	}
+	must(t, client.ConfigSet(ctx, "slowlog-log-slower-than", "-1").Err())
+	slow(500)
+	before := open(t, server.URL()) // sees the full log at its first poll
+	if got := mustPoll(t, before); got.get("slowlog_entries_total") != 0 {
+		t.Errorf("what was there before soakd counts: %v", got.get("slowlog_entries_total"))
+	}
+	reset()
+	after := open(t, server.URL())
+	for i, step := range []struct {
+		change        func()
+		before, after float64
+	}{
+		{func() {}, 0, 0},
+		{func() { slow(3) }, 3, 3},
+		{func() {}, 3, 3},
+		{func() { slow(300) }, 303, 303}, // more than the log holds
+		{reset, 303, 303},
+		{func() { slow(2) }, 305, 305},
+	} {
+		step.change()
+		for name, c := range map[string]struct {
+			probe probes.Probe
+			want  float64
+		}{"before": {before, step.before}, "after": {after, step.after}} {
+			if got := mustPoll(t, c.probe).get("slowlog_entries_total"); got != c.want {
+				t.Errorf("step %d, started %s the reset: %v entries, want %v", i, name, got, c.want)
+			}
+		}
+	}
+}
+
+func TestSlowlog(t *testing.T) {
+	// ids gives entries from newest down to oldest.
+	ids := func(newest, oldest int64) []goredis.SlowLog {
+		var entries []goredis.SlowLog
+		for id := newest; id >= oldest; id-- {
+			entries = append(entries, goredis.SlowLog{ID: id})
+		}
+		return entries
+	}
+	type step struct {
+		entries       []goredis.SlowLog
+		wanted, total int64
+	}
+	for name, steps := range map[string][]step{
+		"an old log":                      {{ids(500, 500), 1, 0}, {ids(500, 500), 1, 0}, {ids(503, 503), 1, 3}},
+		"empty, then the first":           {{nil, 1, 0}, {nil, maxSlowlog, 0}, {ids(4, 0), maxSlowlog, 5}, {ids(5, 5), 1, 6}},
+		"emptied before":                  {{nil, 1, 0}, {ids(501, 500), maxSlowlog, 2}, {ids(502, 502), 1, 3}},
+		"emptied meanwhile":               {{ids(500, 500), 1, 0}, {nil, 1, 0}, {ids(502, 502), 1, 2}},
+		"ids from 0 without a new run id": {{ids(500, 500), 1, 0}, {ids(501, 501), 1, 1}, {ids(3, 3), 1, 1}, {ids(4, 4), 1, 2}},
+	} {
+		var s slowlog
+		for i, step := range steps {
+			wanted := s.wanted()
+			if s.add(step.entries); wanted != step.wanted || s.total != step.total {
+				t.Errorf("%s, step %d: asked for %d, total %d; want %d and %d", name, i, wanted, s.total, step.wanted, step.total)
+			}
+		}
+	}
+}
+
+// Another server behind the same address, as after a failover, has had slow
+// commands of its own before.
+func TestSlowlogOfAnotherServer(t *testing.T) {
+	first, second := startServer(t, map[string]string{"slowlog-log-slower-than": "-1"}), startServer(t, nil)
+	ctx := t.Context()
+	admin := clientOf(t, second.URL())
+	must(t, admin.ConfigSet(ctx, "requirepass", clientOf(t, first.URL()).Options().Password).Err())
+	must(t, admin.ConfigSet(ctx, "slowlog-log-slower-than", "0").Err())
+	for range 50 {
+		must(t, admin.Echo(ctx, "slow").Err())
+	}
+	must(t, admin.ConfigSet(ctx, "slowlog-log-slower-than", "-1").Err())
+	proxy := probetest.NewProxy(t, addressOf(t, first.URL()))
+	probe := open(t, through(t, first.URL(), proxy))
+	mustPoll(t, probe)
+	proxy.Down()
+	proxy.Up(addressOf(t, second.URL()))
+	values := probetest.Eventually(t, probe, "the other server is read", func(_ probetest.Values, err error) bool { return err == nil })
+	got := reader{values, proxy.Address()}
+	if got.get("restarts_total") != 1 || got.get("slowlog_entries_total") != 0 {
+		t.Errorf("restarts %v, entries %v; want 1 and 0", got.get("restarts_total"), got.get("slowlog_entries_total"))
+	}
+}
+
 func TestEvictionsAreSeen(t *testing.T) {
 	server := startServer(t, nil)
 	client, probe := clientOf(t, server.URL()), open(t, server.URL())
