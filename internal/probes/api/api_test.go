@@ -387,7 +387,7 @@ type seen struct {
 
 func TestReplacements(t *testing.T) {
 	// Polls are 5 s apart from 1000 on; soakd's first is at 1000.
-	const old, older = 900.5, 900.1
+	const old, older = 930.5, 900.1
 	// inTurn gives that both answer in turn, rounds times each.
 	inTurn := func(a, b float64, rounds, count, restart int) []seen {
 		var steps []seen

@@ -81,7 +81,7 @@ func (s *slowlog) add(entries []goredis.SlowLog) {
 	switch {
 	case s.known && next >= s.next: // lower: a restart that no run id told of
 		s.total += next - s.next
-	case !s.known && s.empty:
+	case s.empty:
 		s.total += int64(len(entries))
 	}
 	s.next, s.known, s.empty = next, true, false
