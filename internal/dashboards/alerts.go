@@ -21,20 +21,43 @@ const (
 	idleInTransactionLimitSeconds = 60
 	// replicationLagLimitSeconds: far above a usual lag of well below a second.
 	replicationLagLimitSeconds = 30
+	// lockWaitLimitSeconds: no call of the API holds a lock for a minute.
+	lockWaitLimitSeconds = 60
 	// redisMemoryLimit is a share of maxmemory.
 	redisMemoryLimit = 0.9
+	// hitRatioFloor: below it most look-ups miss anyway, and a third of it is lost
+	// and won by chance.
+	hitRatioFloor = 0.1
 )
 
 func above(limit float64) string { return "> " + strconv.FormatFloat(limit, 'g', -1, 64) }
 
-// findingWindow is how long a single finding keeps its alert up.
+// findingWindow is how long a single event keeps its alert up.
 const findingWindow = "15m"
+
+// How far back the last value before a gap is looked for. It costs as many
+// samples a series, of which findings have one a case.
+const (
+	gapOfCounter = "1d"
+	gapOfFinding = "2h"
+)
+
+// gained counts what a counter has gained in the last 15 minutes. increase()
+// alone misses what happened in a gap of the series that is longer than its
+// window, an outage of 20 minutes: it needs a value from before the gap. So the
+// present value is held against the last one that was known 15 minutes ago. Less
+// than that is a counter that was reset, of which increase() knows what it gained
+// since.
+func gained(counter, reach string) string {
+	return counter + " - last_over_time(" + counter + "[" + reach + "] offset " + findingWindow + ") > 0\n" +
+		"or\nincrease(" + counter + "[" + findingWindow + "])"
+}
 
 // recent counts what a recording made by findings has gained in the last 15
 // minutes. Of a soakd that is younger than that it is the whole count: what was
 // found before the first scrape is in no increase.
 func recent(recording string) string {
-	return recording + "\nand on (job, instance)\ntime() - process_start_time_seconds < 900\nor\nincrease(" + recording + "[" + findingWindow + "])"
+	return recording + "\nand on (job, instance)\ntime() - process_start_time_seconds < 900\nor\n" + gained(recording, gapOfFinding)
 }
 
 // selfAlerts are about soakd: while one of them is up the others cannot be
@@ -125,9 +148,10 @@ func targetAlerts() []Alert {
 		{
 			Name: "SoakdTargetRestarted", Severity: Ticket, Dashboard: apiUID,
 			// The probe keeps the count from 0 on: the first restart is an increase.
-			Signal: "increase(soakd_api_restarts_total[15m])", Condition: "> 0",
-			Summary:     "The target restarted",
-			Description: "About {{ printf \"%.0f\" $value }} restarts of the target behind {{ $labels.instance }} in 15 minutes.",
+			Signal: gained("soakd_api_restarts_total", gapOfCounter), Condition: "> 0",
+			Summary: "The target restarted",
+			Description: "About {{ printf \"%.0f\" $value }} restarts of the target behind {{ $labels.instance }} in 15 minutes, " +
+				"or since it was last seen before that.",
 		},
 	}, findingAlerts()...)
 }
@@ -179,26 +203,34 @@ func redisAlerts() []Alert {
 			Name: "SoakdRedisMemoryHigh", Severity: Ticket, For: "10m", Dashboard: redisUID,
 			// Without a limit (maxmemory 0) there is no limit metric and no ratio.
 			Signal: "soakd_redis_memory_used_bytes\n/\nsoakd_redis_memory_limit_bytes", Condition: above(redisMemoryLimit),
+			// A cache that may throw out any key is full by design.
+			Only:    "unless on (job, instance, node)\nsoakd_redis_maxmemory_policy{policy=~\"allkeys-.*\"} == 1",
 			Summary: "Redis {{ $labels.node }} is nearly full",
-			Description: "Redis {{ $labels.node }} uses {{ $value | humanizePercentage }} of its memory limit (limit 90%). " +
-				"With an eviction policy it throws out keys next, without one it refuses writes.",
+			Description: "Redis {{ $labels.node }} uses {{ $value | humanizePercentage }} of its memory limit (limit 90%), and its policy is none that may evict any key. " +
+				"When nothing is left that it may evict, it refuses writes.",
 		},
 		{
 			Name: "SoakdRedisHitRatioFell", Severity: Ticket, For: "5m", Dashboard: redisUID,
-			// What was usual is the upper decile of six hours: it still stands when most
-			// of the time since is bad, and one lucky minute does not set it.
-			Signal:    "avg_over_time(soakd_redis_keyspace_hit_ratio[10m])\n/\nquantile_over_time(0.9, soakd_redis_keyspace_hit_ratio[6h])",
+			// What was usual is the median of six hours that end half an hour ago, so that
+			// a fall is not in it, nor a burst or a lull. Where nothing is known of then, or
+			// it was too low to fall, the ratio is held against itself.
+			Signal: hitRatio + "\n/\n(\n  quantile_over_time(0.5, " + hitRatio + "[6h] offset 30m) " + above(hitRatioFloor) + "\n  or\n  " + hitRatio + "\n)",
+			// Half an hour at least has to be known of what was usual.
+			Only:      "and on (job, instance, node)\nsoakd_redis_keyspace_hits_total offset 1h",
 			Condition: "< 0.667",
 			Summary:   "The hit ratio of Redis {{ $labels.node }} fell by a third",
-			Description: "Over 10 minutes the hit ratio of Redis {{ $labels.node }} was {{ $value | humanizePercentage }} of what it usually was in the last 6 hours (limit 66.7%). " +
+			Description: "Over 10 minutes the hit ratio of Redis {{ $labels.node }} was {{ $value | humanizePercentage }} of its median in the hours before (limit 66.7%). " +
 				"The API calculates again what it had.",
 		},
 		{
 			Name: "SoakdRedisEvictionsStarted", Severity: Ticket, Dashboard: redisUID,
 			// The factor is 1 when the hour before had none, 0 when it had some or is not
-			// known: a soak that starts beside a full cache is no news.
+			// known. What is known of the hour has to reach back to its start: neither a soak
+			// that starts beside a full cache nor a cache that fills for the first time is
+			// news.
 			Signal: "increase(soakd_redis_evicted_keys_total[10m])\n*\n" +
 				"(\n  increase(soakd_redis_evicted_keys_total[1h] offset 10m) == bool 0\n  or\n  0 * soakd_redis_evicted_keys_total\n)",
+			Only:      "and on (job, instance, node)\nsoakd_redis_evicted_keys_total offset 70m",
 			Condition: "> 0",
 			Summary:   "Redis {{ $labels.node }} began to evict keys",
 			Description: "Redis {{ $labels.node }} evicted about {{ printf \"%.0f\" $value }} keys in 10 minutes and none in the hour before. " +
@@ -206,9 +238,9 @@ func redisAlerts() []Alert {
 		},
 		{
 			Name: "SoakdRedisRejectedConnections", Severity: Ticket, Dashboard: redisUID,
-			Signal: "increase(soakd_redis_rejected_connections_total[10m])", Condition: "> 0",
+			Signal: gained("soakd_redis_rejected_connections_total", gapOfCounter), Condition: "> 0",
 			Summary: "Redis {{ $labels.node }} refuses clients",
-			Description: "Redis {{ $labels.node }} refused about {{ printf \"%.0f\" $value }} connections in 10 minutes because maxclients was reached. " +
+			Description: "Redis {{ $labels.node }} refused about {{ printf \"%.0f\" $value }} connections in 15 minutes, or since it was last seen before that, because maxclients was reached. " +
 				"Requests of the API run without its cache.",
 		},
 	}

@@ -184,6 +184,11 @@ func TestQueriesNameWhatExists(t *testing.T) {
 	for _, q := range ruleQueries() {
 		checkNames(t, q, withRecordings, values)
 	}
+	for _, a := range Alerts() {
+		if a.Only != "" {
+			checkNames(t, query{a.Name, a.Only}, withRecordings, values)
+		}
+	}
 }
 
 // Every metric of soakd is seen somewhere.

@@ -99,7 +99,7 @@ func trafficTiles() []Panel {
 		},
 		{
 			Title: "Failed checks", Kind: Stat, Unit: "none", Thresholds: badAt(1), Detail: trafficUID,
-			Description: "Checks since soakd started that found an answer to be wrong although its status was right. 'Failed checks' on the traffic dashboard says which.",
+			Description: "Checks since soakd started that found an answer to be wrong: its status, its size, or what it says. 'Failed checks since the start of soakd' on the traffic dashboard says which.",
 			Targets:     []Target{{Query: orZero(sum(sel("soakd_check_failures_total")), sum(sel(everyCase)))}},
 		},
 		{

@@ -86,12 +86,12 @@ func postgresLockPanels() []Panel {
 	return []Panel{
 		{
 			Title: "Blocked backends", Unit: "short", Width: 8, Thresholds: badAt(1),
-			Description: "Connections that wait for a lock, and pairs of one that waits and one that holds. Above 0 for a minute: SoakdPostgresBlocked. Look into pg_blocking_pids() for the holder.",
+			Description: "Connections that wait for a lock, and pairs of one that waits and one that holds. A few at a glance are traffic, waits that grow old are not: see 'Oldest wait for a lock'. Look into pg_blocking_pids() for the holder.",
 			Targets:     []Target{ofServer("soakd_postgres_blocked_backends", "blocked"), ofServer("soakd_postgres_blocking_pairs", "pairs")},
 		},
 		{
-			Title: "Oldest wait for a lock", Unit: "s", Width: 8, Thresholds: badAt(60),
-			Description: "How long the oldest wait has lasted; 0 while nobody waits. A straight climb is one holder that does not let go: a migration, a forgotten session, a transaction around a slow call.",
+			Title: "Oldest wait for a lock", Unit: "s", Width: 8, Thresholds: badAt(lockWaitLimitSeconds),
+			Description: "How long the oldest wait has lasted; 0 while nobody waits. Above a minute: SoakdPostgresBlocked. A straight climb is one holder that does not let go: a migration, a forgotten session, a transaction around a slow call.",
 			Targets: []Target{{
 				Query: orZeroWhere(worst(sel("soakd_postgres_lock_wait_oldest_seconds"), "instance"),
 					worst(sel("soakd_postgres_blocked_backends"), "instance")),
@@ -212,7 +212,10 @@ func postgresTablePanels() []Panel {
 
 func postgresStatementPanels() []Panel {
 	const unset = "where SOAKD_POSTGRES_STATEMENTS names no statements"
-	calls, seconds := rate(sel("soakd_postgres_statement_calls_total")), rate(sel("soakd_postgres_statement_seconds_total"))
+	calls := rate(sel("soakd_postgres_statement_calls_total"))
+	// Each server's own mean, and of these the worst: the highest time of one server
+	// over the highest calls of another would be the mean of neither.
+	mean := func(counter string) string { return worst(share(rate(sel(counter)), calls), "statement") }
 	return []Panel{
 		{
 			Title: "Statements", Unit: "ops", Width: 8, EmptyWhen: unset,
@@ -221,16 +224,13 @@ func postgresStatementPanels() []Panel {
 		},
 		{
 			Title: "Time of a statement", Unit: "s", Width: 8, EmptyWhen: unset,
-			Description: "Mean execution time. A climb with the table's rows: an index; with the load: locks or CPU. Run EXPLAIN (ANALYZE, BUFFERS) on it.",
-			Targets:     []Target{{Query: share(worst(seconds, "statement"), worst(calls, "statement")), Legend: "{{statement}}"}},
+			Description: "Mean execution time, at the slowest of several servers. A climb with the table's rows: an index; with the load: locks or CPU. Run EXPLAIN (ANALYZE, BUFFERS) on it.",
+			Targets:     []Target{{Query: mean("soakd_postgres_statement_seconds_total"), Legend: "{{statement}}"}},
 		},
 		{
 			Title: "Rows of a statement", Unit: "short", Width: 8, EmptyWhen: unset,
-			Description: "Mean rows returned or changed by one execution. A climb: a list without a limit.",
-			Targets: []Target{{
-				Query:  share(worst(rate(sel("soakd_postgres_statement_rows_total")), "statement"), worst(calls, "statement")),
-				Legend: "{{statement}}",
-			}},
+			Description: "Mean rows returned or changed by one execution, at the server with the most. A climb: a list without a limit.",
+			Targets:     []Target{{Query: mean("soakd_postgres_statement_rows_total"), Legend: "{{statement}}"}},
 		},
 	}
 }
@@ -254,16 +254,22 @@ func postgresServerPanels() []Panel {
 		},
 		{
 			Title: "Replication lag", Unit: "s", Width: 6, Thresholds: badAt(replicationLagLimitSeconds),
-			Description: "How far this replica, or the furthest of this primary's replicas, is behind; 0 where there are no replicas. Reads from a replica that lags do not see what was just saved.",
+			Description: "How far this replica, or the furthest of this primary's replicas, is behind; 0 where there are no replicas, absent on a replica that is cut off. Reads from a replica that lags do not see what was just saved.",
 			Targets:     []Target{{Query: replicationLag(worst(sel("soakd_postgres_replication_lag_seconds"), "instance"), worst(sel("soakd_postgres_replica_max_lag_seconds"), "instance"), worst(sel("soakd_postgres_replicas"), "instance")), Legend: "{{instance}}"}},
 		},
 		{
-			Title: "Replication lag in bytes", Unit: "bytes",
-			Description: "Log that this replica, or the furthest of this primary's replicas, has not replayed; 0 where there are no replicas. Bytes that grow while seconds do not: the replica is cut off.",
+			Title: "Replication lag in bytes", Unit: "bytes", Width: 8,
+			Description: "Log that this replica has received, or that the furthest of this primary's replicas was sent, and not replayed; 0 where there are no replicas. A replica that is cut off receives nothing and looks as if it were up to date: see 'Link to the primary'.",
 			Targets:     []Target{{Query: replicationLag(worst(sel("soakd_postgres_replication_lag_bytes"), "instance"), worst(sel("soakd_postgres_replica_max_lag_bytes"), "instance"), worst(sel("soakd_postgres_replicas"), "instance")), Legend: "{{instance}}"}},
 		},
 		{
-			Title: "Queries cancelled by recovery", Unit: "ops",
+			Title: "Link to the primary", Unit: "none", Width: 8, Limits: ZeroToOne, Texts: map[int]string{0: "cut off", 1: "receives"},
+			Description: "On a replica, whether it receives the primary's log. While it is cut off, reads from it give what it had then, without any error.",
+			Targets:     []Target{{Query: lowest(sel("soakd_postgres_wal_receiver_up"), "instance"), Legend: "{{instance}}"}},
+			EmptyWhen:   "on a primary, and where soakd's role may not read pg_stat_wal_receiver",
+		},
+		{
+			Title: "Queries cancelled by recovery", Unit: "ops", Width: 8,
 			Description: "Queries a second that a replica cancelled because they stood in the way of what it had to replay; always 0 on a primary. Above 0: raise max_standby_streaming_delay, or shorten the reads.",
 			Targets:     []Target{rateOfServer("soakd_postgres_recovery_conflicts_total", "")},
 		},
@@ -317,11 +323,21 @@ func postgresAlerts() []Alert {
 				"New connections of the API fail or are about to.",
 		},
 		{
-			Name: "SoakdPostgresBlocked", Severity: Ticket, For: "1m", Dashboard: postgresUID,
+			Name: "SoakdPostgresBlocked", Severity: Ticket, Dashboard: postgresUID,
+			Signal:    "soakd_postgres_lock_wait_oldest_seconds\nor\n0 * (soakd_postgres_blocked_backends == 0)",
+			Condition: above(lockWaitLimitSeconds),
+			Summary:   "A Postgres connection waits for a lock",
+			Description: "A connection to Postgres has waited for a lock for {{ $value | humanizeDuration }} (limit 1 minute). " +
+				"Requests of the API stand still behind it.",
+		},
+		{
+			Name: "SoakdPostgresBlockedAtEachLook", Severity: Ticket, For: "1m", Dashboard: postgresUID,
 			Signal: "soakd_postgres_blocked_backends", Condition: "> 0",
-			Summary: "Postgres connections wait for locks",
-			Description: "{{ $value }} connections wait for a lock, and some have for more than a minute without a break. " +
-				"Requests of the API stand still behind them.",
+			// From Postgres 14 on a wait has an age, apart from its first moment.
+			Only:    "unless on (job, instance)\nlast_over_time(soakd_postgres_lock_wait_oldest_seconds[5m])",
+			Summary: "Postgres connections wait for locks at each look",
+			Description: "{{ $value }} connections wait for a lock, and at each look for a minute there were some. " +
+				"Before Postgres 14 nobody can tell whether it is one long wait or many short ones.",
 		},
 		{
 			Name: "SoakdPostgresIdleInTransaction", Severity: Ticket, Dashboard: postgresUID,
@@ -334,9 +350,9 @@ func postgresAlerts() []Alert {
 		{
 			Name: "SoakdPostgresDeadlocks", Severity: Ticket, Dashboard: postgresUID,
 			// The server counts from 0 on: the first deadlock is an increase.
-			Signal: "increase(soakd_postgres_deadlocks_total[10m])", Condition: "> 0",
+			Signal: gained("soakd_postgres_deadlocks_total", gapOfCounter), Condition: "> 0",
 			Summary: "Postgres broke deadlocks",
-			Description: "About {{ printf \"%.0f\" $value }} deadlocks in 10 minutes, each of which failed a transaction. " +
+			Description: "About {{ printf \"%.0f\" $value }} deadlocks in 15 minutes, or since Postgres was last seen before that, each of which failed a transaction. " +
 				"Two code paths take the same locks in another order.",
 		},
 		{
@@ -346,6 +362,15 @@ func postgresAlerts() []Alert {
 			Summary:   "A Postgres replica is behind",
 			Description: "A replica is {{ $value | humanizeDuration }} behind its primary (limit 30s). " +
 				"What is read from it is that old.",
+		},
+		{
+			Name: "SoakdPostgresReplicaCutOff", Severity: Ticket, For: "2m", Dashboard: postgresUID,
+			// A primary needs no receiver. A replica of which it is not known stays absent.
+			Signal:    "soakd_postgres_wal_receiver_up\nor\n1 + (soakd_postgres_in_recovery == 0)",
+			Condition: "== 0",
+			Summary:   "A Postgres replica is cut off from its primary",
+			Description: "The replica that {{ $labels.instance }} watches has received nothing from its primary for 2 minutes. " +
+				"It goes on answering with what it had, and no lag tells.",
 		},
 	}
 }

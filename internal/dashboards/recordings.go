@@ -12,6 +12,7 @@ const (
 	internalsLeaked  = "instance_case:soakd_internals_leaked:sum"
 	dataLost         = "instance:soakd_data_lost:sum"
 	foreignDataShown = "instance:soakd_foreign_data:sum"
+	hitRatio         = "instance_node:soakd_redis_keyspace_hits:ratio_rate10m"
 )
 
 // The checks of the cashflow workload that find data lost, and shown to others.
@@ -22,6 +23,8 @@ const (
 
 func recordings() []Recording {
 	const total = "sum by (job, instance) (rate(soakd_http_requests_total{" + valid + "}[5m]))"
+	const hits = "sum by (job, instance, node) (rate(soakd_redis_keyspace_hits_total[10m]))"
+	const misses = "sum by (job, instance, node) (rate(soakd_redis_keyspace_misses_total[10m]))"
 	return []Recording{
 		{failedRatio, fmt.Sprintf("(\n    sum by (job, instance) (rate(soakd_http_requests_total{%s,%s}[5m]))\n  or\n    0 * %s\n)\n/\n(%s > 0)", valid, failing, total, total)},
 		{latencyP99, "histogram_quantile(0.99, sum by (job, instance, class, le) (rate(" + responseBuckets + "[5m])))"},
@@ -31,6 +34,8 @@ func recordings() []Recording {
 		{internalsLeaked, findings("job, instance, case", `soakd_http_requests_total{outcome="leaked_internals"}`, everyCase)},
 		{dataLost, findings("job, instance", `soakd_check_failures_total{check=~"`+lostChecks+`"}`, everyCase)},
 		{foreignDataShown, findings("job, instance", `soakd_check_failures_total{check=~"`+foreignChecks+`"}`, everyCase)},
+		// Absent, and not NaN, while nothing is looked up.
+		{hitRatio, hits + "\n/\n(" + hits + " + " + misses + " > 0)"},
 	}
 }
 

@@ -41,7 +41,7 @@ func redisHitPanels() []Panel {
 	return []Panel{
 		{
 			Title: "Hit ratio", Unit: "percentunit", Limits: ZeroToOne,
-			Description: "Share of look-ups that found their key, over the window that soakd is set to; absent while nothing is looked up. Compare it with earlier: a fall by a third raises SoakdRedisHitRatioFell. With evictions: more memory; without: a longer TTL, or what changed in the keys.",
+			Description: "Share of look-ups that found their key, over the window that soakd is set to; absent while nothing is looked up. Compare it with earlier: a fall by a third below the median of six hours raises SoakdRedisHitRatioFell. With evictions: more memory; without: a longer TTL, or what changed in the keys.",
 			Targets:     []Target{{Query: lowest(nodeSel("soakd_redis_keyspace_hit_ratio"), "node"), Legend: "{{node}}"}},
 		},
 		{
@@ -77,9 +77,9 @@ func redisMemoryPanels() []Panel {
 		},
 		{
 			Title: "Memory in use", Unit: "percentunit", Limits: ZeroToOne, Thresholds: badAt(redisMemoryLimit),
-			Description: "Used memory as a share of the limit; absent without a limit. Above 90 %: more maxmemory, a shorter TTL, or smaller values. A cache with an LRU policy may live there as long as its hit ratio holds.",
+			Description: "Used memory as a share of the limit; absent without a limit. Above 90 %: more maxmemory, a shorter TTL, or smaller values. Under an allkeys policy a cache lives there by design, and SoakdRedisMemoryHigh leaves it alone: look at its hit ratio.",
 			Targets: []Target{{
-				Query:  share(worst(nodeSel("soakd_redis_memory_used_bytes"), "node"), worst(nodeSel("soakd_redis_memory_limit_bytes"), "node")),
+				Query:  worst(share(nodeSel("soakd_redis_memory_used_bytes"), nodeSel("soakd_redis_memory_limit_bytes")), "node"),
 				Legend: "{{node}}",
 			}},
 		},

@@ -41,6 +41,10 @@ type Alert struct {
 	Signal string
 	// Condition is the comparison that makes the signal an alert: "> 0.8".
 	Condition string
+	// Only narrows an alert down to the series for which it makes sense: "and on
+	// (...) ..." or "unless on (...) ...", "" for all. It may have no data on a
+	// healthy system.
+	Only string
 	// For is how long the condition must hold, in Prometheus' notation; "" means
 	// that once is enough.
 	For      string
@@ -52,7 +56,8 @@ type Alert struct {
 	Dashboard string
 }
 
-// runbook is where the sections stand, seen from the root of the repository.
+// runbook is where the sections stand, seen from the root of the repository. Its
+// head tells how the paths in the annotations become addresses.
 const runbook = "docs/runbook.md"
 
 // Anchor is the runbook's section, as GitHub makes anchors of headings.
@@ -60,10 +65,14 @@ func (a Alert) Anchor() string { return strings.ToLower(a.Name) }
 
 // Expr is the query that Prometheus evaluates.
 func (a Alert) Expr() string {
+	expr := condition(a.Signal, a.Condition)
 	if strings.Contains(a.Signal, "\n") {
-		return "(\n  " + strings.ReplaceAll(a.Signal, "\n", "\n  ") + "\n)\n" + a.Condition
+		expr = "(\n  " + strings.ReplaceAll(a.Signal, "\n", "\n  ") + "\n)\n" + a.Condition
 	}
-	return condition(a.Signal, a.Condition)
+	if a.Only != "" {
+		expr += "\n" + a.Only
+	}
+	return expr
 }
 
 // Rules returns every group of rules.
@@ -110,7 +119,7 @@ type (
 		Summary     string `yaml:"summary"`
 		Description string `yaml:"description"`
 		Dashboard   string `yaml:"dashboard"`
-		RunbookURL  string `yaml:"runbook_url"`
+		Runbook     string `yaml:"runbook"`
 	}
 )
 
@@ -119,7 +128,7 @@ func (a Alert) rule() rule {
 		Alert: a.Name, Expr: a.Expr(), For: a.For, Labels: &labels{Severity: a.Severity},
 		Annotations: &annotations{
 			Summary: a.Summary, Description: a.Description,
-			Dashboard: "/d/" + a.Dashboard, RunbookURL: runbook + "#" + a.Anchor(),
+			Dashboard: "/d/" + a.Dashboard, Runbook: runbook + "#" + a.Anchor(),
 		},
 	}
 }

@@ -81,6 +81,9 @@ func TestAlertsAreComplete(t *testing.T) {
 		if !regexp.MustCompile(`^(<|>|==) [0-9.]+$`).MatchString(a.Condition) {
 			t.Errorf("%s: the condition %q is not a comparison with a number", a.Name, a.Condition)
 		}
+		if !regexp.MustCompile(`^((and|unless) on \([a-z, ]+\)\s.+)?$`).MatchString(strings.ReplaceAll(a.Only, "\n", " ")) {
+			t.Errorf("%s: %q does not narrow it down", a.Name, a.Only)
+		}
 		if !slices.ContainsFunc(All(), func(d Dashboard) bool { return d.UID == a.Dashboard }) {
 			t.Errorf("%s: there is no dashboard %q", a.Name, a.Dashboard)
 		}
@@ -89,7 +92,7 @@ func TestAlertsAreComplete(t *testing.T) {
 
 // The template of a description must name the figure, unless the alert says all.
 func TestDescriptionsHaveTheFigure(t *testing.T) {
-	without := []string{"SoakdDown", "SoakdAbsent", "SoakdProbeBlind"} // 0 or 1
+	without := []string{"SoakdDown", "SoakdAbsent", "SoakdProbeBlind", "SoakdPostgresReplicaCutOff"} // 0 or 1
 	for _, a := range Alerts() {
 		if strings.Contains(a.Description, "$value") == slices.Contains(without, a.Name) {
 			t.Errorf("%s: description %q", a.Name, a.Description)

@@ -74,18 +74,18 @@ func selfRuleTests() []ruleTest {
 		},
 
 		{
-			alert: "SoakdLate", kind: fires, at: "20m", pending: "9m", // 20 of 1000 in 25..100 ms, 10 above: p99 at the border
-			series: lagBuckets("0+970x40", "0+990x40", "0+1000x40"),
+			alert: "SoakdLate", kind: fires, at: "20m", pending: "9m", // 16 of 1000 in 50..100 ms
+			series: lagBuckets("0+984x40", "0+1000x40"),
 			want: []wanted{{
 				summary:     "soakd soakd:9470 falls behind its own schedule",
-				description: "One arrival in a hundred was noticed 100ms late or more (limit 50 ms). soakd is starved, and its latencies from the intended start hold that delay.",
+				description: "One arrival in a hundred was noticed 68.75ms late or more (limit 50 ms). soakd is starved, and its latencies from the intended start hold that delay.",
 			}},
 		},
-		{alert: "SoakdLate", kind: quiet, at: "20m", series: lagBuckets("0+986x40", "0+1000x40", "0+1000x40")}, // p99 46 ms
+		{alert: "SoakdLate", kind: quiet, at: "20m", series: lagBuckets("0+990x40", "0+1000x40")}, // p99 50 ms
 		nothing("SoakdLate"),
 		{
 			alert: "SoakdLate", kind: reset, at: "25m",
-			series: lagBuckets("0+995x15 0+995x20", "0+1000x15 0+1000x20", "0+1000x15 0+1000x20"),
+			series: lagBuckets("0+995x15 0+995x20", "0+1000x15 0+1000x20"),
 		},
 
 		{
@@ -166,11 +166,10 @@ func probeWanted(probe string) wanted {
 	}
 }
 
-func lagBuckets(below25ms, below100ms, all string) [][2]string {
+func lagBuckets(below50ms, all string) [][2]string {
 	return [][2]string{
-		{`soakd_schedule_lag_seconds_bucket{le="0.025"}`, below25ms},
-		{`soakd_schedule_lag_seconds_bucket{le="0.1"}`, below100ms},
-		{`soakd_schedule_lag_seconds_bucket{le="1"}`, all},
+		{`soakd_schedule_lag_seconds_bucket{le="0.05"}`, below50ms},
+		{`soakd_schedule_lag_seconds_bucket{le="0.1"}`, all},
 		{`soakd_schedule_lag_seconds_bucket{le="+Inf"}`, all},
 	}
 }
@@ -261,14 +260,35 @@ func trafficRuleTests() []ruleTest {
 			alert: "SoakdTargetRestarted", kind: fires, at: "12m",
 			series: [][2]string{{"soakd_api_restarts_total", "0+0x10 1+0x20"}},
 			want: []wanted{{
-				summary: "The target restarted", description: "About 1 restarts of the target behind soakd:9470 in 15 minutes.",
+				summary: "The target restarted", description: restarted,
 			}},
+			calm: []string{"26m"},
 		},
+		{
+			alert: "SoakdTargetRestarted", kind: fires, about: gap, at: "32m", calm: []string{"29m", "47m"},
+			series: [][2]string{{"soakd_api_restarts_total", overAGap("0", "1+0x40")}},
+			want:   []wanted{{summary: "The target restarted", description: restarted}},
+		},
+		{alert: "SoakdTargetRestarted", kind: quiet, about: gap, at: "32m", series: [][2]string{{"soakd_api_restarts_total", overAGap("2", "2+0x40")}}},
 		{alert: "SoakdTargetRestarted", kind: quiet, at: "30m", series: [][2]string{{"soakd_api_restarts_total", "2+0x60"}}},
 		nothing("SoakdTargetRestarted"),
 		{alert: "SoakdTargetRestarted", kind: reset, at: "12m", series: [][2]string{{"soakd_api_restarts_total", "2+0x10 0+0x20"}}},
+		{
+			alert: "SoakdTargetRestarted", kind: reset, about: gap, at: "32m", calm: []string{"31m", "40m"},
+			series: [][2]string{{"soakd_api_restarts_total", overAGap("2", "0+0x40")}},
+		},
 	}
 }
+
+const (
+	restarted = "About 1 restarts of the target behind soakd:9470 in 15 minutes, or since it was last seen before that."
+	// gap is an outage that is longer than the window of an increase.
+	gap = "over a gap of 20 minutes"
+)
+
+// overAGap gives the values of a counter that was before until minute 10, is
+// away for 20 minutes and comes back in minute 31 with the values after.
+func overAGap(before, after string) string { return before + "+0x10 stale _x19 " + after }
 
 // finding is what the tests of an alert about single answers need.
 type finding struct {
@@ -295,6 +315,14 @@ func (f finding) tests() []ruleTest {
 	}
 	return []ruleTest{
 		{
+			alert: f.alert, kind: fires, about: gap, at: "32m", want: []wanted{one}, calm: []string{"47m"}, // soakd could not be scraped
+			series: [][2]string{
+				{f.always, overAGap("10", "10+10x40")},
+				{f.found, "_x31 1+0x40"},
+				{"process_start_time_seconds", overAGap("0", "0+0x40")},
+			},
+		},
+		{
 			alert: f.alert, kind: fires, at: "28m", want: []wanted{one, another},
 			series: [][2]string{
 				{f.always, "0+10x40"},
@@ -313,6 +341,14 @@ func (f finding) tests() []ruleTest {
 		{
 			alert: f.alert, kind: reset, at: "28m", // restarted at 21 min; found at 3 min
 			series: [][2]string{{f.always, "0+10x20 0+10x20"}, {f.found, "_x3 4+0x17 stale"}, {"process_start_time_seconds", "0+0x20 1260+0x20"}},
+		},
+		{
+			alert: f.alert, kind: reset, about: gap, at: "32m", calm: []string{"31m", "46m"},
+			series: [][2]string{
+				{f.always, overAGap("10", "0+10x40")},
+				{f.found, "_x3 4+0x7 stale"},
+				{"process_start_time_seconds", overAGap("0", "1200+0x40")},
+			},
 		},
 	}
 }
@@ -365,8 +401,14 @@ func findingRuleTests() []ruleTest {
 
 func postgresRuleTests() []ruleTest {
 	const saturation = "soakd_postgres_connection_saturation_ratio"
+	const blocked, oldestWait = "soakd_postgres_blocked_backends", "soakd_postgres_lock_wait_oldest_seconds"
 	const deadlocks = "soakd_postgres_deadlocks_total"
+	const recovery, receiver = "soakd_postgres_in_recovery", "soakd_postgres_wal_receiver_up"
 	const lag = "soakd_postgres_replication_lag_seconds"
+	deadlocksWanted := []wanted{{
+		summary:     "Postgres broke deadlocks",
+		description: "About 2 deadlocks in 15 minutes, or since Postgres was last seen before that, each of which failed a transaction. Two code paths take the same locks in another order.",
+	}}
 	return []ruleTest{
 		{
 			alert: "SoakdPostgresConnectionsHigh", kind: fires, at: "10m", pending: "7m", series: [][2]string{{saturation, "0.5+0x2 0.82+0x20"}},
@@ -391,15 +433,38 @@ func postgresRuleTests() []ruleTest {
 		{alert: "SoakdPostgresConnectionsExhausted", kind: reset, at: "6m", series: [][2]string{{saturation, "1+0x3 _x2 0.1+0x20"}}},
 
 		{
-			alert: "SoakdPostgresBlocked", kind: fires, at: "10m", pending: "6m", series: [][2]string{{"soakd_postgres_blocked_backends", "0+0x5 3+0x20"}},
+			alert: "SoakdPostgresBlocked", kind: fires, at: "10m", calm: []string{"7m"}, // 60 s then, and 180 s at 9 m
+			series: [][2]string{{blocked, "0+0x5 3+0x20"}, {oldestWait, "_x6 0+60x20"}},
 			want: []wanted{{
-				summary:     "Postgres connections wait for locks",
-				description: "3 connections wait for a lock, and some have for more than a minute without a break. Requests of the API stand still behind them.",
+				summary:     "A Postgres connection waits for a lock",
+				description: "A connection to Postgres has waited for a lock for 4m 0s (limit 1 minute). Requests of the API stand still behind it.",
 			}},
 		},
-		{alert: "SoakdPostgresBlocked", kind: quiet, at: "10m", series: [][2]string{{"soakd_postgres_blocked_backends", "0+0x9 3 0+0x20"}}}, // for a moment
+		{
+			alert: "SoakdPostgresBlocked", kind: quiet, about: "short waits at each look", at: "20m", calm: []string{"10m"},
+			series: [][2]string{{blocked, "3+0x30"}, {oldestWait, "0.004+0x30"}},
+		},
+		{alert: "SoakdPostgresBlocked", kind: quiet, at: "20m", series: [][2]string{{blocked, "3+0x30"}, {oldestWait, "60+0x30"}}},
 		nothing("SoakdPostgresBlocked"),
-		{alert: "SoakdPostgresBlocked", kind: reset, at: "10m", series: [][2]string{{"soakd_postgres_blocked_backends", "3+0x5 stale _x2 0+0x20"}}},
+		{
+			alert: "SoakdPostgresBlocked", kind: reset, at: "10m", // Postgres restarted, and its sessions are gone
+			series: [][2]string{{blocked, "3+0x5 stale _x2 0+0x20"}, {oldestWait, "30+60x5 stale"}},
+		},
+
+		{
+			alert: "SoakdPostgresBlockedAtEachLook", kind: fires, at: "10m", pending: "6m", series: [][2]string{{blocked, "0+0x5 3+0x20"}},
+			want: []wanted{{
+				summary:     "Postgres connections wait for locks at each look",
+				description: "3 connections wait for a lock, and at each look for a minute there were some. Before Postgres 14 nobody can tell whether it is one long wait or many short ones.",
+			}},
+		},
+		{
+			alert: "SoakdPostgresBlockedAtEachLook", kind: quiet, about: "waits have an age", at: "20m", calm: []string{"6m"},
+			series: [][2]string{{blocked, "3+0x30"}, {oldestWait, "0.004+0x3 stale _x2 0.004+0x30"}}, // but at their first moment
+		},
+		{alert: "SoakdPostgresBlockedAtEachLook", kind: quiet, at: "10m", series: [][2]string{{blocked, "0+0x9 3 0+0x20"}}}, // for a moment
+		nothing("SoakdPostgresBlockedAtEachLook"),
+		{alert: "SoakdPostgresBlockedAtEachLook", kind: reset, at: "10m", series: [][2]string{{blocked, "3+0x5 stale _x2 0+0x20"}}},
 
 		{
 			alert: "SoakdPostgresIdleInTransaction", kind: fires, at: "10m",
@@ -432,14 +497,21 @@ func postgresRuleTests() []ruleTest {
 
 		{
 			alert: "SoakdPostgresDeadlocks", kind: fires, at: "8m", series: [][2]string{{deadlocks, "0+0x5 2+0x20"}},
-			want: []wanted{{
-				summary:     "Postgres broke deadlocks",
-				description: "About 2 deadlocks in 10 minutes, each of which failed a transaction. Two code paths take the same locks in another order.",
-			}},
+			want: deadlocksWanted, calm: []string{"22m"},
+		},
+		{
+			alert: "SoakdPostgresDeadlocks", kind: fires, about: gap, at: "32m", calm: []string{"29m", "47m"},
+			series: [][2]string{{deadlocks, overAGap("3", "5+0x40")}}, want: deadlocksWanted,
+		},
+		{
+			alert: "SoakdPostgresDeadlocks", kind: fires, about: "after a reset", at: "15m",
+			series: [][2]string{{deadlocks, "7+0x10 0+0x2 2+0x20"}}, want: deadlocksWanted,
 		},
 		{alert: "SoakdPostgresDeadlocks", kind: quiet, at: "20m", series: [][2]string{{deadlocks, "7+0x40"}}},
+		{alert: "SoakdPostgresDeadlocks", kind: quiet, about: gap, at: "32m", series: [][2]string{{deadlocks, overAGap("7", "7+0x40")}}},
 		nothing("SoakdPostgresDeadlocks"),
 		{alert: "SoakdPostgresDeadlocks", kind: reset, at: "12m", series: [][2]string{{deadlocks, "7+0x10 0+0x20"}}}, // pg_stat_reset
+		{alert: "SoakdPostgresDeadlocks", kind: reset, about: gap, at: "32m", series: [][2]string{{deadlocks, overAGap("7", "2+0x40")}}, calm: []string{"31m", "46m"}},
 
 		{
 			alert: "SoakdPostgresReplicationLag", kind: fires, at: "15m", pending: "10m",
@@ -458,6 +530,29 @@ func postgresRuleTests() []ruleTest {
 		},
 		nothing("SoakdPostgresReplicationLag"),
 		{alert: "SoakdPostgresReplicationLag", kind: reset, at: "15m", series: [][2]string{{lag, "45+0x4 _x2 0+0x30"}}},
+
+		{
+			alert: "SoakdPostgresReplicaCutOff", kind: fires, at: "10m", pending: "7m",
+			series: [][2]string{{recovery, "1+0x20"}, {receiver, "1+0x5 0+0x20"}},
+			want: []wanted{{
+				summary:     "A Postgres replica is cut off from its primary",
+				description: "The replica that soakd:9470 watches has received nothing from its primary for 2 minutes. It goes on answering with what it had, and no lag tells.",
+			}},
+		},
+		{
+			alert: "SoakdPostgresReplicaCutOff", kind: quiet, at: "15m", calm: []string{"7m"},
+			series: [][2]string{
+				{recovery, "1+0x20"},
+				{receiver, "1+0x5 0 0 1+0x20"}, // the primary restarted
+				{`soakd_postgres_in_recovery{job="soakd",instance="primary:9470"}`, "0+0x20"},
+				{`soakd_postgres_in_recovery{job="soakd",instance="unreadable:9470"}`, "1+0x20"}, // no right to see its receiver
+			},
+		},
+		nothing("SoakdPostgresReplicaCutOff"),
+		{
+			alert: "SoakdPostgresReplicaCutOff", kind: reset, at: "15m", // the replica was restarted, then promoted
+			series: [][2]string{{recovery, "1+0x5 stale _x2 1+0x2 0+0x20"}, {receiver, "0+0x5 stale _x2 0+0x1 stale"}},
+		},
 	}
 }
 
@@ -465,18 +560,37 @@ func redisRuleTests() []ruleTest {
 	const (
 		used     = `soakd_redis_memory_used_bytes{node="redis:6379"}`
 		limit    = `soakd_redis_memory_limit_bytes{node="redis:6379"}`
-		ratio    = `soakd_redis_keyspace_hit_ratio{node="redis:6379"}`
 		evicted  = `soakd_redis_evicted_keys_total{node="redis:6379"}`
 		rejected = `soakd_redis_rejected_connections_total{node="redis:6379"}`
 	)
 	node := map[string]string{"node": "redis:6379"}
+	memoryWanted := []wanted{{
+		labels: node, summary: "Redis redis:6379 is nearly full",
+		description: "Redis redis:6379 uses 95% of its memory limit (limit 90%), and its policy is none that may evict any key. When nothing is left that it may evict, it refuses writes.",
+	}}
+	rejectedWanted := []wanted{{
+		labels: node, summary: "Redis redis:6379 refuses clients",
+		description: "Redis redis:6379 refused about 3 connections in 15 minutes, or since it was last seen before that, because maxclients was reached. Requests of the API run without its cache.",
+	}}
 	return []ruleTest{
 		{
 			alert: "SoakdRedisMemoryHigh", kind: fires, at: "15m", pending: "12m", series: [][2]string{{used, "50+0x2 95+0x20"}, {limit, "100+0x30"}},
-			want: []wanted{{
-				labels: node, summary: "Redis redis:6379 is nearly full",
-				description: "Redis redis:6379 uses 95% of its memory limit (limit 90%). With an eviction policy it throws out keys next, without one it refuses writes.",
-			}},
+			want: memoryWanted,
+		},
+		{
+			alert: "SoakdRedisMemoryHigh", kind: fires, about: "policies that spare keys", at: "15m", pending: "12m",
+			series: [][2]string{
+				{used, "50+0x2 95+0x20"},
+				{limit, "100+0x30"},
+				{policy("redis:6379", "allkeys-lru"), "1+0x3 stale"}, // it was changed
+				{policy("redis:6379", "volatile-lru"), "_x4 1+0x30"},
+				{policy("other:6379", "allkeys-lru"), "1+0x30"}, // another node's
+			},
+			want: memoryWanted,
+		},
+		{
+			alert: "SoakdRedisMemoryHigh", kind: quiet, about: "a full cache", at: "25m", calm: []string{"15m"},
+			series: [][2]string{{used, "98+0x30"}, {limit, "100+0x30"}, {policy("redis:6379", "allkeys-lru"), "1+0x30"}},
 		},
 		{
 			alert: "SoakdRedisMemoryHigh", kind: quiet, at: "15m",
@@ -490,23 +604,47 @@ func redisRuleTests() []ruleTest {
 		{alert: "SoakdRedisMemoryHigh", kind: reset, at: "15m", series: [][2]string{{used, "95+0x8 1+0x20"}, {limit, "100+0x30"}}}, // restarted, empty
 
 		{
-			alert: "SoakdRedisHitRatioFell", kind: fires, at: "110m", pending: "103m", series: [][2]string{{ratio, "0.9+0x90 0.54+0x40"}},
+			alert: "SoakdRedisHitRatioFell", kind: fires, at: "145m", pending: "78m", calm: []string{"60m"},
+			series: lookups("0+90x65 5904+54x90", "0+10x65 696+46x90"), // 0.9 for 65 minutes, then 0.54 for longer
 			want: []wanted{{
 				labels: node, summary: "The hit ratio of Redis redis:6379 fell by a third",
-				description: "Over 10 minutes the hit ratio of Redis redis:6379 was 60% of what it usually was in the last 6 hours (limit 66.7%). The API calculates again what it had.",
+				description: "Over 10 minutes the hit ratio of Redis redis:6379 was 60% of its median in the hours before (limit 66.7%). The API calculates again what it had.",
 			}},
 		},
 		{
-			alert: "SoakdRedisHitRatioFell", kind: quiet, at: "110m",
-			series: [][2]string{
-				{ratio, "0.9+0x90 0.61+0x40"},                                    // by less than a third
-				{`soakd_redis_keyspace_hit_ratio{node="low:6379"}`, "0.1+0x150"}, // low, as always
-			},
+			alert: "SoakdRedisHitRatioFell", kind: quiet, about: "by less than a third", at: "110m", calm: []string{"100m", "130m"},
+			series: lookups("0+90x90 8161+61x60", "0+10x90 939+39x60"), // 0.9, then 0.61
+		},
+		{
+			alert: "SoakdRedisHitRatioFell", kind: quiet, about: "a cold cache", // 0 to 0.6 in 20 minutes
+			at: "25m", calm: []string{"10m", "15m", "20m", "30m", "45m", "61m", "70m", "80m", "100m"},
+			series: lookups("0+0x4 15+15x3 90+30x3 225+45x3 420+60x100", "0+100x4 485+85x3 810+70x3 1075+55x3 1280+40x100"),
+		},
+		{
+			alert: "SoakdRedisHitRatioFell", kind: quiet, about: "a new soak", at: "58m", // 0.9 for 40 minutes, then 0.3
+			series: lookups("0+90x40 3630+30x40", "0+10x40 470+70x40"),
+		},
+		{
+			alert: "SoakdRedisHitRatioFell", kind: quiet, about: "a soak after a pause on a cold cache", at: "185m", calm: []string{"200m"},
+			series: lookups("0+90x60 stale _x99 5420+20x60", "0+10x60 stale _x99 680+80x60"),
+		},
+		{
+			alert: "SoakdRedisHitRatioFell", kind: quiet, about: "low with spikes", // 4 of 1000, 5 minutes of 300 of 1000, 4 of 1000
+			at: "110m", calm: []string{"80m", "95m", "100m", "130m"},
+			series: lookups("0+4x80 620+300x4 1824+4x60", "0+996x80 80380+700x4 84176+996x60"),
+		},
+		{
+			alert: "SoakdRedisHitRatioFell", kind: quiet, about: "low", at: "110m", // 0.1, then 0.01
+			series: lookups("0+10x90 901+1x60", "0+90x90 8199+99x60"),
+		},
+		{
+			alert: "SoakdRedisHitRatioFell", kind: quiet, about: "nothing is looked up any more", at: "120m",
+			series: lookups("0+90x90 8100+0x60", "0+10x90 900+0x60"),
 		},
 		nothing("SoakdRedisHitRatioFell"),
 		{
-			alert: "SoakdRedisHitRatioFell", kind: reset, at: "110m", // RESETSTAT: absent for two polls, then as before
-			series: [][2]string{{ratio, "0.9+0x90 _x2 0.9+0x40"}},
+			alert: "SoakdRedisHitRatioFell", kind: reset, at: "110m", calm: []string{"93m", "100m"}, // RESETSTAT, and as before
+			series: lookups("0+90x90 0+90x60", "0+10x90 0+10x60"),
 		},
 
 		{
@@ -523,18 +661,36 @@ func redisRuleTests() []ruleTest {
 				{`soakd_redis_evicted_keys_total{node="new:6379"}`, "_x80 1000+10x20"}, // not known before
 			},
 		},
+		{
+			alert: "SoakdRedisEvictionsStarted", kind: quiet, about: "a cache that fills for the first time", // after 40 and after 60 minutes
+			at: "45m", calm: []string{"41m", "50m", "55m", "62m", "66m", "69m"},
+			series: [][2]string{{evicted, "0+0x40 10+10x60"}, {`soakd_redis_evicted_keys_total{node="later:6379"}`, "0+0x60 10+10x60"}},
+		},
 		nothing("SoakdRedisEvictionsStarted"),
 		{alert: "SoakdRedisEvictionsStarted", kind: reset, at: "75m", series: [][2]string{{evicted, "500+0x70 0+0x30"}}}, // restarted
 
 		{
 			alert: "SoakdRedisRejectedConnections", kind: fires, at: "12m", series: [][2]string{{rejected, "0+0x10 3+0x20"}},
-			want: []wanted{{
-				labels: node, summary: "Redis redis:6379 refuses clients",
-				description: "Redis redis:6379 refused about 3 connections in 10 minutes because maxclients was reached. Requests of the API run without its cache.",
-			}},
+			want: rejectedWanted, calm: []string{"27m"},
+		},
+		{
+			alert: "SoakdRedisRejectedConnections", kind: fires, about: gap, at: "32m", calm: []string{"29m", "47m"},
+			series: [][2]string{{rejected, overAGap("0", "3+0x40")}}, want: rejectedWanted,
 		},
 		{alert: "SoakdRedisRejectedConnections", kind: quiet, at: "20m", series: [][2]string{{rejected, "3+0x40"}}},
+		{alert: "SoakdRedisRejectedConnections", kind: quiet, about: gap, at: "32m", series: [][2]string{{rejected, overAGap("3", "3+0x40")}}},
 		nothing("SoakdRedisRejectedConnections"),
 		{alert: "SoakdRedisRejectedConnections", kind: reset, at: "12m", series: [][2]string{{rejected, "3+0x10 0+0x20"}}},
+		{alert: "SoakdRedisRejectedConnections", kind: reset, about: gap, at: "32m", series: [][2]string{{rejected, overAGap("3", "0+0x40")}}, calm: []string{"31m", "46m"}},
 	}
+}
+
+// policy is the series of a node's policy.
+func policy(node, name string) string {
+	return `soakd_redis_maxmemory_policy{node="` + node + `",policy="` + name + `"}`
+}
+
+// lookups are the counters behind the hit ratio.
+func lookups(hits, misses string) [][2]string {
+	return [][2]string{{`soakd_redis_keyspace_hits_total{node="redis:6379"}`, hits}, {`soakd_redis_keyspace_misses_total{node="redis:6379"}`, misses}}
 }

@@ -10,7 +10,7 @@ import (
 // kind is what a unit test of an alert shows.
 type kind string
 
-// Every alert has one test of each kind.
+// Every alert has at least one test of each kind, in this order.
 const (
 	// fires: the fault is there, just beyond the limit.
 	fires kind = "fires"
@@ -28,6 +28,8 @@ func kinds() []kind { return []kind{fires, quiet, absent, reset} }
 type ruleTest struct {
 	alert string
 	kind  kind
+	// about tells tests of one kind apart.
+	about string
 	// series are the input: a series without job and instance, and its values a
 	// minute apart in promtool's notation.
 	series [][2]string
@@ -36,6 +38,8 @@ type ruleTest struct {
 	// pending is when the fault is there already, but not for long enough; of
 	// tests that fire.
 	pending string
+	// calm are further moments at which the alert is not up.
+	calm []string
 	// want are the alerts expected then.
 	want []wanted
 }
@@ -95,7 +99,11 @@ func withOrigin(series string) string {
 }
 
 func (rt ruleTest) group(a Alert) testGroup {
-	g := testGroup{Name: rt.alert + " " + string(rt.kind), Interval: "1m", InputSeries: []inputSeries{
+	name := rt.alert + " " + string(rt.kind)
+	if rt.about != "" {
+		name += ": " + rt.about
+	}
+	g := testGroup{Name: name, Interval: "1m", InputSeries: []inputSeries{
 		// Something else is always there: the storage is never empty.
 		{Series: `up{job="prometheus",instance="127.0.0.1:9090"}`, Values: "1+0x500"},
 	}}
@@ -111,12 +119,16 @@ func (rt ruleTest) group(a Alert) testGroup {
 		maps.Copy(all, w.labels)
 		texts := a.rule().Annotations
 		expected = append(expected, expectedAlert{Labels: all, Annotations: annotations{
-			Summary: w.summary, Description: w.description, Dashboard: texts.Dashboard, RunbookURL: texts.RunbookURL,
+			Summary: w.summary, Description: w.description, Dashboard: texts.Dashboard, Runbook: texts.Runbook,
 		}})
 	}
 	g.AlertRuleTests = []alertTest{{EvalTime: rt.at, AlertName: rt.alert, ExpAlerts: expected}}
+	calm := rt.calm
 	if rt.pending != "" {
-		g.AlertRuleTests = append(g.AlertRuleTests, alertTest{EvalTime: rt.pending, AlertName: rt.alert, ExpAlerts: []expectedAlert{}})
+		calm = append([]string{rt.pending}, calm...)
+	}
+	for _, at := range calm {
+		g.AlertRuleTests = append(g.AlertRuleTests, alertTest{EvalTime: at, AlertName: rt.alert, ExpAlerts: []expectedAlert{}})
 	}
 	return g
 }
@@ -146,8 +158,13 @@ func ruleTestsYAML(t *testing.T) []byte {
 }
 
 func TestEveryAlertHasItsUnitTests(t *testing.T) {
-	found, pending := map[string][]kind{}, map[string]bool{}
+	found, pending, names := map[string][]kind{}, map[string]bool{}, map[string]bool{}
 	for _, rt := range ruleTests() {
+		name := rt.alert + " " + string(rt.kind) + rt.about
+		if names[name] {
+			t.Errorf("%s %s: two tests are about %q", rt.alert, rt.kind, rt.about)
+		}
+		names[name] = true
 		found[rt.alert] = append(found[rt.alert], rt.kind)
 		pending[rt.alert] = pending[rt.alert] || rt.pending != ""
 		switch {
@@ -165,7 +182,7 @@ func TestEveryAlertHasItsUnitTests(t *testing.T) {
 		if pending[a.Name] != (a.For != "") {
 			t.Errorf("%s waits %q: pending tested %v", a.Name, a.For, pending[a.Name])
 		}
-		if !slices.Equal(found[a.Name], kinds()) {
+		if !slices.Equal(slices.Compact(found[a.Name]), kinds()) {
 			t.Errorf("%s has the unit tests %q, want %q", a.Name, found[a.Name], kinds())
 		}
 	}

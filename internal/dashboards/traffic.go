@@ -77,7 +77,7 @@ func outcomePanels() []Panel {
 		},
 		{
 			Title: "Failed checks since the start of soakd", Unit: "short",
-			Description: "Answers whose status was right and whose content was wrong, by case and check; 'none' at 0 while there are none. scenario_found, read_back, in_list and forecast_in_history: data was lost; foreign_scenario, foreign_history: another user's data was shown.",
+			Description: "What was wrong with answers, by case and check; status, response_size and http_protocol are about the answer as a whole, the others about its content; 'none' at 0 while there are none. scenario_found, read_back, in_list and forecast_in_history: data was lost; foreign_scenario, foreign_history: another user's data was shown.",
 			Targets: []Target{{
 				Query:  orNone("check", sum(sel("soakd_check_failures_total", `case=~"$case"`), "case", "check"), sum(caseSel(everyCase))),
 				Legend: "{{case}} {{check}}",
