@@ -45,6 +45,9 @@ type Engine struct {
 	ledger *ledger
 	queue  chan Arrival
 	bodies sync.Pool
+	// lastNotBuilt is when a request that could not be built was last logged, in
+	// nanoseconds since the start; 0 is never.
+	lastNotBuilt atomic.Int64
 	// start is nil until Run begins.
 	start atomic.Pointer[time.Time]
 }
@@ -225,8 +228,7 @@ func (e *Engine) send(requests context.Context, arrival Arrival) {
 	user := e.cfg.User(arrival.User)
 	c, request, err := e.build(arrival, user)
 	if err != nil {
-		e.cfg.Log.Error("a request could not be built", "case", arrival.Case.Name, "arrival", arrival.N, "err", err)
-		e.ledger.drop(DropNotBuilt)
+		e.notBuilt(arrival, err)
 		return
 	}
 	body, giveBack := e.borrow()
@@ -240,6 +242,19 @@ func (e *Engine) send(requests context.Context, arrival Arrival) {
 	result.ResponseTime = result.Done.Sub(e.start.Load().Add(arrival.Due))
 	e.cfg.Sink.Done(&result)
 	e.ledger.finished()
+}
+
+// notBuilt counts an arrival whose request could not be built and logs the first
+// of them, and then one a minute: a token that cannot be had concerns them all.
+func (e *Engine) notBuilt(arrival Arrival, err error) {
+	e.ledger.drop(DropNotBuilt)
+	now := e.sinceStart()
+	last := e.lastNotBuilt.Load()
+	if (last != 0 && now-time.Duration(last) < time.Minute) || !e.lastNotBuilt.CompareAndSwap(last, max(int64(now), 1)) {
+		return
+	}
+	e.cfg.Log.Error("a request could not be built; the next such line comes in a minute at the earliest",
+		"case", arrival.Case.Name, "arrival", arrival.N, "not_built", e.Counts().Dropped[DropNotBuilt], "err", err)
 }
 
 // exchange sends one request, within the time limit of its case, and judges what

@@ -460,12 +460,12 @@ func TestEngineFallsBackWithoutState(t *testing.T) {
 			t.Errorf("want 3 results of the fallback: %+v", r.seen.results)
 		}
 		needy.Fallback = nil
-		r = newRun(t, target, "1", needy, func(cfg *EngineConfig) { cfg.Duration = 2 * time.Second })
+		r = newRun(t, target, "10", needy, func(cfg *EngineConfig) { cfg.Duration = 90 * time.Second })
 		r.engine.Run(t.Context())
 		counts = r.engine.Counts()
 		checkAccount(t, counts)
-		if counts.Dropped[DropNotBuilt] != 2 || !strings.Contains(r.log.String(), "case=needy") {
-			t.Errorf("want 2 drops that the log names: %+v\n%s", counts, r.log)
+		if counts.Dropped[DropNotBuilt] != 900 || strings.Count(r.log.String(), "case=needy") != 2 {
+			t.Errorf("want 900 drops, which the log names once a minute: %+v\n%s", counts, r.log)
 		}
 		r.engine.cfg.Client.Close()
 	})
