@@ -16,6 +16,7 @@ import (
 
 	"soakd/internal/load/cashflow"
 	"soakd/internal/localservices"
+	"soakd/internal/lockedbuffer"
 	"soakd/internal/refapi"
 	"soakd/internal/secret"
 )
@@ -110,7 +111,7 @@ func runCheck(t *testing.T, settings map[string]string, args ...string) (code in
 	for name, value := range settings {
 		t.Setenv(name, value)
 	}
-	var out, log lines
+	var out, log lockedbuffer.Buffer
 	err := run(t.Context(), append([]string{"check"}, args...), &out, &log)
 	if err != nil {
 		message = err.Error()
@@ -252,7 +253,7 @@ func TestCheck(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		var out, log lines
+		var out, log lockedbuffer.Buffer
 		if err := run(ctx, []string{"check"}, &out, &log); exitCode(err) != exitNotRun || !strings.Contains(err.Error(), "interrupted") {
 			t.Errorf("%v:\n%s", err, &out)
 		}

@@ -28,6 +28,8 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 	"go.uber.org/goleak"
+
+	"soakd/internal/lockedbuffer"
 )
 
 // families reads a /metrics page.
@@ -99,26 +101,8 @@ func checkSums(t *testing.T, all map[string]*dto.MetricFamily) {
 // soakdProcess is the built binary at work.
 type soakdProcess struct {
 	cmd    *exec.Cmd
-	stdout *lines
-	stderr *lines
-}
-
-// lines keeps what a process wrote.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+	stdout *lockedbuffer.Buffer
+	stderr *lockedbuffer.Buffer
 }
 
 // binaryFolder holds what binary built; "" when nothing was.
@@ -146,7 +130,7 @@ func start(t *testing.T, change func(*exec.Cmd), args ...string) *soakdProcess {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &soakdProcess{cmd: exec.CommandContext(t.Context(), path, args...), stdout: &lines{}, stderr: &lines{}}
+	p := &soakdProcess{cmd: exec.CommandContext(t.Context(), path, args...), stdout: &lockedbuffer.Buffer{}, stderr: &lockedbuffer.Buffer{}}
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	change(p.cmd)
@@ -504,7 +488,7 @@ func TestStartIsInterrupted(t *testing.T) {
 	t.Setenv("TMPDIR", folder)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var log lines
+	var log lockedbuffer.Buffer
 	var seen started
 	stderr := writerFunc(func(p []byte) (int, error) {
 		if bytes.Contains(p, []byte("started a private Redis")) {
@@ -536,14 +520,14 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 // this process, or of the built binary.
 type bench struct {
 	services *services
-	log      *lines
+	log      *lockedbuffer.Buffer
 	before   map[string]float64 // what the API had counted already, by code
 }
 
 // newBench starts one. faults are REFAPI_FAULT_... variables.
 func newBench(t *testing.T, faults ...string) *bench {
 	t.Helper()
-	b := &bench{log: &lines{}}
+	b := &bench{log: &lockedbuffer.Buffer{}}
 	var err error
 	b.services, err = startServices(t.Context(), demoOptions{"system", "system"}, slog.New(slog.NewTextHandler(b.log, nil)), faults...)
 	if err != nil {
@@ -776,7 +760,7 @@ func TestDependencyGoesAway(t *testing.T) {
 func TestTargetNeverAnswers(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	t.Setenv("SOAKD_TARGET_URL", "http://127.0.0.1:1")
-	var stdout, stderr lines
+	var stdout, stderr lockedbuffer.Buffer
 	err := run(t.Context(), []string{"run", "--duration", "500ms", "--rate", "20", "--listen", "127.0.0.1:0"}, &stdout, &stderr)
 	if err == nil || exitCode(err) != exitNotRun || !strings.Contains(err.Error(), "http://127.0.0.1:1 never answered: 10 of 10 requests failed") {
 		t.Errorf("got %v, exit code %d", err, exitCode(err))

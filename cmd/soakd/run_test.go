@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"soakd/internal/lockedbuffer"
 )
 
 // A bounded run passes only when it ran its time and the target answered rightly
@@ -45,7 +47,7 @@ func TestRunIsNeverBetterThanTheTruth(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			duration := "200ms"
-			var stdout, stderr lines
+			var stdout, stderr lockedbuffer.Buffer
 			if test.interrupt {
 				duration = "1h"
 				go func() {

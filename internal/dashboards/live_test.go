@@ -1,7 +1,6 @@
 package dashboards
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -15,7 +14,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"soakd/internal/localservices"
+	"soakd/internal/lockedbuffer"
 )
 
 // patience bounds how long the queries are waited for. On an idle machine all
@@ -70,27 +69,9 @@ func TestEveryQueryHasDataOnADemo(t *testing.T) {
 // demoProcess is the built binary at work.
 type demoProcess struct {
 	cmd            *exec.Cmd
-	stdout, stderr *output
+	stdout, stderr *lockedbuffer.Buffer
 	ended          chan struct{}
 	err            error
-}
-
-// output keeps what a process writes.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
 }
 
 func startDemo(t *testing.T) *demoProcess {
@@ -101,7 +82,7 @@ func startDemo(t *testing.T) *demoProcess {
 	if text, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build soakd: %v\n%s", err, text)
 	}
-	d := &demoProcess{stdout: &output{}, stderr: &output{}, ended: make(chan struct{})}
+	d := &demoProcess{stdout: &lockedbuffer.Buffer{}, stderr: &lockedbuffer.Buffer{}, ended: make(chan struct{})}
 	// The duration is a bound for the case that this test cannot stop it.
 	d.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), binary, "demo", "--duration", "10m", "--rate", "100", //nolint:gosec // built above
 		"--listen", "127.0.0.1:0", "--probe-interval", "1s", "--probe-timeout", "1s", "--progress-interval", "5s",

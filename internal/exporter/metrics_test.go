@@ -328,7 +328,7 @@ func TestServerWithTLSAndPassword(t *testing.T) {
 
 func TestServerSaysWhatIsWrong(t *testing.T) {
 	taken := newTestServer(t, "")
-	defer taken.Close()
+	defer taken.listener.Close() //nolint:errcheck // it only holds the address
 	bad := filepath.Join(t.TempDir(), "web.yml")
 	if err := os.WriteFile(bad, []byte("tls_server_config: {cert_fil: x}\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -173,9 +173,6 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// Close gives the address back when Run is never called.
-func (s *Server) Close() { _ = s.listener.Close() }
-
 // quiet drops what the web toolkit says on start-up: soakd's banner says it.
 func quiet(log *slog.Logger) *slog.Logger { return slog.New(warnings{log.Handler()}) }
 

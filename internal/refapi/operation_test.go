@@ -24,6 +24,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"soakd/internal/lockedbuffer"
 	"soakd/internal/secret"
 )
 
@@ -227,26 +228,8 @@ func TestCalculations(t *testing.T) {
 	})
 }
 
-// lockedBuffer is a buffer that may be written and read at the same time.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
-}
-
 func TestPanicIsAnsweredCleanly(t *testing.T) {
-	var logged lockedBuffer
+	var logged lockedbuffer.Buffer
 	c := serve(t, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&logged, nil)) })
 	broken := c.api.identified(c.api.observed(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		r.Pattern = "/broken"
@@ -647,7 +630,7 @@ func TestMainServesUntilItIsStopped(t *testing.T) {
 		ended <- Main(ctx, func(name string) string { return env[name] }, writer)
 		_ = writer.Close()
 	}()
-	var logs lockedBuffer
+	var logs lockedbuffer.Buffer
 	address := ""
 	buffer := make([]byte, 4096)
 	for address == "" {
