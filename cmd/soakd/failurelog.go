@@ -41,7 +41,7 @@ func (f *failureLog) Done(r *load.Result) {
 	}
 	if quiet, due := f.due(failureKind{r.Case, r.Outcome}, r.Done); due {
 		f.log.Warn("request failed", "case", r.Case.Name, "outcome", r.Outcome, "status", r.Status, "reason", r.Reason,
-			"trace_id", r.TraceID, "not_logged_before", quiet)
+			"trace_id", r.TraceID.String(), "not_logged_before", quiet)
 	}
 }
 

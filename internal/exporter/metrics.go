@@ -101,7 +101,7 @@ func (m *Metrics) Done(r *load.Result) {
 	if !r.Timed() {
 		return
 	}
-	exemplar := prometheus.Labels{"trace_id": r.TraceID}
+	exemplar := prometheus.Labels{"trace_id": r.TraceID.String()}
 	c.responseTime.ObserveWithExemplar(r.ResponseTime.Seconds(), exemplar)
 	c.duration.ObserveWithExemplar(r.Duration.Seconds(), exemplar)
 }

@@ -2,6 +2,7 @@ package exporter
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"io"
 	"log/slog"
@@ -146,7 +147,11 @@ func TestFailedAndStaleProbesHaveNoValues(t *testing.T) {
 func TestExemplarsCarryTheTraceID(t *testing.T) {
 	m, workload, _, _ := fullMetrics()
 	const trace = "0af7651916cd43dd8448eb211c80319c"
-	m.Done(&load.Result{Case: workload.Cases[0], Outcome: load.OK, Status: 200, TraceID: trace, ResponseTime: 30 * time.Millisecond, Duration: 20 * time.Millisecond})
+	var id load.TraceID
+	if _, err := hex.Decode(id[:], []byte(trace)); err != nil {
+		t.Fatal(err)
+	}
+	m.Done(&load.Result{Case: workload.Cases[0], Outcome: load.OK, Status: 200, TraceID: id, ResponseTime: 30 * time.Millisecond, Duration: 20 * time.Millisecond})
 	text := scrape(t, m, "application/openmetrics-text; version=1.0.0")
 	for _, want := range []string{
 		`soakd_http_response_time_seconds_bucket{case="forecast",class="standard",le="0.05"} 1 # {trace_id="` + trace + `"} 0.03`,

@@ -3,7 +3,6 @@ package load
 import (
 	"errors"
 	"math/rand/v2"
-	"net/http"
 	"time"
 )
 
@@ -84,7 +83,43 @@ type Draw struct {
 	// Rand is seeded from the run's seed and the arrival number, and belongs to
 	// this one call.
 	Rand *rand.Rand
+	// Request is an empty request that Build may fill and return, to save making
+	// one; nil when there is none. Use [Draw.NewRequest].
+	Request *Request
+	// Scratch is a buffer that Build may write the body into, from its start, and
+	// that is its own until the exchange is over; nil when there is none. Use
+	// [Draw.Buffer] and [Draw.Keep].
+	Scratch *[]byte
 }
+
+// NewRequest returns the draw's empty request, or a new one.
+func (d *Draw) NewRequest() *Request {
+	if d.Request != nil {
+		return d.Request
+	}
+	return new(Request)
+}
+
+// Buffer returns an empty buffer with room for at least size bytes to append a
+// body to. Hand what came of it to [Draw.Keep].
+func (d *Draw) Buffer(size int) []byte {
+	if d.Scratch != nil && cap(*d.Scratch) >= size {
+		return (*d.Scratch)[:0]
+	}
+	return make([]byte, 0, size)
+}
+
+// Keep lets the next draw write over body, once this exchange is over.
+func (d *Draw) Keep(body []byte) {
+	if d.Scratch != nil && cap(body) > cap(*d.Scratch) {
+		*d.Scratch = body
+	}
+}
+
+// Releaser is a [Request.Memo] that can be used again. Release is called once,
+// when nothing of the request is needed any more: after Verify, or when the
+// request came to nothing.
+type Releaser interface{ Release() }
 
 // ErrNoState is returned by Case.Build when the virtual user does not yet have
 // what the case needs (no scenario saved yet). The arrival is then made with
@@ -109,10 +144,14 @@ type Request struct {
 	token string
 }
 
+// Header gives the value of a header field by its name, in any case; "" when it
+// is absent. [net/http.Header] is one.
+type Header interface{ Get(name string) string }
+
 // Response is a complete answer. Body is only valid during Verify.
 type Response struct {
 	Status int
-	Header http.Header
+	Header Header
 	Body   []byte
 	// Closing reports whether the target announced to close the connection.
 	Closing bool

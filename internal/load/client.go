@@ -171,8 +171,8 @@ var errTooLarge = errors.New("the answer is larger than the limit")
 // attempt is what one send came to.
 type attempt struct {
 	response Response
-	// traceID is the trace id that was sent in traceparent, 32 hex digits.
-	traceID string
+	// traceID is the trace id that was sent in traceparent.
+	traceID TraceID
 	// connected tells whether a connection was had at all.
 	connected bool
 	// held is how many bytes of the client's budget the answer holds.
@@ -276,7 +276,7 @@ func (c *Client) request(ctx context.Context, user User, r *Request, a *attempt)
 
 // traceparent returns a sampled W3C trace context with random ids, and its
 // trace id (https://www.w3.org/TR/trace-context/#traceparent-header).
-func traceparent() (header, traceID string) {
+func traceparent() (header string, traceID TraceID) {
 	var raw [24]byte
 	for i := 0; i < len(raw); i += 8 {
 		word := rand.Uint64() | 1 // an id of zeros is not allowed
@@ -290,8 +290,7 @@ func traceparent() (header, traceID string) {
 	text[35] = '-'
 	hex.Encode(text[36:52], raw[16:])
 	copy(text[52:], "-01")
-	header = string(text[:])
-	return header, header[3:35]
+	return string(text[:]), TraceID(raw[:16])
 }
 
 // unwrapURL removes the URL that net/http puts in front of its errors: what was

@@ -72,10 +72,10 @@ func TestClientSendsWhatTheContractAsksFor(t *testing.T) {
 			}
 		}
 		parent := got.Header.Get("Traceparent")
-		if !regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-01$`).MatchString(parent) || parent[3:35] != a.traceID {
+		if !regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-01$`).MatchString(parent) || parent[3:35] != a.traceID.String() {
 			t.Errorf("traceparent %q does not carry the trace id %q", parent, a.traceID)
 		}
-		ids[got.Header.Get("X-Request-Id")], traces[a.traceID] = true, true
+		ids[got.Header.Get("X-Request-Id")], traces[a.traceID.String()] = true, true
 	}
 	if len(ids) != 3 || len(traces) != 3 {
 		t.Errorf("request ids %v and trace ids %v must be unique", ids, traces)

@@ -1,6 +1,9 @@
 package load
 
-import "time"
+import (
+	"encoding/hex"
+	"time"
+)
 
 // Result is what one request came to. It is only valid during the call that
 // hands it over.
@@ -17,8 +20,8 @@ type Result struct {
 	// bytes; "" when nothing was. It holds no secret, but may hold ids and what
 	// the target wrote: it is never a label.
 	Reason string
-	// TraceID is what was sent in traceparent: 32 hex digits.
-	TraceID string
+	// TraceID is what was sent in traceparent.
+	TraceID TraceID
 	// Done is when the answer was complete or the request failed.
 	Done time.Time
 	// ResponseTime runs from the moment the arrival was due, Duration from the send.
@@ -49,3 +52,9 @@ func (s Sinks) Done(r *Result) {
 		sink.Done(r)
 	}
 }
+
+// TraceID is a W3C trace id (https://www.w3.org/TR/trace-context/#trace-id).
+type TraceID [16]byte
+
+// String returns the 32 lower-case hex digits that stand in traceparent.
+func (id TraceID) String() string { return hex.EncodeToString(id[:]) }

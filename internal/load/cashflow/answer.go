@@ -5,11 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"soakd/internal/load"
 )
 
 // number is a number of an answer; set is false when it is absent or null.
@@ -346,7 +347,7 @@ func firstAbsent(where string, numbers ...required) error {
 
 // checkJSON returns what is wrong with an answer that must be JSON, apart from
 // its syntax.
-func checkJSON(header http.Header, body []byte) error {
+func checkJSON(header load.Header, body []byte) error {
 	if !isJSON(header.Get("Content-Type")) {
 		return fmt.Errorf("the content type is %s, not application/json", clip(header.Get("Content-Type")))
 	}

@@ -937,7 +937,7 @@ func FuzzVerify(f *testing.F) {
 		}
 		for _, status := range c.Statuses {
 			x := answered(0, r, status, bytes.Clone(body), time.Hour)
-			x.Response.Header.Set("Content-Type", contentType)
+			x.Response.Header = http.Header{"Content-Type": {contentType}}
 			x.Response.Closing = closing
 			seen := map[string]bool{}
 			c.Verify(x, func(check string, err error) {
