@@ -105,7 +105,8 @@ func newDaemon(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Log
 	if d.probes, err = openProbes(cfg.kinds, log); err != nil {
 		return nil, usageError{err}
 	}
-	d.metrics = exporter.NewMetrics(d.traffic.workload)
+	d.recorder = load.NewRecorder(d.traffic.workload, d.start)
+	d.metrics = exporter.NewMetrics(d.recorder)
 	if err := d.watch(); err != nil {
 		return nil, err
 	}
@@ -124,12 +125,11 @@ func (d *daemon) watch() error {
 	if err != nil {
 		return err
 	}
-	d.recorder = load.NewRecorder(d.traffic.workload, d.start)
 	d.engine, err = load.NewEngine(load.EngineConfig{
 		Schedule: schedule, Mix: d.traffic.mix, Client: d.traffic.client, User: d.traffic.source.User,
 		MaxInFlight: d.cfg.MaxInFlight, MaxWaiting: d.cfg.MaxWaiting, MaxLateness: d.cfg.MaxLateness,
 		Duration: d.cfg.Duration, Grace: d.cfg.ShutdownGrace,
-		Sink: load.Sinks{d.metrics, d.recorder, newFailureLog(d.log)}, Lag: d.metrics, FineSleep: load.FineSleep, Log: d.log,
+		Sink: load.Sinks{d.recorder, newFailureLog(d.log)}, Lag: d.recorder, FineSleep: load.FineSleep, Log: d.log,
 	})
 	if err != nil {
 		return err
@@ -267,15 +267,13 @@ func (d *daemon) progress(ctx context.Context) {
 	}
 	ticker := time.NewTicker(d.cfg.ProgressInterval)
 	defer ticker.Stop()
-	var before load.Counts
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
 			status := d.status()
-			d.print(report.ProgressLine(status, before, d.recorder.NextWindow(now)))
-			before = status.Counts
+			d.print(report.ProgressLine(status, d.recorder.NextWindow(now, status.Counts)))
 		}
 	}
 }
