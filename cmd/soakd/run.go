@@ -106,7 +106,8 @@ func newDaemon(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Log
 	if d.probes, err = openProbes(cfg.kinds, log); err != nil {
 		return nil, usageError{err}
 	}
-	d.metrics = exporter.NewMetrics(d.traffic.workload)
+	d.recorder = load.NewRecorder(d.traffic.workload, d.start)
+	d.metrics = exporter.NewMetrics(d.recorder)
 	if err := d.watch(); err != nil {
 		return nil, err
 	}
@@ -133,12 +134,11 @@ func (d *daemon) watch() error {
 	if err != nil {
 		return err
 	}
-	d.recorder = load.NewRecorder(d.traffic.workload, d.start)
 	d.engine, err = load.NewEngine(load.EngineConfig{
 		Arrivals: arrivals, Mix: d.traffic.mix, Client: d.traffic.client, User: d.traffic.source.User,
 		MaxInFlight: d.cfg.MaxInFlight, MaxWaiting: d.cfg.MaxWaiting, MaxLateness: d.cfg.MaxLateness,
 		Duration: d.cfg.Duration, Grace: d.cfg.ShutdownGrace,
-		Sink: load.Sinks{d.metrics, d.recorder, newFailureLog(d.log)}, Lag: d.metrics, Sleeper: sleeper, Log: d.log,
+		Sink: load.Sinks{d.recorder, newFailureLog(d.log)}, Lag: d.recorder, Sleeper: sleeper, Log: d.log,
 	})
 	if err != nil {
 		return err
@@ -275,15 +275,13 @@ func (d *daemon) progress(ctx context.Context) {
 	}
 	ticker := time.NewTicker(d.cfg.ProgressInterval)
 	defer ticker.Stop()
-	var before load.Counts
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
 			status := d.status()
-			d.print(report.ProgressLine(status, before, d.recorder.NextWindow(now)))
-			before = status.Counts
+			d.print(report.ProgressLine(status, d.recorder.NextWindow(now, status.Counts)))
 		}
 	}
 }
