@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -68,6 +69,8 @@ type Client struct {
 	gone struct{ sent, received, used atomic.Int64 }
 	mu   sync.Mutex
 	open map[meter]struct{}
+	// system counts what soakd's own machine ran out of.
+	system map[SystemKind]int64
 }
 
 // meter is a connection that counts.
@@ -83,8 +86,10 @@ type Transfer struct {
 	ConnectionsOpened, ConnectionsReused int64
 	// ConnectionsOpen is how many are open now.
 	ConnectionsOpen int64
-	// DialErrors counts the attempts to connect that failed.
-	DialErrors int64
+	// DialErrors counts the attempts to connect that failed, SystemErrors those of
+	// them that soakd's own machine had no room for.
+	DialErrors   int64
+	SystemErrors map[SystemKind]int64
 	// BytesSent and BytesReceived count on the connection: headers and bodies,
 	// with TLS what TLS makes of them.
 	BytesSent, BytesReceived int64
@@ -152,7 +157,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{cfg: cfg, dialer: dialer, open: map[meter]struct{}{}}, nil
+	return &Client{cfg: cfg, dialer: dialer, open: map[meter]struct{}{}, system: map[SystemKind]int64{}}, nil
 }
 
 // Transfer returns the counts so far.
@@ -161,7 +166,7 @@ func (c *Client) Transfer() Transfer {
 	defer c.mu.Unlock()
 	t := Transfer{
 		ConnectionsOpened: c.opened.Load(), ConnectionsOpen: int64(len(c.open)), DialErrors: c.dialErrors.Load(),
-		ConnectionsReused: c.gone.used.Load(), BytesSent: c.gone.sent.Load(), BytesReceived: c.gone.received.Load(),
+		SystemErrors: maps.Clone(c.system), ConnectionsReused: c.gone.used.Load(), BytesSent: c.gone.sent.Load(), BytesReceived: c.gone.received.Load(),
 	}
 	for m := range c.open {
 		sent, received := m.Bytes()
@@ -177,6 +182,11 @@ func (c *Client) dial(ctx context.Context) (wire.Link, error) {
 	link, err := c.dialer.Dial(ctx)
 	if err != nil {
 		c.dialErrors.Add(1)
+		if kind, own := SystemError(err); own {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.system[kind]++
+		}
 		return link, err
 	}
 	c.opened.Add(1)

@@ -66,6 +66,7 @@ func (e *Engine) runClosed(ctx, requests context.Context, cut func()) {
 		sending, stop = context.WithDeadline(sending, start.Add(e.cfg.Duration))
 		defer stop()
 	}
+	defer e.startTending(ctx)()
 	var users sync.WaitGroup
 	for i := range e.cfg.Closed.Users {
 		users.Go(func() { e.newUser(requests, i).live(sending, i) })
@@ -111,6 +112,10 @@ func (u *closedUser) live(ctx context.Context, i int) {
 	for u.waitUntil(ctx, next) {
 		began := u.e.sinceStart()
 		u.e.cfg.Lag.Lag(max(0, began-next))
+		if !u.mayGo(ctx, i) {
+			return
+		}
+		began = u.e.sinceStart()
 		sent := u.iterate(began)
 		ended := u.e.sinceStart()
 		next = max(ended+cfg.Think.Draw(u.rng), began+cfg.Pacing)
@@ -135,6 +140,36 @@ func (u *closedUser) waitUntil(ctx context.Context, at time.Duration) bool {
 		}
 	}
 	return ctx.Err() == nil
+}
+
+// mayGo waits for as long as the load is lowered, the target wants to be left
+// alone or the ceiling is reached, and reports whether the user goes on.
+func (u *closedUser) mayGo(ctx context.Context, i int) bool {
+	for {
+		if changed := u.e.gate.closedFor(i); changed != nil {
+			select {
+			case <-ctx.Done():
+				return false
+			case <-changed:
+			}
+			continue
+		}
+		if u.e.holds.Held(i, u.e.sinceStart()) {
+			if !u.waitUntil(ctx, u.e.holds.Until(i)) {
+				return false
+			}
+			continue
+		}
+		if u.e.ceiling == nil {
+			return true
+		}
+		if !u.waitUntil(ctx, u.e.ceiling.Next(u.e.sinceStart())) {
+			return false
+		}
+		if u.e.ceiling.Admit(u.e.sinceStart()) {
+			return true
+		}
+	}
 }
 
 // iterate sends one request, due now, and reports whether it went out.

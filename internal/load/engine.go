@@ -44,9 +44,10 @@ type EngineConfig struct {
 	// Duration ends the schedule; 0 means never.
 	Duration time.Duration
 	// Grace is how long requests may go on once the run was told to stop; >= 0.
-	Grace time.Duration
-	Sink  Sink
-	Lag   LagSink
+	Grace   time.Duration
+	Manners Manners
+	Sink    Sink
+	Lag     LagSink
 	// Sleeper waits for due times; nil means the runtime's timers, up to 1 ms late.
 	Sleeper Sleeper
 	Log     *slog.Logger
@@ -67,8 +68,21 @@ type Engine struct {
 	// start is nil until Run begins.
 	start atomic.Pointer[time.Time]
 
-	// pacing guards the arrivals, which the pacer and those who change the rate use.
+	// holds knows which virtual users are left alone, gate which users of closed
+	// mode may go on, ceiling how fast they may together (nil: as they can).
+	holds   *Holds
+	gate    *gate
+	ceiling *Ceiling
+	// unwell counts the requests that failed because the target is unwell.
+	unwell atomic.Int64
+	// lastHold is when a hold was last logged; 0 is never.
+	lastHold atomic.Int64
+
+	// pacing guards the arrivals, which the pacer and those who change the rate
+	// use, and what they are lowered by.
 	pacing sync.Mutex
+	paused bool
+	factor uint32 // ppm
 	// ended is set when the schedule is over.
 	ended atomic.Bool
 }
@@ -105,7 +119,27 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 	if cfg.Sleeper == nil {
 		cfg.Sleeper = NewTimerSleeper()
 	}
-	return &Engine{cfg: cfg, ledger: newLedger()}, nil
+	e := &Engine{cfg: cfg, ledger: newLedger(), holds: NewHolds(cfg.Mix.users), factor: FullFactor}
+	if cfg.Closed == nil {
+		return e, e.checkPeak()
+	}
+	e.gate = newGate(cfg.Closed.Users)
+	if cfg.Manners.Ceiling > 0 {
+		var err error
+		if e.ceiling, err = NewCeiling(cfg.Manners.Ceiling); err != nil {
+			return nil, err
+		}
+	}
+	return e, nil
+}
+
+// checkPeak refuses a shape that rises above the ceiling.
+func (e *Engine) checkPeak() error {
+	ceiling, peak := e.cfg.Manners.Ceiling, e.cfg.Arrivals.Shape().Peak()
+	if ceiling > 0 && peak > ceiling {
+		return fmt.Errorf("load engine: the shape rises to %v arrivals a second, above the ceiling of %v", peak, ceiling)
+	}
+	return nil
 }
 
 // Counts returns the account of all arrivals at this moment.
@@ -143,15 +177,22 @@ func (e *Engine) Run(ctx context.Context) {
 	start := time.Now()
 	e.start.Store(&start)
 
-	tending, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var tenders sync.WaitGroup
-	tenders.Go(func() { e.tend(tending) })
-	defer tenders.Wait()
-	defer stop()
+	defer e.startTending(ctx)()
 	e.pace(ctx)
 	e.ended.Store(true)
 	e.end(ctx, cut)
 	e.pool.close()
+}
+
+// startTending starts tend and returns what ends and joins it.
+func (e *Engine) startTending(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var tender sync.WaitGroup
+	tender.Go(func() { e.tend(ctx) })
+	return func() {
+		cancel()
+		tender.Wait()
+	}
 }
 
 // end lets everything finish; see Run.
@@ -183,16 +224,23 @@ func (e *Engine) cutAll(cut func()) {
 // tendEvery is how often the pool is looked after.
 const tendEvery = 100 * time.Millisecond
 
-// tend looks after the pool until ctx ends.
+// tend looks after the pool and the circuit until ctx ends.
 func (e *Engine) tend(ctx context.Context) {
 	ticker := time.NewTicker(tendEvery)
 	defer ticker.Stop()
-	resolved := time.Now()
+	resolved, watched := time.Now(), time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
+			if now.Sub(watched) >= circuitEvery {
+				watched = now
+				e.watchCircuit()
+			}
+			if e.pool == nil {
+				continue
+			}
 			e.pool.tend(now)
 			if e.cfg.ResolveEvery > 0 && now.Sub(resolved) >= e.cfg.ResolveEvery {
 				resolved = now
@@ -268,6 +316,10 @@ func (e *Engine) admit(n int64, due time.Duration) {
 		e.ledger.substitute(arrival.InsteadOf, SubstituteLimit)
 	}
 	e.ledger.scheduled()
+	if e.holds.Held(arrival.User, due) {
+		e.ledger.drop(DropRetryAfter)
+		return
+	}
 	e.pool.admit(arrival)
 }
 
@@ -308,6 +360,7 @@ func (e *Engine) finish(f *flight, done time.Time, err error) {
 	}
 	result := e.cfg.Client.judge(f, done, err)
 	result.ResponseTime = done.Sub(e.start.Load().Add(f.arrival.Due))
+	e.heed(f, result, err)
 	e.cfg.Sink.Done(result)
 	e.ledger.finished()
 }

@@ -38,6 +38,9 @@ type pool struct {
 	// spareAt is when a connection may be dialled ahead again after one failed.
 	spareAt  time.Time
 	failures int
+	// starved tells that the last connection failed because soakd's own machine ran
+	// out of ports, files or memory.
+	starved bool
 	// ended tells that nothing further is begun.
 	ended bool
 	// primed is closed once nothing is being dialled; nil when nobody waits.
@@ -310,7 +313,7 @@ func (p *pool) join(link wire.Link) []*slot {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dialled()
-	p.failures, p.spareAt = 0, time.Time{}
+	p.failures, p.spareAt, p.starved = 0, time.Time{}, false
 	if link.HTTP2 == nil {
 		s := &slot{link: link}
 		p.all[s] = struct{}{}
@@ -343,14 +346,17 @@ const maxSpareBackoff = 5 * time.Second
 
 // dialFailed lets the arrival that has waited longest end with what the attempt
 // came to: it was made for its sake. While there is no connection at all, and
-// none is being made, that is true of all that wait.
+// none is being made, that is true of all that wait. What soakd's own machine has
+// no room for is not the target's failure: arrivals then wait on.
 func (p *pool) dialFailed(err error) {
 	p.mu.Lock()
 	p.dialled()
 	p.failures++
 	p.spareAt = time.Now().Add(min(100*time.Millisecond<<min(p.failures, 10), maxSpareBackoff))
 	victims := 1
-	if len(p.all) == 0 && p.dialling == 0 {
+	if _, p.starved = SystemError(err); p.starved {
+		victims = 0
+	} else if len(p.all) == 0 && p.dialling == 0 {
 		victims = p.waiting.len()
 	}
 	var lost []Arrival
@@ -420,7 +426,7 @@ func (p *pool) expire() {
 			return
 		}
 		p.waiting.pop()
-		none := len(p.all) == 0
+		none := len(p.all) == 0 && !p.starved
 		p.mu.Unlock()
 		if none {
 			p.e.lost(a, time.Now(), &wire.Error{
