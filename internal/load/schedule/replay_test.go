@@ -116,6 +116,9 @@ func TestReplayIsBounded(t *testing.T) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
+	if _, err := Replay(strings.NewReader("0,0\n60,0\n"), Recording{Name: "r.csv", Loop: true}); err == nil || err.Error() != "r.csv: every rate of the part that repeats is 0: give at least one above 0" {
+		t.Errorf("a loop of nothing: %v", err)
+	}
 	broken := errors.New("the disk is gone")
 	if _, err := Replay(iotest.ErrReader(broken), Recording{Name: "r.csv"}); !errors.Is(err, broken) || err.Error() != "reading r.csv: the disk is gone" {
 		t.Errorf("a file that cannot be read: %v", err)
