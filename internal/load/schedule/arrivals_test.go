@@ -225,6 +225,39 @@ func TestChangesDoNotLieInThePast(t *testing.T) {
 	}
 }
 
+// Also where the units that are through at the change are no whole number.
+func TestChangesDoNotLieANanosecondInThePast(t *testing.T) {
+	for at := time.Second; at < time.Second+1000; at++ {
+		a := arrivals(t, "ramp:from=1000,to=999,over=59m59.999999999s", Options{})
+		drain(a, at/2)
+		wantOK(t, a.SetFactor(at, 999_999))
+		if n, due, ok := a.Peek(); !ok || due != at {
+			t.Fatalf("arrival %d is due at %d, %v, want %d", n, due, ok, at)
+		}
+	}
+}
+
+// The last numbers end the walk; they do not overflow.
+func TestArrivalsEnd(t *testing.T) {
+	a := arrivals(t, "steps:1000000", Options{})
+	wantOK(t, a.SetFactor(0, 1))
+	a.n = math.MaxInt64 - 1
+	a.target = uint128.From64(unitsPerArrival).Mul64(math.MaxInt64 - 1)
+	if a.find(); a.ok {
+		t.Errorf("an arrival beyond the clock is due at %v", a.due)
+	}
+	a = arrivals(t, "steps:1000000", Options{})
+	a.n = math.MaxInt64
+	a.Advance()
+	if n, due, ok := a.Peek(); ok {
+		t.Errorf("behind the last number arrival %d is due at %v", n, due)
+	}
+	wantOK(t, a.SetFactor(time.Second, 1))
+	if _, due, ok := a.Peek(); ok {
+		t.Errorf("a change brings an arrival at %v", due)
+	}
+}
+
 // line is P in rational numbers: the reference for changes.
 type line struct {
 	shape         exact
