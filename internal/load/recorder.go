@@ -88,7 +88,7 @@ func NewRecorder(workload *Workload, now time.Time) *Recorder {
 func (r *Recorder) Done(result *Result) {
 	record, outcome := r.cases[result.Case], r.outcomeIndex(result.Outcome)
 	mine := r.shards.Take()
-	counts := mine.of(record.index, len(r.outcomes))
+	counts := mine.Value.of(record.index, len(r.outcomes))
 	counts.ofOutcome(outcome, len(r.codes.labels))[r.codes.slot(result.Status)].Add(1)
 	if result.Timed() {
 		since := result.Done.Sub(r.start)
@@ -104,7 +104,7 @@ func (r *Recorder) Done(result *Result) {
 // Lag implements [LagSink].
 func (r *Recorder) Lag(lag time.Duration) {
 	mine := r.shards.Take()
-	mine.lag.observe(lag)
+	mine.Value.lag.observe(lag)
 	r.shards.Give(mine)
 }
 

@@ -90,8 +90,10 @@ type Exemplar struct {
 // be in or not.
 func (r *Recorder) Snapshot() Snapshot {
 	s := Snapshot{Start: r.start, Cases: make([]CaseSnapshot, len(r.order)), Lag: newTimes(LagBounds())}
+	table := make([]uint64, len(r.outcomes)*len(r.codes.labels))
 	for i, record := range r.order {
-		s.Cases[i] = r.caseSnapshot(record)
+		clear(table)
+		s.Cases[i] = r.caseSnapshot(record, table)
 	}
 	for _, one := range r.shards.All() {
 		one.lag.addTo(&s.Lag)
@@ -109,30 +111,20 @@ func (r *Recorder) Lags() *histogram.Histogram {
 	return lags
 }
 
-func (r *Recorder) caseSnapshot(record *caseRecord) CaseSnapshot {
+// caseSnapshot reads a case. table is a row of codes for each outcome, all 0.
+func (r *Recorder) caseSnapshot(record *caseRecord, table []uint64) CaseSnapshot {
 	s := CaseSnapshot{Case: record.c, ResponseTime: newTimes(TimeBounds()), Duration: newTimes(TimeBounds())}
 	s.ResponseTime.Exemplars, s.Duration.Exemplars = record.responseTime.all(), record.duration.all()
-	counts := make([]uint64, len(r.outcomes)*len(r.codes.labels))
 	for _, one := range r.shards.All() {
 		if mine := one.cases[record.index].Load(); mine != nil {
 			mine.responseTime.addTo(&s.ResponseTime)
 			mine.duration.addTo(&s.Duration)
-			mine.addTo(counts, len(r.codes.labels))
+			mine.addTo(table, len(r.codes.labels))
 		}
 	}
 	s.ResponseTime.accumulate()
 	s.Duration.accumulate()
-	for i, n := range counts {
-		if n == 0 {
-			continue
-		}
-		outcome := i / len(r.codes.labels)
-		count := RequestCount{Outcome: r.outcomes[outcome], Code: r.codes.labels[i%len(r.codes.labels)], Count: n}
-		if reason := record.reasons[outcome].Load(); reason != nil {
-			count.Reason = *reason
-		}
-		s.Requests = append(s.Requests, count)
-	}
+	s.Requests = r.requestCounts(record, table)
 	for i, name := range record.checks {
 		if n := record.failed[i].Load(); n > 0 {
 			s.FailedChecks = append(s.FailedChecks, CheckCount{Check: name, Count: n})
@@ -141,7 +133,24 @@ func (r *Recorder) caseSnapshot(record *caseRecord) CaseSnapshot {
 	return s
 }
 
-// addTo adds the requests to a table of rows of codes, one row an outcome.
+// requestCounts lists what is not 0 in the table.
+func (r *Recorder) requestCounts(record *caseRecord, table []uint64) []RequestCount {
+	var counts []RequestCount
+	for i, n := range table {
+		if n == 0 {
+			continue
+		}
+		outcome, code := i/len(r.codes.labels), i%len(r.codes.labels)
+		count := RequestCount{Outcome: r.outcomes[outcome], Code: r.codes.labels[code], Count: n}
+		if reason := record.reasons[outcome].Load(); reason != nil {
+			count.Reason = *reason
+		}
+		counts = append(counts, count)
+	}
+	return counts
+}
+
+// addTo adds the requests to a table, a row of codes for each outcome.
 func (c *caseShard) addTo(table []uint64, codes int) {
 	for outcome := range c.requests {
 		counts := c.requests[outcome].Load()
