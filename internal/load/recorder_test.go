@@ -32,8 +32,10 @@ func TestRecorderQuantilesAreWithinOnePercent(t *testing.T) {
 		of   func(Quantiles) time.Duration
 		name string
 	}{
-		{0.5, func(q Quantiles) time.Duration { return q.P50 }, "p50"}, {0.95, func(q Quantiles) time.Duration { return q.P95 }, "p95"},
-		{0.99, func(q Quantiles) time.Duration { return q.P99 }, "p99"}, {0.999, func(q Quantiles) time.Duration { return q.P999 }, "p99.9"},
+		{0.5, func(q Quantiles) time.Duration { return q.P50 }, "p50"},
+		{0.95, func(q Quantiles) time.Duration { return q.P95 }, "p95"},
+		{0.99, func(q Quantiles) time.Duration { return q.P99 }, "p99"},
+		{0.999, func(q Quantiles) time.Duration { return q.P999 }, "p99.9"},
 		{1, func(q Quantiles) time.Duration { return q.Max }, "max"},
 	} {
 		want := float64(times[int(math.Ceil(test.q*float64(len(times))))-1])
@@ -204,9 +206,18 @@ func TestClassicBucketsAreExact(t *testing.T) {
 	if !slices.Equal(times.UpTo, want) || !slices.Equal(times.Bounds, bounds) || times.Histogram.Count() != uint64(5*len(bounds)+5) {
 		t.Errorf("up to %v: %v, want %v", times.Bounds, times.UpTo, want)
 	}
+}
+
+func TestThereIsRoomForAllThatIsCounted(t *testing.T) {
+	if n := len(Outcomes()); n > maxOutcomes {
+		t.Errorf("%d outcomes and room for %d", n, maxOutcomes)
+	}
+	if n := len(newCodeTable().labels); n > maxCodes {
+		t.Errorf("%d codes and room for %d", n, maxCodes)
+	}
 	for name, bounds := range map[string][]time.Duration{"times": TimeBounds(), "lag": LagBounds()} {
-		if !slices.IsSorted(bounds) || len(slices.Compact(bounds)) != len(bounds) {
-			t.Errorf("the bounds of the %s do not rise", name)
+		if !slices.IsSorted(bounds) || len(slices.Compact(bounds)) != len(bounds) || len(bounds) > maxBounds {
+			t.Errorf("the bounds of the %s must rise and be at most %d: %v", name, maxBounds, bounds)
 		}
 	}
 }

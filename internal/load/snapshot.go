@@ -89,11 +89,10 @@ type Exemplar struct {
 // Snapshot returns what was counted so far. Results that come in meanwhile may
 // be in or not.
 func (r *Recorder) Snapshot() Snapshot {
-	s := Snapshot{Start: r.start, Cases: make([]CaseSnapshot, len(r.order)), Lag: newTimes(LagBounds())}
-	table := make([]uint64, len(r.outcomes)*len(r.codes.labels))
+	s := Snapshot{Start: r.start, Cases: make([]CaseSnapshot, len(r.order)), Lag: newTimes(r.lagBounds)}
+	var table codeSums
 	for i, record := range r.order {
-		clear(table)
-		s.Cases[i] = r.caseSnapshot(record, table)
+		s.Cases[i] = r.caseSnapshot(record, &table)
 	}
 	for _, one := range r.shards.All() {
 		one.lag.addTo(&s.Lag)
@@ -111,15 +110,19 @@ func (r *Recorder) Lags() *histogram.Histogram {
 	return lags
 }
 
-// caseSnapshot reads a case. table is a row of codes for each outcome, all 0.
-func (r *Recorder) caseSnapshot(record *caseRecord, table []uint64) CaseSnapshot {
-	s := CaseSnapshot{Case: record.c, ResponseTime: newTimes(TimeBounds()), Duration: newTimes(TimeBounds())}
+// codeSums are the sums of codeCounts, by outcome.
+type codeSums [maxOutcomes][maxCodes]uint64
+
+// caseSnapshot reads a case. It uses the table to add up in.
+func (r *Recorder) caseSnapshot(record *caseRecord, table *codeSums) CaseSnapshot {
+	*table = codeSums{}
+	s := CaseSnapshot{Case: record.c, ResponseTime: newTimes(r.timeBounds), Duration: newTimes(r.timeBounds)}
 	s.ResponseTime.Exemplars, s.Duration.Exemplars = record.responseTime.all(), record.duration.all()
 	for _, one := range r.shards.All() {
 		if mine := one.cases[record.index].Load(); mine != nil {
 			mine.responseTime.addTo(&s.ResponseTime)
 			mine.duration.addTo(&s.Duration)
-			mine.addTo(table, len(r.codes.labels))
+			mine.addTo(table)
 		}
 	}
 	s.ResponseTime.accumulate()
@@ -134,32 +137,30 @@ func (r *Recorder) caseSnapshot(record *caseRecord, table []uint64) CaseSnapshot
 }
 
 // requestCounts lists what is not 0 in the table.
-func (r *Recorder) requestCounts(record *caseRecord, table []uint64) []RequestCount {
+func (r *Recorder) requestCounts(record *caseRecord, table *codeSums) []RequestCount {
 	var counts []RequestCount
-	for i, n := range table {
-		if n == 0 {
-			continue
+	for i, outcome := range r.outcomes {
+		for slot, code := range r.codes.labels {
+			if table[i][slot] == 0 {
+				continue
+			}
+			count := RequestCount{Outcome: outcome, Code: code, Count: table[i][slot]}
+			if reason := record.reasons[i].Load(); reason != nil {
+				count.Reason = *reason
+			}
+			counts = append(counts, count)
 		}
-		outcome, code := i/len(r.codes.labels), i%len(r.codes.labels)
-		count := RequestCount{Outcome: r.outcomes[outcome], Code: r.codes.labels[code], Count: n}
-		if reason := record.reasons[outcome].Load(); reason != nil {
-			count.Reason = *reason
-		}
-		counts = append(counts, count)
 	}
 	return counts
 }
 
-// addTo adds the requests to a table, a row of codes for each outcome.
-func (c *caseShard) addTo(table []uint64, codes int) {
+// addTo adds the requests to a table.
+func (c *caseShard) addTo(table *codeSums) {
 	for outcome := range c.requests {
-		counts := c.requests[outcome].Load()
-		if counts == nil {
-			continue
-		}
-		row := table[outcome*codes:]
-		for i := range *counts {
-			row[i] += (*counts)[i].Load()
+		if counts := c.requests[outcome].Load(); counts != nil {
+			for slot := range counts {
+				table[outcome][slot] += counts[slot].Load()
+			}
 		}
 	}
 }
@@ -171,7 +172,7 @@ func newTimes(bounds []time.Duration) Times {
 // addTo adds one core's times. The classic buckets are read before the grid, and
 // written after it, so that no time is in them that is not in the grid.
 func (t *timing) addTo(times *Times) {
-	for i := range t.classic {
+	for i := range times.UpTo {
 		times.UpTo[i] += t.classic[i].Load()
 	}
 	t.grid.AddTo(&times.Histogram)

@@ -62,7 +62,6 @@ func TestShardsAreHandedOutOnce(t *testing.T) {
 			t.Fatal("with none free, shards are shared in turn")
 		}
 		runtime.KeepAlive(leases)
-		leases = nil
 		for free := 0; free < len(set.All()); {
 			runtime.GC()
 			set.mu.Lock()
