@@ -4,6 +4,8 @@ import (
 	"errors"
 	"sync/atomic"
 	"time"
+
+	"soakd/internal/load/schedule"
 )
 
 // Ceiling is a rate that closed-mode users do not exceed together, however fast
@@ -34,7 +36,7 @@ type Ceiling struct {
 const ceilingTolerance = int64(2 * time.Millisecond)
 
 // NewCeiling returns a ceiling at a rate above 0.
-func NewCeiling(rate Rate) (*Ceiling, error) {
+func NewCeiling(rate schedule.Rate) (*Ceiling, error) {
 	if rate == 0 {
 		return nil, errors.New("a ceiling needs a rate above 0; without one, make none")
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"soakd/internal/load/schedule"
 )
 
 // FullFactor is the whole rate, in ppm.
@@ -28,7 +30,7 @@ type CircuitConfig struct {
 	Trickle uint32
 	// MinTrickle is the rate that is left at the least, so that somebody notices
 	// when the target is well again; never more than the shape's own.
-	MinTrickle Rate
+	MinTrickle schedule.Rate
 	// Steps are the shares of the rate on the way back, in ppm, rising.
 	Steps []uint32
 	// StepFor is how long the trickle and each step must go well; > 0.
@@ -190,7 +192,7 @@ func (c *Circuit) Status() CircuitStatus {
 func (c *Circuit) State() CircuitState { return c.Status().State }
 
 // Factor returns the share of a shape's rate that may be sent now, in ppm.
-func (c *Circuit) Factor(shape Rate) uint32 {
+func (c *Circuit) Factor(shape schedule.Rate) uint32 {
 	status := c.Status()
 	switch status.State {
 	case CircuitOpen:
@@ -204,7 +206,7 @@ func (c *Circuit) Factor(shape Rate) uint32 {
 // atLeastTrickle raises a factor to where MinTrickle remains of a rate:
 //
 //	ceil(MinTrickle * 10^6 / rate) ppm, at most 10^6
-func (c *Circuit) atLeastTrickle(factor uint32, rate Rate) uint32 {
+func (c *Circuit) atLeastTrickle(factor uint32, rate schedule.Rate) uint32 {
 	if rate == 0 {
 		return factor
 	}
