@@ -7,11 +7,13 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"soakd/internal/load/schedule"
 )
 
 // sendBelow lets users send as fast as a ceiling allows for some seconds, each
 // waking up to late after its time, and returns the times of all sends.
-func sendBelow(t *testing.T, rate Rate, users int, late, length time.Duration) []time.Duration {
+func sendBelow(t *testing.T, rate schedule.Rate, users int, late, length time.Duration) []time.Duration {
 	t.Helper()
 	ceiling, err := NewCeiling(rate)
 	if err != nil {
@@ -71,7 +73,7 @@ func TestCeilingHoldsInEverySecond(t *testing.T) {
 		{"within the tolerance", "100", 50, 2 * time.Millisecond, 101, 1000},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			rate, err := ParseRate(c.rate)
+			rate, err := schedule.ParseRate(c.rate)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -134,7 +136,7 @@ func TestCeilingAfterAStall(t *testing.T) {
 }
 
 func TestCeilingInterval(t *testing.T) {
-	for rate, want := range map[Rate]int64{
+	for rate, want := range map[schedule.Rate]int64{
 		1_000_000_000_000: 1_000,
 		700_000_000_000:   1_429, // 1428.57, rounded up
 		3_000_000:         333_333_334,

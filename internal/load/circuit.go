@@ -228,13 +228,17 @@ func (c *Circuit) Observe(now time.Duration, finished, failed int64) (CircuitEve
 	if c.cfg.ErrorRatio == 0 {
 		return CircuitEvent{}, false
 	}
-	gap := now - c.at
-	newlyFinished, newlyFailed := finished-c.finished, failed-c.failed
-	c.at, c.finished, c.failed = now, finished, failed
+	gap, newlyFinished, newlyFailed := now-c.at, finished-c.finished, failed-c.failed
+	c.at, c.finished = now, finished
 	if gap < 0 || gap > maxObserveGap || newlyFinished < 0 || newlyFailed < 0 {
+		c.failed = failed
 		c.forget(now)
 		return CircuitEvent{}, false
 	}
+	// A request may be counted as failed a moment before it counts as finished:
+	// what is ahead belongs to the next observation.
+	newlyFailed = min(newlyFailed, newlyFinished)
+	c.failed += newlyFailed
 	c.part.add(newlyFinished, newlyFailed)
 	if c.status.State == CircuitClosed {
 		return c.watch(now)

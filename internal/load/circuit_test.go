@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"soakd/internal/load/schedule"
 )
 
 // patient feeds a circuit once a second.
@@ -181,6 +183,15 @@ func TestCircuitForgetsWhatAGapHeld(t *testing.T) {
 	p.check(t, CircuitOpen, 0, 1, 0)
 }
 
+// The two counts are not read at the same moment: a failure may be seen before
+// its request counts as finished.
+func TestCircuitCountsAFailureThatIsAhead(t *testing.T) {
+	p := newPatient(t, DefaultCircuit())
+	p.lasts(1, 0, 3)
+	p.lasts(29, 10, 10)
+	p.checkEvents(t, "30s closed>open load lowered to a trickle: 100 % of 290 requests failed over 30s")
+}
+
 func TestCircuitFactor(t *testing.T) {
 	cfg := DefaultCircuit()
 	open := newPatient(t, cfg)
@@ -200,7 +211,7 @@ func TestCircuitFactor(t *testing.T) {
 		{"0.2", 1_000_000, 1_000_000, 1_000_000},
 		{"0.1", 1_000_000, 1_000_000, 1_000_000}, // never above the shape
 	} {
-		rate, err := ParseRate(c.rate)
+		rate, err := schedule.ParseRate(c.rate)
 		if err != nil {
 			t.Fatal(err)
 		}

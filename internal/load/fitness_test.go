@@ -82,7 +82,7 @@ func TestJudgeWindow(t *testing.T) {
 			"the circuit was recovering for a target that is unwell and the target asked to be left alone (3 users held, 0 arrivals not sent): less was sent than was set",
 		},
 		{
-			"not sent as the target asked", func(f *WindowFacts) { f.Dropped = map[DropReason]int64{"retry_after": 9} },
+			"not sent as the target asked", func(f *WindowFacts) { f.Dropped = map[DropReason]int64{DropRetryAfter: 9} },
 			[]UnfitReason{UnfitThrottled},
 			"the target asked to be left alone (0 users held, 9 arrivals not sent): less was sent than was set",
 		},
