@@ -210,9 +210,6 @@ func (c *Circuit) atLeastTrickle(factor uint32, rate schedule.Rate) uint32 {
 	if rate == 0 {
 		return factor
 	}
-	if c.cfg.MinTrickle >= rate {
-		return FullFactor
-	}
 	// Below 10^12 millionths a second (a million arrivals) the product fits.
 	least := (uint64(c.cfg.MinTrickle)*uint64(FullFactor) + uint64(rate) - 1) / uint64(rate)
 	return max(factor, uint32(min(least, uint64(FullFactor))))

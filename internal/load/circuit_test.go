@@ -152,6 +152,31 @@ func TestCircuitTakesLongerAtALowRate(t *testing.T) {
 	p.checkEvents(t, "40s closed>open load lowered to a trickle: 100 % of 20 requests failed over 40s")
 }
 
+// A good answer among two bad ones does not stand for a good time by itself: at
+// a low rate the parts grow until they hold 4 requests, a sixth of 20.
+func TestCircuitAtALowRateWithGoodAnswers(t *testing.T) {
+	p := newPatient(t, DefaultCircuit())
+	for i := range 20 {
+		p.lasts(5, 0, 0)
+		failed := int64(1)
+		if i%3 == 2 {
+			failed = 0
+		}
+		p.lasts(1, 1, failed)
+	}
+	p.checkEvents(t, "2m0s closed>open load lowered to a trickle: 70 % of 20 requests failed over 1m55s")
+}
+
+// A pause before the first failure is no time of failure.
+func TestCircuitAfterAPause(t *testing.T) {
+	p := newPatient(t, DefaultCircuit())
+	p.lasts(3600, 0, 0)
+	p.lasts(29, 10, 10)
+	p.checkEvents(t)
+	p.lasts(1, 10, 10)
+	p.checkEvents(t, "1h0m30s closed>open load lowered to a trickle: 100 % of 300 requests failed over 30s")
+}
+
 func TestCircuitOverABlackHole(t *testing.T) {
 	p := newPatient(t, DefaultCircuit())
 	p.lasts(60, 100, 0)
