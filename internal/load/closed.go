@@ -54,6 +54,8 @@ type closedUser struct {
 	release  func() bool
 	// used is when the connection last carried something.
 	used time.Time
+	// moved is what the user last looked at of the engine's.
+	moved *func(address string) bool
 }
 
 // runClosed is Run in closed mode.
@@ -206,6 +208,12 @@ func (u *closedUser) iterate(due time.Duration) (over time.Duration, sent bool) 
 // connect sees to it that the user has a connection, within the time limit of
 // the flight's case.
 func (u *closedUser) connect(f *flight) error {
+	if moved := u.e.moved.Load(); moved != u.moved {
+		u.moved = moved
+		if u.connected() && (*moved)(addressOf(u.link)) {
+			u.hangUp()
+		}
+	}
 	if u.connected() {
 		// After a pause the target may have closed the connection.
 		if f.sent.Sub(u.used) < trustedIdle || u.link.HTTP2 != nil || u.link.Conn.Alive() {
