@@ -85,7 +85,9 @@ func (d *driver) exchange(b *testing.B, c *load.Case, user int, arrival uint64) 
 	return &load.Exchange{User: testUser(user), Request: r, Response: response, Sent: sent, Received: time.Now()}
 }
 
-func jsonHeader() http.Header { return http.Header{"Content-Type": {"application/json; charset=utf-8"}} }
+func jsonHeader() http.Header {
+	return http.Header{"Content-Type": {"application/json; charset=utf-8"}}
+}
 
 // place is what the engine keeps for one request in flight, to be used again.
 type place struct {

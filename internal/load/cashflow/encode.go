@@ -3,7 +3,6 @@ package cashflow
 import (
 	"strconv"
 	"time"
-	"unicode/utf8"
 )
 
 // question is a forecast request: a portfolio and what is asked about it.
@@ -34,7 +33,7 @@ func prepaymentShifts() [5]rate {
 // raw as its value, or left out when raw is empty.
 type alteration struct{ field, raw string }
 
-// Generous upper bounds of what is written, in bytes: a body is allocated once.
+// Generous upper bounds of what is written, in bytes: a buffer need not grow.
 const (
 	loanBytes     = 288
 	questionBytes = 512
@@ -52,9 +51,9 @@ type encoder struct {
 	inner bool
 }
 
-// encodeQuestion returns q as JSON, spoiled by alter.
-func encodeQuestion(q *question, alter alteration) []byte {
-	e := encoder{buf: make([]byte, 0, q.size()+len(alter.raw)), alter: alter}
+// encodeQuestion writes q as JSON, spoiled by alter, into the empty buffer b.
+func encodeQuestion(b []byte, q *question, alter alteration) []byte {
+	e := encoder{buf: b, alter: alter}
 	e.question(q)
 	return e.buf
 }
@@ -125,7 +124,7 @@ func (e *encoder) loans(loans []loan) {
 
 func (e *encoder) loan(l *loan) {
 	e.open()
-	e.text("loan_type", l.kind)
+	e.word("loan_type", l.kind)
 	if e.key("principal") {
 		e.buf = appendDecimal(e.buf, int64(l.principal), 2)
 	}
@@ -136,11 +135,11 @@ func (e *encoder) loan(l *loan) {
 		e.rate("prepayment_assumption", l.prepayment)
 	}
 	if !l.variable {
-		e.text("rate_type", "fixed")
+		e.word("rate_type", "fixed")
 		e.close()
 		return
 	}
-	e.text("rate_type", "variable")
+	e.word("rate_type", "variable")
 	e.integer("rate_adjustment_period", int64(l.adjust))
 	e.rate("rate_cap", l.cap)
 	e.rate("rate_floor", l.floor)
@@ -165,9 +164,18 @@ func (e *encoder) literal(name, value string) {
 	}
 }
 
-func (e *encoder) text(name, value string) {
+func (e *encoder) text(name string, value []byte) {
 	if e.key(name) {
 		e.buf = appendText(e.buf, value)
+	}
+}
+
+// word writes a text without anything to escape.
+func (e *encoder) word(name, value string) {
+	if e.key(name) {
+		e.buf = append(e.buf, '"')
+		e.buf = append(e.buf, value...)
+		e.buf = append(e.buf, '"')
 	}
 }
 
@@ -217,17 +225,17 @@ func appendDecimal(b []byte, n int64, places int) []byte {
 }
 
 // appendText appends s as a JSON string (RFC 8259, 7). s must be valid UTF-8.
-func appendText(b []byte, s string) []byte {
+func appendText[T ~string | ~[]byte](b []byte, s T) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b = append(b, '\\', byte(r))
-		case r < ' ':
-			b = append(b, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c < ' ':
+			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		default:
-			b = utf8.AppendRune(b, r)
+			b = append(b, c)
 		}
 	}
 	return append(b, '"')

@@ -3,6 +3,7 @@ package cashflow
 import (
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -323,4 +324,11 @@ func modelSensitivity(r *modelRequest, npv float64) object {
 		prepayments = append(prepayments, object{"shift": shift, "npv": toCents(r.npv(0, shift))})
 	}
 	return object{"base_npv": toCents(npv), "interest_rate": rates, "prepayment": prepayments}
+}
+
+// hashID makes an arrival number of an id.
+func hashID(id string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(id)) // never fails
+	return h.Sum64()
 }
