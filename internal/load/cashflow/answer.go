@@ -93,14 +93,22 @@ type period struct {
 	number, interest, scheduled, prepayment, total, balance float64
 }
 
-// periodNames are the names of a period's fields, in its order, as
-// [reader.field] wants them.
-func periodNames() [6]string {
-	return [6]string{`"period":`, `"interest":`, `"scheduled_principal":`, `"prepayment":`, `"total":`, `"balance":`}
+// periodFields is how many fields a period has, and dateField the one of these
+// that no check needs. It is known so that it costs less to go by.
+const (
+	periodFields = 7
+	dateField    = 1
+)
+
+// periodNames are the names of a period's fields as [reader.field] wants them.
+func periodNames() [periodFields]string {
+	return [periodFields]string{
+		`"period":`, `"date":`, `"interest":`, `"scheduled_principal":`, `"prepayment":`, `"total":`, `"balance":`,
+	}
 }
 
-// allFields has a bit for each field of a period.
-const allFields = 1<<6 - 1
+// neededFields has a bit for each field that a period must have.
+const neededFields = (1<<periodFields - 1) &^ (1 << dateField)
 
 // periods reads a list of periods into the room of list; null is none.
 func (r *reader) periods(list []period) []period {
@@ -116,7 +124,7 @@ func (r *reader) periods(list []period) []period {
 }
 
 // period reads an object, every known field of which must be there and be a number.
-func (r *reader) period(names *[6]string) period {
+func (r *reader) period(names *[periodFields]string) period {
 	if r.peek() != '{' {
 		r.mismatch("a period")
 		return period{}
@@ -124,26 +132,29 @@ func (r *reader) period(names *[6]string) period {
 	var figures [len(names)]float64
 	have := 0
 	r.begin()
-	for likely := 0; r.next('}'); {
-		i := r.field(names[:], likely)
-		if i < 0 {
+	for i, likely := r.field(names[:], 0), 0; i != noField; i = r.field(names[:], likely) {
+		switch i {
+		case otherField:
 			r.skip()
 			continue
+		case dateField:
+			r.skip()
+		default:
+			figures[i] = r.mustNumber()
+			have |= 1 << i
 		}
-		figures[i] = r.mustNumber()
-		have |= 1 << i
 		likely = i + 1
 	}
-	if have != allFields {
+	if have != neededFields {
 		r.incomplete(names, have)
 	}
-	return period{figures[0], figures[1], figures[2], figures[3], figures[4], figures[5]}
+	return period{figures[0], figures[2], figures[3], figures[4], figures[5], figures[6]}
 }
 
 // incomplete notes the first field that a period does not have.
-func (r *reader) incomplete(names *[6]string, have int) {
+func (r *reader) incomplete(names *[periodFields]string, have int) {
 	for i, name := range names {
-		if have&(1<<i) == 0 {
+		if neededFields&^have&(1<<i) != 0 {
 			r.mistake(fmt.Errorf("a period has no %s", strings.Trim(name, `":`)))
 			return
 		}
@@ -225,8 +236,7 @@ func (r *reader) forecast(got *forecastAnswer) {
 		return
 	}
 	names := [...]string{`"id":`, `"periods":`, `"loans":`, `"summary":`, `"monte_carlo":`, `"sensitivity":`}
-	for likely := 0; r.next('}'); {
-		i := r.field(names[:], likely)
+	for i, likely := r.field(names[:], 0), 0; i != noField; i = r.field(names[:], likely) {
 		switch i {
 		case 0:
 			got.ID = r.identifier()
@@ -291,8 +301,7 @@ func (r *reader) loan(got *loanAnswer) {
 		return
 	}
 	names := [...]string{`"loan_type":`, `"total_principal":`, `"total_interest":`, `"final_balance":`, `"periods":`}
-	for likely := 0; r.next('}'); {
-		i := r.field(names[:], likely)
+	for i, likely := r.field(names[:], 0), 0; i != noField; i = r.field(names[:], likely) {
 		switch i {
 		case 0:
 			got.Kind = r.string()
@@ -315,9 +324,8 @@ func (r *reader) loan(got *loanAnswer) {
 // numbers reads an object of numbers: each that is among names goes to the
 // place of the same index.
 func (r *reader) numbers(names []string, places []*number) {
-	for likely := 0; r.next('}'); {
-		i := r.field(names, likely)
-		if i < 0 {
+	for i, likely := r.field(names, 0), 0; i != noField; i = r.field(names, likely) {
+		if i == otherField {
 			r.skip()
 			continue
 		}
@@ -360,8 +368,7 @@ func (r *reader) sensitivity(room *sensitivityAnswer) *sensitivityAnswer {
 	}
 	room.reset()
 	names := [...]string{`"base_npv":`, `"interest_rate":`, `"prepayment":`}
-	for likely := 0; r.next('}'); {
-		i := r.field(names[:], likely)
+	for i, likely := r.field(names[:], 0), 0; i != noField; i = r.field(names[:], likely) {
 		switch i {
 		case 0:
 			room.BaseNPV = r.number()
@@ -404,8 +411,7 @@ func (r *reader) saved() (got scenarioAnswer) {
 		return got
 	}
 	names := [...]string{`"id":`, `"user_id":`, `"name":`, `"created_at":`}
-	for likely := 0; r.next('}'); {
-		i := r.field(names[:], likely)
+	for i, likely := r.field(names[:], 0), 0; i != noField; i = r.field(names[:], likely) {
 		switch i {
 		case 0:
 			got.ID = r.identifier()
@@ -439,8 +445,7 @@ func (r *reader) rows(list []row, entry func(*reader, *row)) []row {
 // scenarioRow reads the fields of an entry of the list of scenarios.
 func (r *reader) scenarioRow(got *row) {
 	names := [...]string{`"id":`, `"user_id":`, `"name":`, `"created_at":`}
-	for likely := 0; r.next('}'); {
-		i := r.field(names[:], likely)
+	for i, likely := r.field(names[:], 0), 0; i != noField; i = r.field(names[:], likely) {
 		switch i {
 		case 0:
 			got.ID = r.identifier()
@@ -461,8 +466,7 @@ func (r *reader) scenarioRow(got *row) {
 // historyRow reads the fields of an entry of the history.
 func (r *reader) historyRow(got *row) {
 	names := [...]string{`"id":`, `"user_id":`, `"created_at":`}
-	for likely := 0; r.next('}'); {
-		i := r.field(names[:], likely)
+	for i, likely := r.field(names[:], 0), 0; i != noField; i = r.field(names[:], likely) {
 		switch i {
 		case 0:
 			got.ID = r.identifier()
@@ -484,11 +488,11 @@ func (r *reader) status() (status []byte) {
 		return nil
 	}
 	names := [...]string{`"status":`}
-	for r.next('}') {
-		if r.field(names[:], 0) == 0 {
-			status = r.string()
-		} else {
+	for i := r.field(names[:], 0); i != noField; i = r.field(names[:], 0) {
+		if i == otherField {
 			r.skip()
+		} else {
+			status = r.string()
 		}
 	}
 	return status
