@@ -2,7 +2,6 @@ package cashflow
 
 import (
 	"strconv"
-	"time"
 )
 
 // question is a forecast request: a portfolio and what is asked about it.
@@ -182,7 +181,7 @@ func (e *encoder) word(name, value string) {
 func (e *encoder) date(name string, d day) {
 	if e.key(name) {
 		e.buf = append(e.buf, '"')
-		e.buf = d.time().AppendFormat(e.buf, time.DateOnly)
+		e.buf = appendDate(e.buf, d)
 		e.buf = append(e.buf, '"')
 	}
 }
@@ -199,6 +198,14 @@ func (e *encoder) shifts(name string, shifts [5]rate) {
 		e.buf = appendDecimal(e.buf, int64(shift), 6)
 	}
 	e.buf = append(e.buf, ']')
+}
+
+// appendDate appends a day as 2006-01-02.
+func appendDate(b []byte, d day) []byte {
+	year, month, of := d.time().Date()
+	return append(b,
+		byte('0'+year/1000%10), byte('0'+year/100%10), byte('0'+year/10%10), byte('0'+year%10), '-',
+		byte('0'+int(month)/10), byte('0'+int(month)%10), '-', byte('0'+of/10), byte('0'+of%10))
 }
 
 // appendDecimal appends n / 10^places without trailing zeros.

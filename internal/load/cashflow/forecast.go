@@ -107,7 +107,7 @@ type forecastKind struct {
 	weight float64
 	limits limits
 	// ask makes the question of one request.
-	ask func(w *workload, d *load.Draw, m *forecastMemo)
+	ask func(w *workload, d load.Draw, m *forecastMemo)
 	// checks are those of [forecastChecks] that apply.
 	checks []string
 }
@@ -171,7 +171,7 @@ func (w *workload) forecastCase(k forecastKind) *load.Case {
 				return nil, err
 			}
 			memo := w.newMemo()
-			k.ask(w, &d, memo)
+			k.ask(w, d, memo)
 			body := encodeQuestion(d.Buffer(memo.size()), &memo.question, alteration{})
 			d.Keep(body)
 			if memo.role == repeatable {
@@ -192,7 +192,7 @@ func recent(r *rand.Rand, today day) day {
 
 // askUsual runs a portfolio of the book unchanged (60 %), with its discount rate
 // raised (15 %), or a new one (25 %).
-func askUsual(w *workload, d *load.Draw, m *forecastMemo) {
+func askUsual(w *workload, d load.Draw, m *forecastMemo) {
 	today := w.today()
 	share := d.Rand.IntN(100)
 	if share >= 75 {
@@ -209,7 +209,7 @@ func askUsual(w *workload, d *load.Draw, m *forecastMemo) {
 
 // askMonteCarlo runs one of the two newest portfolios of the book with a fixed
 // seed (50 %), or a new portfolio with a seed (30 %) or without one (20 %).
-func askMonteCarlo(w *workload, d *load.Draw, m *forecastMemo) {
+func askMonteCarlo(w *workload, d load.Draw, m *forecastMemo) {
 	w.mostlyBooked(d, m, usualBook, 50, usualSize())
 	m.iterations = monteCarloIterations
 	if m.role == alone && d.Rand.IntN(50) < 20 {
@@ -217,20 +217,20 @@ func askMonteCarlo(w *workload, d *load.Draw, m *forecastMemo) {
 	}
 }
 
-func askSensitivity(w *workload, d *load.Draw, m *forecastMemo) {
+func askSensitivity(w *workload, d load.Draw, m *forecastMemo) {
 	w.mostlyBooked(d, m, usualBook, 50, usualSize())
 	m.role, m.seed = alone, 0
 	m.sensitivity = true
 }
 
-func askComplex(w *workload, d *load.Draw, m *forecastMemo) {
+func askComplex(w *workload, d load.Draw, m *forecastMemo) {
 	w.mostlyBooked(d, m, complexBook, 50, complexSize())
 	m.iterations, m.detailed, m.sensitivity = complexIterations, true, true
 }
 
 // mostlyBooked asks about one of the two newest portfolios of a book in the
 // given share of 100, else about a new one, with a seed for Monte Carlo.
-func (w *workload) mostlyBooked(d *load.Draw, m *forecastMemo, book purpose, ofHundred int, size span[int]) {
+func (w *workload) mostlyBooked(d load.Draw, m *forecastMemo, book purpose, ofHundred int, size span[int]) {
 	today := w.today()
 	var from recipe
 	if d.Rand.IntN(100) < ofHundred {
