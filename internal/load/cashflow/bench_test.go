@@ -4,7 +4,6 @@ package cashflow
 
 import (
 	"context"
-	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -90,34 +89,6 @@ func (d *driver) exchange(b *testing.B, c *load.Case, user int, arrival uint64) 
 
 func jsonHeader() http.Header {
 	return http.Header{"Content-Type": {"application/json; charset=utf-8"}}
-}
-
-// place is what the engine keeps for one request in flight, to be used again.
-type place struct {
-	request load.Request
-	scratch []byte
-	pcg     rand.PCG
-	rng     *rand.Rand
-}
-
-func newPlace() *place {
-	p := &place{scratch: make([]byte, 0, 16<<10)}
-	p.rng = rand.New(&p.pcg)
-	return p
-}
-
-// build makes a request as the engine does.
-func (p *place) build(c *load.Case, user load.User, arrival uint64) (*load.Request, error) {
-	p.request = load.Request{}
-	p.pcg.Seed(1, arrival)
-	return c.Build(load.Draw{User: user, Rand: p.rng, Request: &p.request, Scratch: &p.scratch})
-}
-
-// release gives back what a request holds.
-func release(r *load.Request) {
-	if memo, ok := r.Memo.(load.Releaser); ok {
-		memo.Release()
-	}
 }
 
 // recording is all that was recorded.

@@ -99,11 +99,6 @@ func FuzzContent(f *testing.F) {
 		if json.Unmarshal([]byte(sent), &want) != nil || want == nil || json.Unmarshal([]byte(got), &have) != nil || have == nil {
 			t.Skip()
 		}
-		for _, name := range []string{"id", "user_id", "created_at", "name"} { // are read by themselves
-			if strings.Contains(sent, "\\") || strings.Contains(sent, `"`+name+`"`) || strings.Contains(got, name) {
-				t.Skip()
-			}
-		}
 		var c content
 		if c.prepare([]byte(sent)) != nil {
 			t.Skip()
@@ -113,7 +108,8 @@ func FuzzContent(f *testing.F) {
 		}
 		r := newReader()
 		r.start([]byte(got))
-		r.kept(&c)
+		c.got = r.text
+		r.compare(&c, 0)
 		if broken, wrong := r.end(); broken != nil || wrong != nil {
 			t.Skip() // invalid UTF-8
 		}

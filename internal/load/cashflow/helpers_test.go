@@ -332,3 +332,31 @@ func hashID(id string) uint64 {
 	_, _ = h.Write([]byte(id)) // never fails
 	return h.Sum64()
 }
+
+// place is what the engine keeps for one request in flight, to be used again.
+type place struct {
+	request load.Request
+	scratch []byte
+	pcg     rand.PCG
+	rng     *rand.Rand
+}
+
+func newPlace() *place {
+	p := &place{scratch: make([]byte, 0, 16<<10)}
+	p.rng = rand.New(&p.pcg)
+	return p
+}
+
+// build makes a request as the engine does.
+func (p *place) build(c *load.Case, user load.User, arrival uint64) (*load.Request, error) {
+	p.request = load.Request{}
+	p.pcg.Seed(1, arrival)
+	return c.Build(load.Draw{User: user, Rand: p.rng, Request: &p.request, Scratch: &p.scratch})
+}
+
+// release gives back what a request holds.
+func release(r *load.Request) {
+	if memo, ok := r.Memo.(load.Releaser); ok {
+		memo.Release()
+	}
+}

@@ -36,16 +36,22 @@ func (w *workload) answer() *answer {
 	return &answer{reader: *newReader()}
 }
 
-// done gives the room back, without what points into the answer.
+// done gives the room back.
 func (w *workload) done(a *answer) {
-	if a.figures.big() || cap(a.entries) > keptElements || cap(a.unescaped) > keptText {
-		return
+	if a.tidy() {
+		w.answers.Put(a)
 	}
+}
+
+// tidy lets go of the answer that was read, and reports whether the room is worth
+// to be kept.
+func (a *answer) tidy() bool {
+	big := a.figures.big() || cap(a.entries) > keptElements || cap(a.unescaped) > keptText
 	a.start(nil)
 	a.figures.reset()
 	clear(a.entries)
 	a.content.forget()
-	w.answers.Put(a)
+	return !big
 }
 
 // begin starts to read the answer of an exchange. It reports when there is
