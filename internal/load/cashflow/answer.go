@@ -132,18 +132,13 @@ func (r *reader) period(names *[periodFields]string) period {
 	var figures [len(names)]float64
 	have := 0
 	r.begin()
-	for i, likely := r.field(names[:], 0), 0; i != noField; i = r.field(names[:], likely) {
-		switch i {
-		case otherField:
+	for i := r.field(names[:], 0); i != noField; i = r.field(names[:], i+1) {
+		if i == otherField || i == dateField {
 			r.skip()
 			continue
-		case dateField:
-			r.skip()
-		default:
-			figures[i] = r.mustNumber()
-			have |= 1 << i
 		}
-		likely = i + 1
+		figures[i] = r.mustNumber()
+		have |= 1 << i
 	}
 	if have != neededFields {
 		r.incomplete(names, have)
@@ -235,26 +230,24 @@ func (r *reader) forecast(got *forecastAnswer) {
 	if !r.object() {
 		return
 	}
-	names := [...]string{`"id":`, `"periods":`, `"loans":`, `"summary":`, `"monte_carlo":`, `"sensitivity":`}
-	for i, likely := r.field(names[:], 0), 0; i != noField; i = r.field(names[:], likely) {
+	names := [...]string{`"id":`, `"cached":`, `"periods":`, `"loans":`, `"summary":`, `"monte_carlo":`, `"sensitivity":`}
+	for i := r.field(names[:], 0); i != noField; i = r.field(names[:], i+1) {
 		switch i {
 		case 0:
 			got.ID = r.identifier()
-		case 1:
-			got.Periods = r.periods(got.Periods)
 		case 2:
-			got.Loans = r.loans(got.Loans)
+			got.Periods = r.periods(got.Periods)
 		case 3:
-			r.summary(&got.Summary)
+			got.Loans = r.loans(got.Loans)
 		case 4:
-			got.MonteCarlo = r.monteCarlo(&got.monteCarlo)
+			r.summary(&got.Summary)
 		case 5:
+			got.MonteCarlo = r.monteCarlo(&got.monteCarlo)
+		case 6:
 			got.Sensitivity = r.sensitivity(&got.sensitivity)
 		default:
 			r.skip()
-			continue
 		}
-		likely = i + 1
 	}
 }
 
@@ -300,37 +293,36 @@ func (r *reader) loan(got *loanAnswer) {
 	if !r.object() {
 		return
 	}
-	names := [...]string{`"loan_type":`, `"total_principal":`, `"total_interest":`, `"final_balance":`, `"periods":`}
-	for i, likely := r.field(names[:], 0), 0; i != noField; i = r.field(names[:], likely) {
+	names := [...]string{
+		`"loan_type":`, `"principal":`, `"total_principal":`, `"total_interest":`, `"final_balance":`, `"term_months":`, `"periods":`,
+	}
+	for i := r.field(names[:], 0); i != noField; i = r.field(names[:], i+1) {
 		switch i {
 		case 0:
 			got.Kind = r.string()
-		case 1:
-			got.TotalPrincipal = r.number()
 		case 2:
-			got.TotalInterest = r.number()
+			got.TotalPrincipal = r.number()
 		case 3:
-			got.FinalBalance = r.number()
+			got.TotalInterest = r.number()
 		case 4:
+			got.FinalBalance = r.number()
+		case 6:
 			got.Periods = r.periods(got.Periods)
 		default:
 			r.skip()
-			continue
 		}
-		likely = i + 1
 	}
 }
 
 // numbers reads an object of numbers: each that is among names goes to the
 // place of the same index.
 func (r *reader) numbers(names []string, places []*number) {
-	for i, likely := r.field(names, 0), 0; i != noField; i = r.field(names, likely) {
+	for i := r.field(names, 0); i != noField; i = r.field(names, i+1) {
 		if i == otherField {
 			r.skip()
 			continue
 		}
 		*places[i] = r.number()
-		likely = i + 1
 	}
 }
 
@@ -368,7 +360,7 @@ func (r *reader) sensitivity(room *sensitivityAnswer) *sensitivityAnswer {
 	}
 	room.reset()
 	names := [...]string{`"base_npv":`, `"interest_rate":`, `"prepayment":`}
-	for i, likely := r.field(names[:], 0), 0; i != noField; i = r.field(names[:], likely) {
+	for i := r.field(names[:], 0); i != noField; i = r.field(names[:], i+1) {
 		switch i {
 		case 0:
 			room.BaseNPV = r.number()
@@ -378,9 +370,7 @@ func (r *reader) sensitivity(room *sensitivityAnswer) *sensitivityAnswer {
 			room.Prepayment = r.shifts(room.Prepayment)
 		default:
 			r.skip()
-			continue
 		}
-		likely = i + 1
 	}
 	return room
 }
@@ -411,7 +401,7 @@ func (r *reader) saved() (got scenarioAnswer) {
 		return got
 	}
 	names := [...]string{`"id":`, `"user_id":`, `"name":`, `"created_at":`}
-	for i, likely := r.field(names[:], 0), 0; i != noField; i = r.field(names[:], likely) {
+	for i := r.field(names[:], 0); i != noField; i = r.field(names[:], i+1) {
 		switch i {
 		case 0:
 			got.ID = r.identifier()
@@ -423,62 +413,82 @@ func (r *reader) saved() (got scenarioAnswer) {
 			r.instant()
 		default:
 			r.skip()
-			continue
 		}
-		likely = i + 1
 	}
 	return got
 }
 
+// column is what a field of an entry is.
+type column uint8
+
+const (
+	noColumn column = iota
+	idColumn
+	ownerColumn
+	nameColumn
+	timeColumn
+)
+
+// entryForm is the form of a list's entries: the names of their fields, as
+// [reader.field] wants them, and what these are.
+type entryForm struct {
+	fields  int // how many there are
+	names   [9]string
+	columns [9]column
+}
+
+// scenarioForm is the form of the list of scenarios, historyForm that of the
+// history. Fields that no check needs are there to cost less to go by.
+func scenarioForm() entryForm {
+	return entryForm{
+		fields:  5,
+		names:   [9]string{`"id":`, `"user_id":`, `"name":`, `"description":`, `"created_at":`},
+		columns: [9]column{idColumn, ownerColumn, nameColumn, noColumn, timeColumn},
+	}
+}
+
+func historyForm() entryForm {
+	return entryForm{
+		fields: 9,
+		names: [9]string{
+			`"id":`, `"user_id":`, `"created_at":`, `"npv":`, `"irr":`, `"loans":`, `"forecast_months":`, `"monte_carlo":`, `"cached":`,
+		},
+		columns: [9]column{idColumn, ownerColumn, timeColumn},
+	}
+}
+
 // rows reads the entries of a list that was begun into the room of list.
-func (r *reader) rows(list []row, entry func(*reader, *row)) []row {
+func (r *reader) rows(list []row, form entryForm) []row {
 	list = list[:0]
 	for r.next(']') {
 		list = append(list, row{})
 		if r.object() {
-			entry(r, &list[len(list)-1])
+			r.row(&form, &list[len(list)-1])
 		}
 	}
 	return list
 }
 
-// scenarioRow reads the fields of an entry of the list of scenarios.
-func (r *reader) scenarioRow(got *row) {
-	names := [...]string{`"id":`, `"user_id":`, `"name":`, `"created_at":`}
-	for i, likely := r.field(names[:], 0), 0; i != noField; i = r.field(names[:], likely) {
-		switch i {
-		case 0:
+// row reads the fields of an entry.
+func (r *reader) row(form *entryForm, got *row) {
+	names := form.names[:form.fields]
+	for i := r.field(names, 0); i != noField; i = r.field(names, i+1) {
+		what := noColumn
+		if i != otherField {
+			what = form.columns[i]
+		}
+		switch what {
+		case idColumn:
 			got.ID = r.identifier()
-		case 1:
+		case ownerColumn:
 			got.UserID = r.identifier()
-		case 2:
+		case timeColumn:
+			got.CreatedAt = r.instant()
+		case nameColumn:
 			r.string()
-		case 3:
-			got.CreatedAt = r.instant()
 		default:
 			r.skip()
-			continue
 		}
-		likely = i + 1
-	}
-}
-
-// historyRow reads the fields of an entry of the history.
-func (r *reader) historyRow(got *row) {
-	names := [...]string{`"id":`, `"user_id":`, `"created_at":`}
-	for i, likely := r.field(names[:], 0), 0; i != noField; i = r.field(names[:], likely) {
-		switch i {
-		case 0:
-			got.ID = r.identifier()
-		case 1:
-			got.UserID = r.identifier()
-		case 2:
-			got.CreatedAt = r.instant()
-		default:
-			r.skip()
-			continue
-		}
-		likely = i + 1
 	}
 }
 
@@ -488,7 +498,7 @@ func (r *reader) status() (status []byte) {
 		return nil
 	}
 	names := [...]string{`"status":`}
-	for i := r.field(names[:], 0); i != noField; i = r.field(names[:], 0) {
+	for i := r.field(names[:], 0); i != noField; i = r.field(names[:], i+1) {
 		if i == otherField {
 			r.skip()
 		} else {

@@ -360,3 +360,10 @@ func release(r *load.Request) {
 		memo.Release()
 	}
 }
+
+func (r scenarioRecipe) name() string { return string(r.appendName(nil)) }
+
+func (r scenarioRecipe) description() string { return string(r.appendDescription(nil)) }
+
+// scenario is the body that saves the scenario of a recipe.
+func (w *workload) scenario(r scenarioRecipe) []byte { return w.appendScenario(nil, r) }

@@ -102,7 +102,7 @@ func (w *workload) verifyHistory(x *load.Exchange, fail func(string, error)) {
 	}
 	isList := a.list()
 	if isList {
-		a.entries = a.rows(a.entries, (*reader).historyRow)
+		a.entries = a.rows(a.entries, historyForm())
 	}
 	if !a.finish(fail) {
 		return

@@ -175,8 +175,8 @@ const (
 // field goes to the next field of the object around and reads its name and the
 // colon. It returns which of names it is, otherField for none of them, and
 // noField behind the last. The names have their quotes and the colon, as in
-// `"id":`. The likely one is tried first: objects mostly have their fields in
-// one order.
+// `"id":`. The likely one is tried first, unless it is no index of names: objects
+// mostly have their fields in one order.
 func (r *reader) field(names []string, likely int) int {
 	at := r.at
 	if !r.first && at < len(r.text) && r.text[at] == ',' {
@@ -184,7 +184,7 @@ func (r *reader) field(names []string, likely int) int {
 	} else if !r.first {
 		return r.anyField(names)
 	}
-	if likely < len(names) {
+	if uint(likely) < uint(len(names)) {
 		name := names[likely]
 		if end := at + len(name); end <= len(r.text) && string(r.text[at:end]) == name {
 			r.at, r.first = end, false

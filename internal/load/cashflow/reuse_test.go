@@ -82,7 +82,7 @@ func TestRoomIsTidied(t *testing.T) {
 		a.start([]byte(body))
 		if strings.HasPrefix(body, "[") {
 			a.list()
-			a.entries = a.rows(a.entries, (*reader).scenarioRow)
+			a.entries = a.rows(a.entries, scenarioForm())
 		} else {
 			a.forecast(&a.figures)
 		}

@@ -100,15 +100,13 @@ func (w *workload) newScenarioMemo(id string, r scenarioRecipe, save uint64) *sc
 	return m
 }
 
-func (r scenarioRecipe) name() string { return string(r.appendName(nil)) }
-
+// appendName appends the scenario's name.
 func (r scenarioRecipe) appendName(b []byte) []byte {
 	b = append(append(b, r.wording.name(r.a)...), ' ')
 	return strconv.AppendUint(b, r.b>>40, 16)
 }
 
-func (r scenarioRecipe) description() string { return string(r.appendDescription(nil)) }
-
+// appendDescription appends the scenario's description.
 func (r scenarioRecipe) appendDescription(b []byte) []byte {
 	b = append(b, "Saved by a soak test.\nVariant "...)
 	b = strconv.AppendUint(b, r.b%1000, 10)
@@ -118,12 +116,8 @@ func (r scenarioRecipe) appendDescription(b []byte) []byte {
 // scenarioBytes bounds the body that saves a scenario.
 const scenarioBytes = 2*questionBytes + maxUsual*loanBytes
 
-// scenario returns the body that saves the scenario of a recipe.
-func (w *workload) scenario(r scenarioRecipe) []byte {
-	return w.appendScenario(make([]byte, 0, scenarioBytes), r)
-}
-
-// appendScenario writes it into the empty buffer b.
+// appendScenario writes the body that saves the scenario of a recipe into the
+// empty buffer b.
 func (w *workload) appendScenario(b []byte, r scenarioRecipe) []byte {
 	var (
 		loans [maxUsual]loan
@@ -254,7 +248,7 @@ func (w *workload) verifyList(x *load.Exchange, fail func(string, error)) {
 	}
 	isList := a.list()
 	if isList {
-		a.entries = a.rows(a.entries, (*reader).scenarioRow)
+		a.entries = a.rows(a.entries, scenarioForm())
 	}
 	if !a.finish(fail) {
 		return
