@@ -176,7 +176,9 @@ func spoiled(name, field string, raws ...string) fault {
 // spoil asks a question that is right but for one field.
 func (w *workload) spoil(d load.Draw, alter alteration) *load.Request {
 	q := w.anyQuestion(d)
-	return w.post(&d, w.paths.forecast, encodeQuestion(d.Buffer(q.size()+len(alter.raw)), &q, alter), &invalidMemo{field: alter.field})
+	body := encodeQuestion(d.Buffer(q.size()+len(alter.raw)), &q, alter)
+	d.Keep(body)
+	return w.post(&d, w.paths.forecast, body, &invalidMemo{field: alter.field})
 }
 
 // anyQuestion makes a small valid question, with Monte Carlo so that those of its
@@ -191,7 +193,9 @@ func (w *workload) anyQuestion(d load.Draw) question {
 // anyBody is a small valid body.
 func (w *workload) anyBody(d load.Draw) []byte {
 	q := w.anyQuestion(d)
-	return encodeQuestion(d.Buffer(q.size()), &q, alteration{})
+	body := encodeQuestion(d.Buffer(q.size()), &q, alteration{})
+	d.Keep(body)
+	return body
 }
 
 // bodyFaults are the faults of what is sent to the forecast.
