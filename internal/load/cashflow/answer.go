@@ -330,6 +330,7 @@ func (r *reader) summary(got *summaryAnswer) {
 	if !r.object() {
 		return
 	}
+	*got = summaryAnswer{}
 	r.numbers([]string{
 		`"npv":`, `"irr":`, `"duration":`, `"modified_duration":`, `"convexity":`, `"weighted_average_life":`,
 		`"total_principal":`, `"total_interest":`, `"total_cash_flow":`,

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"soakd/internal/load"
 )
 
 // anything reads a value of any kind, as encoding/json does into an any.
@@ -255,6 +257,24 @@ func TestReaderFields(t *testing.T) {
 		if broken, wrong := r.end(); broken != nil || wrong != nil || !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s is read as %v (%v, %v), want %v", test.text, got, broken, wrong, test.want)
 		}
+	}
+}
+
+// Of what comes twice in an answer only the last counts, whole.
+func TestTheLastOfTwoCounts(t *testing.T) {
+	b := newFullBench(t)
+	memo, golden := goldenAnswer()
+	for added, want := range map[string][]string{
+		`"periods":[{"period":1}],`:                     {"shape"}, // is wrong wherever it comes
+		`"periods":[],"loans":[],"summary":{},"id":"",`: nil,
+		`"summary":{"npv":5},`:                          nil,
+	} {
+		x := answered(0, &load.Request{Memo: memo}, 200, []byte(`{`+added+golden[1:]), 0)
+		b.expect(t, added+" first", "forecast", x, want...)
+	}
+	for _, added := range []string{`"periods":[]`, `"loans":null`, `"summary":{"npv":0}`, `"id":""`, `"id":null`} {
+		x := answered(0, &load.Request{Memo: memo}, 200, []byte(golden[:len(golden)-1]+`,`+added+`}`), 0)
+		b.expect(t, added+" last", "forecast", x, "shape")
 	}
 }
 
