@@ -45,7 +45,6 @@ func checkCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	if err != nil {
 		return usageError{err}
 	}
-	defer t.client.Close()
 	c := &checker{cfg: cfg, traffic: t, users: few.Users, stdout: stdout}
 	c.plan()
 	c.try(ctx, options.write)

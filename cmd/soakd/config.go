@@ -15,6 +15,7 @@ import (
 	"soakd/internal/exporter"
 	"soakd/internal/load"
 	"soakd/internal/load/cashflow"
+	"soakd/internal/load/schedule"
 	"soakd/internal/probes"
 	"soakd/internal/probes/api"
 	"soakd/internal/probes/postgres"
@@ -27,7 +28,7 @@ type config struct {
 	TargetURL        string        `envconfig:"TARGET_URL" desc:"URL of the API: http or https, host and port, perhaps a base path. Required by run and check."`
 	Workload         string        `envconfig:"WORKLOAD" default:"cashflow" desc:"What is sent: cashflow, the built-in workload for the Credit Cashflow Engine."`
 	APIVersion       string        `envconfig:"API_VERSION" default:"v1" desc:"Version in the path: /api/VERSION/..."`
-	Rate             load.Rate     `envconfig:"RATE" default:"50" desc:"Arrivals a second, above 0 and up to 1000000, whatever the target's answers take."`
+	Rate             schedule.Rate `envconfig:"RATE" default:"50" desc:"Arrivals a second, above 0 and up to 1000000, whatever the target's answers take."`
 	Duration         time.Duration `envconfig:"DURATION" default:"0s" desc:"How long to send; 0s means until stopped."`
 	Users            int           `envconfig:"USERS" default:"20" desc:"Virtual users: identities with scenarios of their own, 1 to 100000."`
 	Seed             uint64        `envconfig:"SEED" default:"1" desc:"Seed of the random choices: the same seed gives the same sequence of requests."`

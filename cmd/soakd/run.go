@@ -14,6 +14,7 @@ import (
 	"soakd/internal/load"
 	"soakd/internal/load/auth"
 	"soakd/internal/load/cashflow"
+	"soakd/internal/load/schedule"
 	"soakd/internal/probes"
 	"soakd/internal/report"
 )
@@ -63,7 +64,7 @@ func newTraffic(cfg *config, log *slog.Logger) (*traffic, error) {
 	}
 	client, err := load.NewClient(load.ClientConfig{
 		Target: cfg.TargetURL, UserAgent: userAgent(), Token: source.Token,
-		MaxConnections: cfg.MaxInFlight, MaxResponseBytes: cfg.MaxResponseBytes,
+		MaxResponseBytes: cfg.MaxResponseBytes,
 	})
 	if err != nil {
 		return nil, err
@@ -105,7 +106,8 @@ func newDaemon(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Log
 	if d.probes, err = openProbes(cfg.kinds, log); err != nil {
 		return nil, usageError{err}
 	}
-	d.metrics = exporter.NewMetrics(d.traffic.workload)
+	d.recorder = load.NewRecorder(d.traffic.workload, d.start)
+	d.metrics = exporter.NewMetrics(d.recorder)
 	if err := d.watch(); err != nil {
 		return nil, err
 	}
@@ -120,16 +122,23 @@ func newDaemon(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Log
 
 // watch makes the engine and the poller and connects both with the metrics.
 func (d *daemon) watch() error {
-	schedule, err := load.NewSteady(d.cfg.Rate)
+	shape, err := schedule.Steady(d.cfg.Rate)
 	if err != nil {
 		return err
 	}
-	d.recorder = load.NewRecorder(d.traffic.workload, d.start)
+	arrivals, err := schedule.NewArrivals(shape, schedule.Options{})
+	if err != nil {
+		return err
+	}
+	sleeper, err := load.NewSleeper()
+	if err != nil {
+		return err
+	}
 	d.engine, err = load.NewEngine(load.EngineConfig{
-		Schedule: schedule, Mix: d.traffic.mix, Client: d.traffic.client, User: d.traffic.source.User,
+		Arrivals: arrivals, Mix: d.traffic.mix, Client: d.traffic.client, User: d.traffic.source.User,
 		MaxInFlight: d.cfg.MaxInFlight, MaxWaiting: d.cfg.MaxWaiting, MaxLateness: d.cfg.MaxLateness,
 		Duration: d.cfg.Duration, Grace: d.cfg.ShutdownGrace,
-		Sink: load.Sinks{d.metrics, d.recorder, newFailureLog(d.log)}, Lag: d.metrics, FineSleep: load.FineSleep, Log: d.log,
+		Sink: load.Sinks{d.recorder, newFailureLog(d.log)}, Lag: d.recorder, Sleeper: sleeper, Log: d.log,
 	})
 	if err != nil {
 		return err
@@ -203,7 +212,6 @@ func (d *daemon) run(ctx context.Context) error {
 	d.server.SetReady(false)
 	stop()
 	err := group.Wait()
-	d.traffic.client.Close()
 	d.print(report.Table(d.status()))
 	if err != nil {
 		return err
@@ -267,15 +275,13 @@ func (d *daemon) progress(ctx context.Context) {
 	}
 	ticker := time.NewTicker(d.cfg.ProgressInterval)
 	defer ticker.Stop()
-	var before load.Counts
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
 			status := d.status()
-			d.print(report.ProgressLine(status, before, d.recorder.NextWindow(now)))
-			before = status.Counts
+			d.print(report.ProgressLine(status, d.recorder.NextWindow(now, status.Counts)))
 		}
 	}
 }

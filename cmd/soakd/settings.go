@@ -15,7 +15,7 @@ import (
 	"github.com/agnivade/levenshtein"
 	"github.com/kelseyhightower/envconfig"
 
-	"soakd/internal/load"
+	"soakd/internal/load/schedule"
 	"soakd/internal/secret"
 )
 
@@ -211,7 +211,7 @@ func (s setting) set(text string) error {
 		one.DurationVar(target, s.Flag, 0, "")
 	case envconfig.Decoder:
 		return target.Decode(text)
-	case *load.Rate:
+	case *schedule.Rate:
 		return target.UnmarshalText([]byte(text))
 	default:
 		return fmt.Errorf("no flag can be of type %s", s.field.Type)

@@ -8,8 +8,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"soakd/internal/exporter"
+	"soakd/internal/load"
 	"soakd/internal/load/cashflow"
 )
 
@@ -24,7 +26,7 @@ func bucketBounds(t *testing.T) map[string][]float64 {
 		t.Fatal(err)
 	}
 	answer := httptest.NewRecorder()
-	exporter.NewMetrics(workload).Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+	exporter.NewMetrics(load.NewRecorder(workload, time.Now())).Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
 	bounds := map[string][]float64{}
 	for _, line := range bucketLine.FindAllStringSubmatch(answer.Body.String(), -1) {
 		bound, err := strconv.ParseFloat(line[2], 64)

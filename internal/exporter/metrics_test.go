@@ -6,17 +6,22 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
 
 	"soakd/internal/load"
@@ -45,9 +50,19 @@ func testWorkload() *load.Workload {
 	}}
 }
 
-func fullMetrics() (*Metrics, *load.Workload, *probes.Board, fixedProbe) {
+// full is everything that a run has metrics of.
+type full struct {
+	*Metrics
+	recorder *load.Recorder
+	workload *load.Workload
+	board    *probes.Board
+	probe    fixedProbe
+}
+
+func fullMetrics() full {
 	workload := testWorkload()
-	m := NewMetrics(workload)
+	recorder := load.NewRecorder(workload, time.Now())
+	m := NewMetrics(recorder)
 	m.WatchTraffic(Traffic{
 		Counts: func() load.Counts {
 			return load.Counts{
@@ -64,7 +79,7 @@ func fullMetrics() (*Metrics, *load.Workload, *probes.Board, fixedProbe) {
 	probe := newFixedProbe()
 	board := probes.NewBoard([]string{"fixed"}, time.Minute)
 	m.WatchProbes([]probes.Probe{probe}, board)
-	return m, workload, board, probe
+	return full{m, recorder, workload, board, probe}
 }
 
 func scrape(t *testing.T, m *Metrics, accept string) string {
@@ -89,19 +104,19 @@ func has(t *testing.T, text string, lines ...string) {
 }
 
 func TestMetricsValues(t *testing.T) {
-	m, workload, board, probe := fullMetrics()
-	forecast, invalid := workload.Cases[0], workload.Cases[1]
-	m.Done(&load.Result{Case: forecast, Outcome: load.OK, Status: 200, ResponseTime: 30 * time.Millisecond, Duration: 20 * time.Millisecond})
-	m.Done(&load.Result{Case: forecast, Outcome: load.CheckFailed, Status: 200, FailedChecks: []string{"totals_match", "made_up"}, ResponseTime: time.Second, Duration: time.Second})
-	m.Done(&load.Result{Case: invalid, Outcome: load.AcceptedInvalid, Status: 799})
-	m.Done(&load.Result{Case: invalid, Outcome: load.Connect})
-	m.Done(&load.Result{Case: invalid, Outcome: load.Timeout, ResponseTime: 2 * time.Second, Duration: 2 * time.Second})
-	m.Lag(70 * time.Microsecond)
-	board.Put(probes.Result{Probe: "fixed", Start: time.Now(), Duration: 250 * time.Millisecond, Reading: probes.Reading{
-		Samples: []probes.Sample{{Desc: probe.gauge, Labels: []string{"a:1"}, Value: 42}, {Desc: probe.counter, Value: 7}}, Overflow: 2,
+	m := fullMetrics()
+	forecast, invalid := m.workload.Cases[0], m.workload.Cases[1]
+	m.recorder.Done(&load.Result{Case: forecast, Outcome: load.OK, Status: 200, ResponseTime: 30 * time.Millisecond, Duration: 20 * time.Millisecond})
+	m.recorder.Done(&load.Result{Case: forecast, Outcome: load.CheckFailed, Status: 200, FailedChecks: []string{"totals_match", "made_up"}, ResponseTime: time.Second, Duration: time.Second})
+	m.recorder.Done(&load.Result{Case: invalid, Outcome: load.AcceptedInvalid, Status: 799})
+	m.recorder.Done(&load.Result{Case: invalid, Outcome: load.Connect})
+	m.recorder.Done(&load.Result{Case: invalid, Outcome: load.Timeout, ResponseTime: 2 * time.Second, Duration: 2 * time.Second})
+	m.recorder.Lag(70 * time.Microsecond)
+	m.board.Put(probes.Result{Probe: "fixed", Start: time.Now(), Duration: 250 * time.Millisecond, Reading: probes.Reading{
+		Samples: []probes.Sample{{Desc: m.probe.gauge, Labels: []string{"a:1"}, Value: 42}, {Desc: m.probe.counter, Value: 7}}, Overflow: 2,
 	}})
 	has(
-		t, scrape(t, m, "text/plain"),
+		t, scrape(t, m.Metrics, "text/plain"),
 		`soakd_arrivals_scheduled_total 10`, `soakd_arrivals_sent_total 6`, `soakd_arrivals_waiting 1`, `soakd_arrivals_dropped_total{reason="late"} 3`,
 		`soakd_arrivals_substituted_total{case="forecast",reason="limit"} 4`, `soakd_http_requests_cut_total 1`, `soakd_http_in_flight_requests 2`,
 		`soakd_load_target_rate 12.5`, `soakd_load_virtual_users 20`, `soakd_http_connections_opened_total 5`, `soakd_http_connections_reused_total 7`,
@@ -123,21 +138,21 @@ func TestMetricsValues(t *testing.T) {
 
 // A poll that fails takes its values with it: absent, not 0 and not the last.
 func TestFailedAndStaleProbesHaveNoValues(t *testing.T) {
-	m, _, board, probe := fullMetrics()
-	if text := scrape(t, m, "text/plain"); strings.Contains(text, "soakd_probe_success") || strings.Contains(text, "soakd_fixed") {
+	m := fullMetrics()
+	if text := scrape(t, m.Metrics, "text/plain"); strings.Contains(text, "soakd_probe_success") || strings.Contains(text, "soakd_fixed") {
 		t.Error("a probe that was never polled has values")
 	}
-	reading := probes.Reading{Samples: []probes.Sample{{Desc: probe.counter, Value: 7}}}
+	reading := probes.Reading{Samples: []probes.Sample{{Desc: m.probe.counter, Value: 7}}}
 	succeeded := time.Now().Add(-30 * time.Second)
-	board.Put(probes.Result{Probe: "fixed", Start: succeeded, Reading: reading})
-	board.Put(probes.Result{Probe: "fixed", Start: time.Now(), Err: errors.New("away")})
-	text := scrape(t, m, "text/plain")
+	m.board.Put(probes.Result{Probe: "fixed", Start: succeeded, Reading: reading})
+	m.board.Put(probes.Result{Probe: "fixed", Start: time.Now(), Err: errors.New("away")})
+	text := scrape(t, m.Metrics, "text/plain")
 	has(t, text, `soakd_probe_success{probe="fixed"} 0`, `soakd_probe_failures_total{probe="fixed"} 1`)
 	if strings.Contains(text, "soakd_fixed") || !strings.Contains(text, "soakd_probe_last_success_timestamp_seconds{probe=\"fixed\"}") {
 		t.Error("a failed poll must have no values but the time of the last success")
 	}
-	board.Put(probes.Result{Probe: "fixed", Start: time.Now().Add(-time.Hour), Reading: reading})
-	text = scrape(t, m, "text/plain")
+	m.board.Put(probes.Result{Probe: "fixed", Start: time.Now().Add(-time.Hour), Reading: reading})
+	text = scrape(t, m.Metrics, "text/plain")
 	has(t, text, `soakd_probe_success{probe="fixed"} 0`)
 	if strings.Contains(text, "soakd_fixed") {
 		t.Error("a stale poll has values")
@@ -145,53 +160,133 @@ func TestFailedAndStaleProbesHaveNoValues(t *testing.T) {
 }
 
 func TestExemplarsCarryTheTraceID(t *testing.T) {
-	m, workload, _, _ := fullMetrics()
+	m := fullMetrics()
 	const trace = "0af7651916cd43dd8448eb211c80319c"
 	var id load.TraceID
 	if _, err := hex.Decode(id[:], []byte(trace)); err != nil {
 		t.Fatal(err)
 	}
-	m.Done(&load.Result{Case: workload.Cases[0], Outcome: load.OK, Status: 200, TraceID: id, ResponseTime: 30 * time.Millisecond, Duration: 20 * time.Millisecond})
-	text := scrape(t, m, "application/openmetrics-text; version=1.0.0")
+	done := time.Now()
+	m.recorder.Done(&load.Result{
+		Case: m.workload.Cases[0], Outcome: load.OK, Status: 200, TraceID: id, Done: done, ResponseTime: 90 * time.Second, Duration: 20 * time.Millisecond,
+	})
+	text := scrape(t, m.Metrics, "application/openmetrics-text; version=1.0.0")
+	at := strconv.FormatFloat(float64(done.UnixMilli()/1000), 'e', -1, 64)
+	at = at[:strings.Index(at, "e")] // the seconds, whatever follows
 	for _, want := range []string{
-		`soakd_http_response_time_seconds_bucket{case="forecast",class="standard",le="0.05"} 1 # {trace_id="` + trace + `"} 0.03`,
-		`soakd_http_request_duration_seconds_bucket{case="forecast",class="standard",le="0.025"} 1 # {trace_id="` + trace + `"} 0.02`,
+		`soakd_http_response_time_seconds_bucket{case="forecast",class="standard",le="+Inf"} 1 # {trace_id="` + trace + `"} 90.0 ` + at,
+		`soakd_http_request_duration_seconds_bucket{case="forecast",class="standard",le="0.025"} 1 # {trace_id="` + trace + `"} 0.02 ` + at,
 		"# EOF",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("OpenMetrics lacks %q", want)
 		}
 	}
+	for _, d := range []Definition{responseTime, requestDuration} {
+		exemplars := histogramOf(t, m, d, "forecast").GetExemplars()
+		if len(exemplars) != 1 || exemplars[0].GetLabel()[0].GetValue() != trace || !exemplars[0].GetTimestamp().AsTime().Equal(done) {
+			t.Errorf("%s: the native exemplars are %v", d.Name, exemplars)
+		}
+	}
 }
 
-func TestHistogramsAreNativeToo(t *testing.T) {
-	m, workload, _, _ := fullMetrics()
-	m.Done(&load.Result{Case: workload.Cases[0], Outcome: load.OK, Status: 200, ResponseTime: time.Second, Duration: time.Second})
+// histogramOf gathers the histogram of a case; "" is the one without a case.
+func histogramOf(t *testing.T, m full, d Definition, name string) *dto.Histogram {
+	t.Helper()
 	families, err := m.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	native := map[string]bool{}
 	for _, family := range families {
 		for _, metric := range family.GetMetric() {
-			if h := metric.GetHistogram(); h != nil && h.Schema != nil && len(h.GetBucket()) > 0 {
-				native[family.GetName()] = true
+			if family.GetName() == d.Name && (name == "" || metric.GetLabel()[0].GetValue() == name) {
+				return metric.GetHistogram()
 			}
 		}
 	}
-	for _, d := range []Definition{responseTime, requestDuration, scheduleLag} {
-		if !native[d.Name] {
-			t.Errorf("%s is not native and classic at once", d.Name)
+	t.Fatalf("no histogram %s of %q", d.Name, name)
+	return nil
+}
+
+// seconds are the bounds as Prometheus has them.
+func seconds(bounds []time.Duration) []float64 {
+	list := make([]float64, len(bounds))
+	for i, bound := range bounds {
+		list[i] = bound.Seconds()
+	}
+	return list
+}
+
+// What is exposed is what client_golang's own histogram exposes for the same
+// times, in both forms: buckets, spans, deltas, sum, count and zeros.
+func TestHistogramsAreWhatPrometheusWouldCount(t *testing.T) {
+	m := fullMetrics()
+	own := func(bounds []time.Duration) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "x", Buckets: seconds(bounds), NativeHistogramBucketFactor: 1.1, NativeHistogramMaxExemplars: -1,
+		})
+	}
+	response, duration, lag := own(load.TimeBounds()), own(load.TimeBounds()), own(load.LagBounds())
+	rng := rand.New(rand.NewPCG(1, 2))
+	observe := func(d time.Duration) {
+		m.recorder.Done(&load.Result{Case: m.workload.Cases[0], Outcome: load.OK, Status: 200, ResponseTime: d, Duration: d / 2})
+		m.recorder.Lag(d / 1000)
+		response.Observe(d.Seconds())
+		duration.Observe((d / 2).Seconds())
+		lag.Observe((d / 1000).Seconds())
+	}
+	for range 20_000 {
+		observe(time.Duration(30e6 * math.Exp(2*rng.NormFloat64())))
+	}
+	for _, bound := range load.TimeBounds() {
+		observe(bound)
+		observe(bound + 1)
+	}
+	observe(0)
+	for _, test := range []struct {
+		d    Definition
+		name string
+		own  prometheus.Histogram
+	}{{responseTime, "forecast", response}, {requestDuration, "forecast", duration}, {scheduleLag, "", lag}} {
+		var out dto.Metric
+		if err := test.own.Write(&out); err != nil {
+			t.Fatal(err)
+		}
+		got, want := histogramOf(t, m, test.d, test.name), out.GetHistogram()
+		if sum := got.GetSampleSum(); math.Abs(sum-want.GetSampleSum()) > 1e-9*sum {
+			t.Errorf("%s: sum %v, want %v", test.d.Name, sum, want.GetSampleSum())
+		}
+		if started := got.GetCreatedTimestamp().AsTime(); !started.Equal(m.recorder.Snapshot().Start) {
+			t.Errorf("%s: created at %v", test.d.Name, started)
+		}
+		got.SampleSum, want.SampleSum, got.CreatedTimestamp, want.CreatedTimestamp = nil, nil, nil, nil
+		if got.String() != want.String() {
+			t.Errorf("%s:\n%v\nwant\n%v", test.d.Name, got, want)
+		}
+	}
+	if schema := histogramOf(t, m, scheduleLag, "").GetSchema(); schema != nativeSchema {
+		t.Errorf("schema %d", schema)
+	}
+}
+
+// A case that nothing came of yet has histograms all the same, with the zero
+// threshold that tells a scraper that they are native.
+func TestEmptyHistogramsAreNativeToo(t *testing.T) {
+	m := fullMetrics()
+	for _, d := range []Definition{responseTime, requestDuration} {
+		h := histogramOf(t, m, d, "invalid_term")
+		if h.GetSampleCount() != 0 || h.Schema == nil || h.GetZeroThreshold() != prometheus.DefNativeHistogramZeroThreshold || len(h.GetBucket()) != 15 {
+			t.Errorf("%s: %v", d.Name, h)
 		}
 	}
 }
 
 func TestMetricsLint(t *testing.T) {
-	m, workload, board, probe := fullMetrics()
+	m := fullMetrics()
 	for _, outcome := range load.Outcomes() {
-		m.Done(&load.Result{Case: workload.Cases[0], Outcome: outcome, Status: 200})
+		m.recorder.Done(&load.Result{Case: m.workload.Cases[0], Outcome: outcome, Status: 200})
 	}
-	board.Put(probes.Result{Probe: "fixed", Start: time.Now(), Reading: probes.Reading{Samples: []probes.Sample{{Desc: probe.counter, Value: 7}}}})
+	m.board.Put(probes.Result{Probe: "fixed", Start: time.Now(), Reading: probes.Reading{Samples: []probes.Sample{{Desc: m.probe.counter, Value: 7}}}})
 	problems, err := testutil.GatherAndLint(m.registry)
 	if err != nil {
 		t.Fatal(err)
@@ -203,10 +298,10 @@ func TestMetricsLint(t *testing.T) {
 
 // Every soakd_ metric that is served must be defined with the labels it has.
 func TestEveryMetricIsDefined(t *testing.T) {
-	m, _, board, probe := fullMetrics()
-	board.Put(probes.Result{Probe: "fixed", Start: time.Now(), Reading: probes.Reading{Samples: []probes.Sample{{Desc: probe.gauge, Labels: []string{"x"}}}}})
+	m := fullMetrics()
+	m.board.Put(probes.Result{Probe: "fixed", Start: time.Now(), Reading: probes.Reading{Samples: []probes.Sample{{Desc: m.probe.gauge, Labels: []string{"x"}}}}})
 	defined := map[string]Definition{}
-	for _, d := range Definitions([]probes.Probe{probe}) {
+	for _, d := range Definitions([]probes.Probe{m.probe}) {
 		if _, twice := defined[d.Name]; twice {
 			t.Errorf("%s is defined twice", d.Name)
 		}
@@ -225,7 +320,7 @@ func TestEveryMetricIsDefined(t *testing.T) {
 			t.Errorf("%s %s is not what the definitions say: %+v", family.GetType(), name, d)
 		}
 	}
-	text := Markdown(Definitions([]probes.Probe{probe}))
+	text := Markdown(Definitions([]probes.Probe{m.probe}))
 	for name := range defined {
 		if !strings.Contains(text, "| `"+name+"` |") {
 			t.Errorf("METRICS.md lacks %s", name)
@@ -234,11 +329,11 @@ func TestEveryMetricIsDefined(t *testing.T) {
 }
 
 func TestProbeSampleThatDoesNotFitSpoilsNothingElse(t *testing.T) {
-	m, _, board, probe := fullMetrics()
-	board.Put(probes.Result{Probe: "fixed", Start: time.Now(), Reading: probes.Reading{Samples: []probes.Sample{
-		{Desc: probe.gauge, Value: 1}, {Desc: probe.counter, Value: 7},
+	m := fullMetrics()
+	m.board.Put(probes.Result{Probe: "fixed", Start: time.Now(), Reading: probes.Reading{Samples: []probes.Sample{
+		{Desc: m.probe.gauge, Value: 1}, {Desc: m.probe.counter, Value: 7},
 	}}})
-	has(t, scrape(t, m, "text/plain"), `soakd_fixed_events_total 7`, `soakd_arrivals_sent_total 6`)
+	has(t, scrape(t, m.Metrics, "text/plain"), `soakd_fixed_events_total 7`, `soakd_arrivals_sent_total 6`)
 	if _, err := m.registry.Gather(); err == nil {
 		t.Error("a sample with a label missing is not reported")
 	}
@@ -246,9 +341,9 @@ func TestProbeSampleThatDoesNotFitSpoilsNothingElse(t *testing.T) {
 
 func newTestServer(t *testing.T, webConfig string) *Server {
 	t.Helper()
-	m, _, _, _ := fullMetrics()
+	m := fullMetrics()
 	s, err := NewServer(t.Context(), ServerConfig{
-		Listen: "127.0.0.1:0", WebConfigFile: webConfig, Metrics: m, Log: slog.New(slog.DiscardHandler),
+		Listen: "127.0.0.1:0", WebConfigFile: webConfig, Metrics: m.Metrics, Log: slog.New(slog.DiscardHandler),
 		Page: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the page") }),
 	})
 	if err != nil {
@@ -344,7 +439,7 @@ func TestServerSaysWhatIsWrong(t *testing.T) {
 		"SOAKD_WEB_CONFIG_FILE " + bad:     {Listen: "127.0.0.1:0", WebConfigFile: bad},
 		"SOAKD_WEB_CONFIG_FILE /none/here": {Listen: "127.0.0.1:0", WebConfigFile: "/none/here"},
 	} {
-		cfg.Metrics, cfg.Page, cfg.Log = NewMetrics(testWorkload()), http.NotFoundHandler(), slog.New(slog.DiscardHandler)
+		cfg.Metrics, cfg.Page, cfg.Log = NewMetrics(load.NewRecorder(testWorkload(), time.Now())), http.NotFoundHandler(), slog.New(slog.DiscardHandler)
 		if _, err := NewServer(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -362,10 +457,12 @@ func TestLocalAddress(t *testing.T) {
 }
 
 // However busy the traffic: within one scrape there are never more requests with
-// an outcome than were sent, because they are read first and as they are then.
+// an outcome than were sent, because they are read first and as they are then; nor
+// more times than requests; and the classic buckets never hold more than the count.
 func TestScrapeIsConsistentUnderTraffic(t *testing.T) {
 	workload := testWorkload()
-	m := NewMetrics(workload)
+	recorder := load.NewRecorder(workload, time.Now())
+	m := NewMetrics(recorder)
 	var sent atomic.Int64
 	m.WatchTraffic(Traffic{
 		Counts:     func() load.Counts { return load.Counts{Scheduled: sent.Load(), Sent: sent.Load()} },
@@ -373,32 +470,42 @@ func TestScrapeIsConsistentUnderTraffic(t *testing.T) {
 	})
 	done := make(chan struct{})
 	var traffic sync.WaitGroup
-	traffic.Go(func() {
-		for {
-			select {
-			case <-done:
-				return
-			default:
-				sent.Add(1)
-				m.Done(&load.Result{Case: workload.Cases[0], Outcome: load.OK, Status: 200})
+	for range 2 {
+		traffic.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					sent.Add(1)
+					recorder.Done(&load.Result{Case: workload.Cases[0], Outcome: load.OK, Status: 200, ResponseTime: time.Second, Duration: time.Second})
+				}
 			}
-		}
-	})
+		})
+	}
+	defer traffic.Wait()
+	defer close(done)
 	for range 300 {
 		families, err := m.registry.Gather()
 		if err != nil {
 			t.Fatal(err)
 		}
-		values := map[string]float64{}
+		values, timed := map[string]float64{}, uint64(0)
 		for _, family := range families {
 			for _, metric := range family.GetMetric() {
 				values[family.GetName()] += metric.GetCounter().GetValue()
+				h := metric.GetHistogram()
+				timed = max(timed, h.GetSampleCount())
+				for _, bucket := range h.GetBucket() {
+					if bucket.GetCumulativeCount() > h.GetSampleCount() {
+						t.Fatalf("%d up to %v of %d", bucket.GetCumulativeCount(), bucket.GetUpperBound(), h.GetSampleCount())
+					}
+				}
 			}
 		}
-		if requests, sent := values["soakd_http_requests_total"], values["soakd_arrivals_sent_total"]; requests > sent {
-			t.Fatalf("%v requests with an outcome of %v sent", requests, sent)
+		requests, sent := values["soakd_http_requests_total"], values["soakd_arrivals_sent_total"]
+		if requests > sent || float64(timed) > requests {
+			t.Fatalf("%d times of %v requests with an outcome of %v sent", timed, requests, sent)
 		}
 	}
-	close(done)
-	traffic.Wait()
 }

@@ -2,19 +2,14 @@ package load
 
 import (
 	"bytes"
-	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"unicode/utf8"
+
+	"soakd/internal/load/wire"
 )
 
 // Checks that every case has, whatever its workload says.
@@ -52,104 +47,83 @@ func (j *judgement) fail(check string, err error) {
 }
 
 // judgeError gives the outcome of an attempt that brought no usable answer.
-func judgeError(a *attempt) judgement {
-	j := judgement{outcome: transportOutcome(a.err, a.connected), reason: brief(a.err.Error())}
-	switch {
-	case errors.Is(a.err, errTooLarge), strings.Contains(a.err.Error(), "response headers exceeded"):
-		j = judgement{}
-		j.fail(checkSize, a.err)
-	case j.outcome == "":
-		j = judgement{}
-		j.fail(checkProtocol, a.err)
+func judgeError(err error) (j judgement) {
+	kind := wire.Protocol
+	var failed *wire.Error
+	if errors.As(err, &failed) {
+		kind = failed.Kind
 	}
+	switch kind {
+	case wire.TooLarge:
+		j.fail(checkSize, err)
+		return j
+	case wire.Connect:
+		j.outcome = Connect
+	case wire.DNS:
+		j.outcome = DNS
+	case wire.TLS:
+		j.outcome = TLS
+	case wire.Timeout:
+		j.outcome = Timeout
+	case wire.Reset:
+		j.outcome = Reset
+	default:
+		j.fail(checkProtocol, err)
+		return j
+	}
+	j.reason = brief(err.Error())
 	return j
 }
 
-// transportOutcome maps an error of the network to its outcome; "" when the
-// network was fine and the answer was not HTTP.
-func transportOutcome(err error, connected bool) Outcome {
-	var (
-		dns       *net.DNSError
-		operation *net.OpError
-	)
-	isOperation := errors.As(err, &operation)
-	timeout := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) ||
-		errors.Is(err, context.Canceled) || (isOperation && operation.Timeout())
-	switch {
-	case strings.Contains(err.Error(), "malformed HTTP"), strings.Contains(err.Error(), "malformed MIME"):
-		return "" // net/http says so behind "transport connection broken"
-	case errors.As(err, &dns):
-		return DNS
-	case isTLS(err):
-		return TLS
-	case !connected && (timeout || (isOperation && operation.Op == "dial")):
-		return Connect
-	case timeout:
-		return Timeout
-	case isOperation, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
-		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
-		strings.Contains(err.Error(), "server closed idle connection"),
-		strings.Contains(err.Error(), "transport connection broken"):
-		return Reset
-	}
-	return ""
-}
-
-func isTLS(err error) bool {
-	var (
-		record    tls.RecordHeaderError
-		alert     tls.AlertError
-		verify    *tls.CertificateVerificationError
-		authority x509.UnknownAuthorityError
-		hostname  x509.HostnameError
-		invalid   x509.CertificateInvalidError
-	)
-	return errors.As(err, &record) || errors.As(err, &alert) || errors.As(err, &verify) ||
-		errors.As(err, &authority) || errors.As(err, &hostname) || errors.As(err, &invalid) ||
-		strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") || strings.Contains(err.Error(), "tls: ") || strings.Contains(err.Error(), "TLS handshake")
-}
-
-// judgeAnswer gives the outcome of a complete answer. basePath is the target's.
-func judgeAnswer(c *Case, x *Exchange, basePath string) judgement {
+// judgeAnswer gives the outcome of a complete answer to the flight. basePath is
+// the target's.
+func judgeAnswer(f *flight, basePath string) {
+	c, x, j := f.c, &f.exchange, &f.judged
+	*j = judgement{}
 	status := x.Response.Status
-	expected := slices.Contains(c.Statuses, status)
 	if what := leaked(x, basePath); what != "" {
-		return judgement{outcome: LeakedInternals, reason: "the answer shows " + what}
+		j.outcome, j.reason = LeakedInternals, "the answer shows "+what
+		return
 	}
-	says := func(o Outcome) judgement {
-		return judgement{outcome: o, reason: fmt.Sprintf("status %d, expected %v", status, c.Statuses)}
+	if slices.Contains(c.Statuses, status) {
+		f.runChecks()
+		return
 	}
-	switch {
-	case expected:
-		return runChecks(c, x)
-	case status == 429:
-		return says(RateLimited)
-	case status >= 500:
-		return says(ServerError)
-	case c.Invalid && status/100 == 2:
-		return says(AcceptedInvalid)
-	case (status == 401 || status == 403) && x.Request.Credentials == UserToken:
-		return says(Unauthorized)
-	case c.Invalid:
-		var j judgement
+	if j.outcome = wrongStatus(c, status, x.Request.Credentials); j.outcome == CheckFailed {
 		j.fail(checkStatus, fmt.Errorf("got %d, expected %v", status, c.Statuses))
-		return j
+		return
 	}
-	return says(RejectedValid)
+	j.reason = fmt.Sprintf("status %d, expected %v", status, c.Statuses)
 }
 
-func runChecks(c *Case, x *Exchange) (j judgement) {
-	j.outcome = OK
-	if c.Verify == nil {
-		return j
+// wrongStatus gives the outcome of a status that the case does not expect.
+func wrongStatus(c *Case, status int, credentials Credentials) Outcome {
+	switch {
+	case status == 429:
+		return RateLimited
+	case status >= 500:
+		return ServerError
+	case c.Invalid && status/100 == 2:
+		return AcceptedInvalid
+	case (status == 401 || status == 403) && credentials == UserToken:
+		return Unauthorized
+	case c.Invalid:
+		return CheckFailed
+	}
+	return RejectedValid
+}
+
+func (f *flight) runChecks() {
+	f.judged.outcome = OK
+	if f.c.Verify == nil {
+		return
 	}
 	defer func() {
 		if broken := recover(); broken != nil {
-			j.fail(checkPanic, fmt.Errorf("%v", broken))
+			f.judged.fail(checkPanic, fmt.Errorf("%v", broken))
 		}
 	}()
-	c.Verify(x, j.fail)
-	return j
+	f.c.Verify(&f.exchange, f.fail)
 }
 
 // leakScanBytes bounds how much of an error answer is searched.

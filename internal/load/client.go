@@ -1,22 +1,20 @@
 package load
 
 import (
-	"bytes"
 	"context"
-	"encoding/hex"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
+	"maps"
 	"net"
-	"net/http"
-	"net/http/httptrace"
+	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
+	"soakd/internal/load/wire"
 )
 
 // ClientConfig says what the client sends to and within which bounds.
@@ -24,46 +22,76 @@ type ClientConfig struct {
 	// Target is the URL that request paths are appended to: http or https, a
 	// host, perhaps a base path; no query, no fragment, no user.
 	Target string
+	// Socket is the path of a unix socket to connect to instead of the target's
+	// host; "" means TCP.
+	Socket string
+	// Proxy is an http or socks5 URL; "" means none. The environment's proxies
+	// are never used.
+	Proxy string
+	// TLS holds authorities, client certificate and the like for https; nil
+	// means the system's authorities.
+	TLS *tls.Config
+	// HTTPVersion is auto (the zero value; by ALPN), 1.1 or 2.
+	HTTPVersion wire.Version
+	// Compression asks the target for gzip.
+	Compression bool
 	// UserAgent says what soakd is to whoever reads the target's logs.
 	UserAgent string
-	// MaxConnections bounds the connections that are open at the same time; > 0.
-	MaxConnections int
-	// MaxResponseBytes bounds the body of an answer, after decompression; > 0.
+	// MaxResponseBytes bounds the body of an answer, packed and unpacked; > 0.
 	// All answers that are being read hold at most the larger of 64 MiB and four
 	// times that together.
 	MaxResponseBytes int64
+	// MaxRequestsPerConnection and MaxConnectionAge bound the use of one
+	// connection; 0 means no bound.
+	MaxRequestsPerConnection int
+	MaxConnectionAge         time.Duration
+	// Allow refuses addresses that must not be connected to; nil allows all.
+	Allow func(netip.Addr) error
 	// Token gives the bearer token of a user; "" means none is sent.
 	Token func(User, Credentials) (string, error)
-	// Dial makes a connection; nil means TCP to the target's address.
+	// Dial makes a connection; nil means the system's.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// LookUp resolves the target's name; nil means the system's resolver.
+	LookUp func(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
-// Client sends single requests over kept connections. It follows no redirects,
-// uses no proxy of the environment and does not try again by itself, apart from
-// what HTTP itself calls for on a kept connection that the target has closed.
+// Client makes connections to one target and sends single requests over them. It
+// follows no redirects, uses no proxy of the environment, and repeats nothing
+// but what certainly never reached the target or may be repeated (RFC 9110,
+// 9.2.2), when a kept connection turns out to be closed.
 type Client struct {
-	cfg       ClientConfig
-	base      string
-	http      *http.Client
-	transport *http.Transport
-	opened    atomic.Int64
-	reused    atomic.Int64
-	sent      atomic.Int64
-	received  atomic.Int64
-	// held counts the bytes of the answers in flight, up to budget.
-	held   atomic.Int64
-	budget int64
-	// path is the target's base path.
-	path string
+	cfg     ClientConfig
+	dialer  *wire.Dialer
+	flights sync.Pool
+
+	opened, dialErrors atomic.Int64
+	// gone counts the bytes and requests of connections that are closed.
+	gone struct{ sent, received, used atomic.Int64 }
+	mu   sync.Mutex
+	open map[meter]struct{}
+	// system counts what soakd's own machine ran out of.
+	system map[SystemKind]int64
+}
+
+// meter is a connection that counts.
+type meter interface {
+	Bytes() (sent, received int64)
+	Used() int
 }
 
 // Transfer counts what went over the client's connections since the start.
 type Transfer struct {
 	// ConnectionsOpened and ConnectionsReused count connections made, and
-	// requests that found one already open.
+	// requests that found one already open and used.
 	ConnectionsOpened, ConnectionsReused int64
+	// ConnectionsOpen is how many are open now.
+	ConnectionsOpen int64
+	// DialErrors counts the attempts to connect that failed, SystemErrors those of
+	// them that soakd's own machine had no room for.
+	DialErrors   int64
+	SystemErrors map[SystemKind]int64
 	// BytesSent and BytesReceived count on the connection: headers and bodies,
-	// within TLS where there is TLS (handshakes included).
+	// with TLS what TLS makes of them.
 	BytesSent, BytesReceived int64
 }
 
@@ -90,215 +118,147 @@ func ParseTarget(target string) (*url.URL, error) {
 	return u, nil
 }
 
-// NewClient returns a client for one target. Nothing is sent yet.
+// ParseProxy checks the URL of a proxy: http or socks5, a host, no path. Errors
+// never repeat it, because it may hold a password.
+func ParseProxy(text string) (*url.URL, error) {
+	const right = "give http://host:port or socks5://host:port, perhaps with user:password@"
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("not a URL: %s", right)
+	case u.Scheme != "http" && u.Scheme != "socks5":
+		return nil, fmt.Errorf("the scheme must be http or socks5: %s", right)
+	case u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		return nil, fmt.Errorf("more or less than a host and a port: %s", right)
+	}
+	return u, nil
+}
+
+// NewClient returns a client for one target. Nothing is connected or sent yet.
 func NewClient(cfg ClientConfig) (*Client, error) {
-	u, err := ParseTarget(cfg.Target)
+	target, err := ParseTarget(cfg.Target)
 	if err != nil {
 		return nil, fmt.Errorf("target URL: %w", err)
 	}
-	if cfg.MaxConnections < 1 || cfg.MaxResponseBytes < 1 {
-		return nil, errors.New("the client needs at least one connection and one byte of answer")
+	var proxy *url.URL
+	if cfg.Proxy != "" {
+		if proxy, err = ParseProxy(cfg.Proxy); err != nil {
+			return nil, fmt.Errorf("proxy URL: %w", err)
+		}
 	}
-	if cfg.Dial == nil {
-		cfg.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
+	if cfg.Token == nil {
+		return nil, errors.New("the client needs a source of tokens")
 	}
-	c := &Client{
-		cfg: cfg, base: strings.TrimRight(u.String(), "/"), path: strings.TrimRight(u.Path, "/"),
-		budget: max(minBudget, 4*cfg.MaxResponseBytes),
+	dialer, err := wire.NewDialer(wire.Config{
+		Target: target, Socket: cfg.Socket, Proxy: proxy, TLS: cfg.TLS, Version: cfg.HTTPVersion, Compression: cfg.Compression,
+		UserAgent: cfg.UserAgent, MaxResponseBytes: cfg.MaxResponseBytes, DialTimeout: dialTimeout,
+		MaxRequests: cfg.MaxRequestsPerConnection, MaxAge: cfg.MaxConnectionAge, Allow: cfg.Allow, Dial: cfg.Dial, LookUp: cfg.LookUp,
+	})
+	if err != nil {
+		return nil, err
 	}
-	c.transport = &http.Transport{
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := cfg.Dial(ctx, network, address)
-			if err != nil {
-				return nil, err
-			}
-			c.opened.Add(1)
-			return countedConn{Conn: conn, client: c}, nil
-		},
-		MaxConnsPerHost:        cfg.MaxConnections,
-		MaxIdleConns:           cfg.MaxConnections,
-		MaxIdleConnsPerHost:    cfg.MaxConnections,
-		IdleConnTimeout:        90 * time.Second,
-		TLSHandshakeTimeout:    dialTimeout,
-		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
-		ForceAttemptHTTP2:      true,
-	}
-	c.http = &http.Client{
-		Transport:     c.transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	return c, nil
-}
-
-// countedConn counts the bytes of a connection.
-type countedConn struct {
-	net.Conn
-	client *Client
-}
-
-func (c countedConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	c.client.received.Add(int64(n))
-	return n, err
-}
-
-func (c countedConn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	c.client.sent.Add(int64(n))
-	return n, err
+	return &Client{cfg: cfg, dialer: dialer, open: map[meter]struct{}{}, system: map[SystemKind]int64{}}, nil
 }
 
 // Transfer returns the counts so far.
 func (c *Client) Transfer() Transfer {
-	return Transfer{
-		ConnectionsOpened: c.opened.Load(), ConnectionsReused: c.reused.Load(),
-		BytesSent: c.sent.Load(), BytesReceived: c.received.Load(),
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := Transfer{
+		ConnectionsOpened: c.opened.Load(), ConnectionsOpen: int64(len(c.open)), DialErrors: c.dialErrors.Load(),
+		SystemErrors: maps.Clone(c.system), ConnectionsReused: c.gone.used.Load(), BytesSent: c.gone.sent.Load(), BytesReceived: c.gone.received.Load(),
 	}
+	for m := range c.open {
+		sent, received := m.Bytes()
+		t.BytesSent += sent
+		t.BytesReceived += received
+		t.ConnectionsReused += int64(max(m.Used()-1, 0))
+	}
+	return t
 }
 
-// Close closes the kept connections.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
-
-// minBudget is what all answers in flight may hold together at least, in bytes:
-// far more than they need, unless the target sends nonsense.
-const minBudget = 64 << 20
-
-// errTooLarge reports an answer beyond MaxResponseBytes, or beyond what is left
-// of the budget that all answers in flight share.
-var errTooLarge = errors.New("the answer is larger than the limit")
-
-// attempt is what one send came to.
-type attempt struct {
-	response Response
-	// traceID is the trace id that was sent in traceparent.
-	traceID TraceID
-	// connected tells whether a connection was had at all.
-	connected bool
-	// held is how many bytes of the client's budget the answer holds.
-	held int64
-	err  error
-}
-
-// prepare builds the request of a case with its token.
-func (c *Client) prepare(one *Case, draw Draw) (*Request, error) {
-	request, err := one.Build(draw)
+// dial makes a connection and counts it.
+func (c *Client) dial(ctx context.Context) (wire.Link, error) {
+	link, err := c.dialer.Dial(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("case %s: %w", one.Name, err)
-	}
-	if request.token, err = c.cfg.Token(draw.User, request.Credentials); err != nil {
-		return nil, fmt.Errorf("case %s: get a token: %w", one.Name, err)
-	}
-	return request, nil
-}
-
-// do sends one request and reads its whole answer into body. The context bounds
-// all of it. An answer that is too large is not drained: its connection is
-// closed.
-func (c *Client) do(ctx context.Context, user User, r *Request, body *bytes.Buffer) (a attempt) {
-	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
-		a.connected = true
-		if info.Reused {
-			c.reused.Add(1)
+		c.dialErrors.Add(1)
+		if kind, own := SystemError(err); own {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.system[kind]++
 		}
-	}}
-	request, err := c.request(httptrace.WithClientTrace(ctx, trace), user, r, &a)
-	if err != nil {
-		a.err = err
-		return a
+		return link, err
 	}
-	response, err := c.http.Do(request)
-	if err != nil {
-		a.err = unwrapURL(err)
-		return a
-	}
-	defer response.Body.Close() //nolint:errcheck // read to its end or given up
-	a.response = Response{Status: response.StatusCode, Header: response.Header, Closing: response.Close}
-	a.err = c.read(response, body, &a)
-	a.response.Body = body.Bytes()
-	return a
+	c.opened.Add(1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open[meterOf(link)] = struct{}{}
+	return link, nil
 }
 
-// read reads the body of an answer to its end, or to where it becomes too large.
-func (c *Client) read(response *http.Response, body *bytes.Buffer, a *attempt) error {
-	body.Reset()
-	if response.ContentLength > c.cfg.MaxResponseBytes {
-		return errTooLarge
+func meterOf(link wire.Link) meter {
+	if link.HTTP2 != nil {
+		return link.HTTP2
 	}
-	for {
-		body.Grow(bytes.MinRead)
-		free := body.AvailableBuffer()
-		n, err := response.Body.Read(free[:cap(free)])
-		body.Write(free[:n])
-		a.held += int64(n)
-		if held := c.held.Add(int64(n)); held > c.budget || int64(body.Len()) > c.cfg.MaxResponseBytes {
-			return errTooLarge
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return fmt.Errorf("read the answer: %w", err)
-		}
-	}
+	return link.Conn
 }
 
-// release gives back what an answer held of the budget.
-func (c *Client) release(a *attempt) { c.held.Add(-a.held) }
-
-func (c *Client) request(ctx context.Context, user User, r *Request, a *attempt) (*http.Request, error) {
-	var content io.Reader
-	if r.Body != nil {
-		content = bytes.NewReader(r.Body)
+// hangUp closes a connection and keeps what it counted.
+func (c *Client) hangUp(link wire.Link) {
+	if link.HTTP2 != nil {
+		link.HTTP2.Close()
+	} else {
+		link.Conn.Close()
 	}
-	request, err := http.NewRequestWithContext(ctx, r.Method, c.base+r.Path, content)
-	if err != nil {
-		return nil, fmt.Errorf("build the request: %w", unwrapURL(err))
+	m := meterOf(link)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, open := c.open[m]; !open {
+		return
 	}
-	var parent string
-	parent, a.traceID = traceparent()
-	h := request.Header
-	h.Set("User-Agent", c.cfg.UserAgent)
-	h.Set("Accept", "application/json")
-	h.Set("X-Request-Id", uuid.NewString())
-	h.Set("Traceparent", parent)
-	if r.ContentType != "" {
-		h.Set("Content-Type", r.ContentType)
-	}
-	if r.token != "" {
-		h.Set("Authorization", "Bearer "+r.token)
-	}
-	if user.ID != "" && r.Credentials == UserToken {
-		h.Set("X-User-Id", user.ID)
-	}
-	return request, nil
+	delete(c.open, m)
+	sent, received := m.Bytes()
+	c.gone.sent.Add(sent)
+	c.gone.received.Add(received)
+	c.gone.used.Add(int64(max(m.Used()-1, 0)))
 }
 
-// traceparent returns a sampled W3C trace context with random ids, and its
-// trace id (https://www.w3.org/TR/trace-context/#traceparent-header).
-func traceparent() (header string, traceID TraceID) {
-	var raw [24]byte
-	for i := 0; i < len(raw); i += 8 {
-		word := rand.Uint64() | 1 // an id of zeros is not allowed
-		for j := range 8 {
-			raw[i+j] = byte(word >> (8 * j))
-		}
+// exchange sends the flight's request over a connection that nobody else uses and
+// reads its answer, within the time limit of its case. When ctx ends, whoever
+// called must close an HTTP/1.1 connection.
+func (c *Client) exchange(ctx context.Context, link wire.Link, f *flight) (done time.Time, err error) {
+	deadline := f.sent.Add(f.c.Timeout)
+	if link.HTTP2 != nil {
+		ctx, cancel := context.WithDeadline(ctx, deadline)
+		defer cancel()
+		err = link.HTTP2.Exchange(ctx, &f.wire, &f.answer)
+		return time.Now(), err
 	}
-	var text [55]byte
-	copy(text[:], "00-")
-	hex.Encode(text[3:35], raw[:16])
-	text[35] = '-'
-	hex.Encode(text[36:52], raw[16:])
-	copy(text[52:], "-01")
-	return string(text[:]), TraceID(raw[:16])
+	if err = link.Conn.Start(&f.wire, deadline); err == nil {
+		err = link.Conn.Finish(&f.answer)
+	}
+	done = time.Now()
+	link.Conn.Settle(&f.answer, err != nil)
+	return done, err
 }
 
-// unwrapURL removes the URL that net/http puts in front of its errors: what was
-// asked for is known, and an id must not end up in a message that is counted.
-func unwrapURL(err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		return wrapped.Err
+// TryOnce sends one request of a case for a user over a connection of its own and
+// returns its result, outside any schedule. The payload is that of arrival 0.
+func TryOnce(ctx context.Context, client *Client, mix *Mix, c *Case, user User) (Result, error) {
+	f := client.take(Arrival{Case: c, User: user.Index}, user)
+	defer client.giveBack(f)
+	if err := client.prepare(f, mix); err != nil {
+		return Result{}, err
 	}
-	return err
+	f.sent = time.Now()
+	dialling, cancel := context.WithDeadline(ctx, f.sent.Add(c.Timeout))
+	defer cancel()
+	link, err := client.dial(dialling)
+	done := time.Now()
+	if err == nil {
+		defer client.hangUp(link)
+		defer context.AfterFunc(ctx, func() { client.hangUp(link) })()
+		done, err = client.exchange(ctx, link, f)
+	}
+	return *client.judge(f, done, err), nil
 }

@@ -1,7 +1,6 @@
 package load
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -10,18 +9,19 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"soakd/internal/load/wire"
 )
 
 func newTestClient(t *testing.T, target string, change func(*ClientConfig)) *Client {
 	t.Helper()
 	cfg := ClientConfig{
-		Target: target, UserAgent: "soakd/test", MaxConnections: 4, MaxResponseBytes: 1 << 20,
+		Target: target, UserAgent: "soakd/test", MaxResponseBytes: 1 << 20,
 		Token: func(u User, c Credentials) (string, error) {
 			if c == NoToken {
 				return "", nil
@@ -36,7 +36,6 @@ func newTestClient(t *testing.T, target string, change func(*ClientConfig)) *Cli
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(client.Close)
 	return client
 }
 
@@ -53,14 +52,12 @@ func TestClientSendsWhatTheContractAsksFor(t *testing.T) {
 	}))
 	defer server.Close()
 	client := newTestClient(t, server.URL+"/base/", nil)
-	defer client.Close()
 	user := User{Index: 1, ID: "soakd-0002"}
 	ids, traces := map[string]bool{}, map[string]bool{}
+	conn := connect(t, client)
+	post := &Request{Method: "POST", Path: "/api/v1/x?y=1", Body: []byte(`{"a":1}`), ContentType: "application/json"}
 	for range 3 {
-		a := client.do(t.Context(), user, prepared(t, client, user, Request{Method: "POST", Path: "/api/v1/x?y=1", Body: []byte(`{"a":1}`), ContentType: "application/json"}), new(bytes.Buffer))
-		if a.err != nil {
-			t.Fatal(a.err)
-		}
+		f := send(t, client, conn, user, post)
 		if got.Method != http.MethodPost || got.URL.RequestURI() != "/base/api/v1/x?y=1" || gotBody != `{"a":1}` {
 			t.Errorf("got %s %s %s", got.Method, got.URL.RequestURI(), gotBody)
 		}
@@ -72,10 +69,10 @@ func TestClientSendsWhatTheContractAsksFor(t *testing.T) {
 			}
 		}
 		parent := got.Header.Get("Traceparent")
-		if !regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-01$`).MatchString(parent) || parent[3:35] != a.traceID.String() {
-			t.Errorf("traceparent %q does not carry the trace id %q", parent, a.traceID)
+		if !regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-01$`).MatchString(parent) || parent[3:35] != f.result.TraceID.String() {
+			t.Errorf("traceparent %q does not carry the trace id %q", parent, f.result.TraceID)
 		}
-		ids[got.Header.Get("X-Request-Id")], traces[a.traceID.String()] = true, true
+		ids[got.Header.Get("X-Request-Id")], traces[f.result.TraceID.String()] = true, true
 	}
 	if len(ids) != 3 || len(traces) != 3 {
 		t.Errorf("request ids %v and trace ids %v must be unique", ids, traces)
@@ -83,7 +80,7 @@ func TestClientSendsWhatTheContractAsksFor(t *testing.T) {
 	if transfer := client.Transfer(); transfer.ConnectionsOpened != 1 || transfer.ConnectionsReused != 2 || transfer.BytesSent == 0 || transfer.BytesReceived == 0 {
 		t.Errorf("want one connection, reused twice: %+v", transfer)
 	}
-	client.do(t.Context(), user, prepared(t, client, user, Request{Method: "GET", Path: "/", Credentials: NoToken}), new(bytes.Buffer))
+	send(t, client, conn, user, &Request{Method: "GET", Path: "/", Credentials: NoToken})
 	if got.Header.Get("Authorization") != "" || got.Header.Get("X-User-Id") != "" || got.Header.Get("Content-Type") != "" {
 		t.Errorf("a request without a token identifies itself: %v", got.Header)
 	}
@@ -127,60 +124,16 @@ func TestClientOutcomesOfTheNetwork(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := newTestClient(t, test.target, func(cfg *ClientConfig) { cfg.Dial = test.dial })
-			defer client.Close()
 			c := testCase("one", 1)
 			c.Timeout = 50 * time.Millisecond
 			if name != "black hole" {
 				c.Timeout = 10 * time.Second
 			}
-			result, err := exchange(t.Context(), client, c, User{}, &Request{Method: "GET", Path: "/"}, new(bytes.Buffer))
-			if err == nil || result.Outcome != test.want || result.Status != 0 || result.Timed() {
+			result, err := TryOnce(t.Context(), client, mixOf(t, c), c, User{})
+			if err != nil || result.Outcome != test.want || result.Status != 0 || result.Timed() {
 				t.Errorf("got %s (%s), status %d, timed %v, want %s", result.Outcome, result.Reason, result.Status, result.Timed(), test.want)
 			}
 		})
-	}
-}
-
-// However many answers come at the same time and however large they are: what
-// they hold together is bounded, and given back.
-func TestClientBoundsAllAnswersTogether(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for range 8 {
-			_, _ = w.Write(make([]byte, 1<<10))
-		}
-		w.(http.Flusher).Flush()
-		if r.URL.Path == "/stall" {
-			<-r.Context().Done()
-		}
-	}))
-	defer server.Close()
-	client := newTestClient(t, server.URL, nil)
-	defer client.Close()
-	client.budget = 12 << 10
-	get := func(ctx context.Context, path string) attempt {
-		return client.do(ctx, User{}, &Request{Method: "GET", Path: path}, new(bytes.Buffer))
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	stalled := make(chan attempt, 1)
-	go func() { stalled <- get(ctx, "/stall") }()
-	for client.held.Load() < 8<<10 {
-		if ctx.Err() != nil {
-			t.Fatal("the first answer never came")
-		}
-		runtime.Gosched()
-	}
-	second := get(t.Context(), "/")
-	if !errors.Is(second.err, errTooLarge) {
-		t.Errorf("8 KiB beside 8 KiB in a budget of 12: %v", second.err)
-	}
-	cancel()
-	first := <-stalled
-	client.release(&first)
-	client.release(&second)
-	third := get(t.Context(), "/")
-	client.release(&third)
-	if third.err != nil || client.held.Load() != 0 {
-		t.Errorf("after both are gone: %v, %d bytes held", third.err, client.held.Load())
 	}
 }
 
@@ -196,22 +149,50 @@ func TestLeaksOfTheTargetsOwnPath(t *testing.T) {
 	}
 }
 
-func prepared(t *testing.T, client *Client, user User, request Request) *Request {
+// connect makes a connection that ends with the test.
+func connect(t *testing.T, client *Client) wire.Link {
 	t.Helper()
-	c := testCase("one", 1)
-	c.Build = func(Draw) (*Request, error) { return &request, nil }
-	r, err := client.prepare(c, Draw{User: user})
+	link, err := client.dial(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r
+	t.Cleanup(func() { client.hangUp(link) })
+	return link
+}
+
+func mixOf(t *testing.T, cases ...*Case) *Mix {
+	t.Helper()
+	mix, err := NewMix(&Workload{Name: "test", Cases: cases}, 3, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mix
+}
+
+// send sends one request over a connection and returns its flight, judged.
+func send(t *testing.T, client *Client, link wire.Link, user User, request *Request) *flight {
+	t.Helper()
+	c := testCase("one", 1)
+	c.Build = func(Draw) (*Request, error) { return request, nil }
+	f := client.take(Arrival{Case: c}, user)
+	if err := client.prepare(f, mixOf(t, c)); err != nil {
+		t.Fatal(err)
+	}
+	f.sent = time.Now()
+	done, err := client.exchange(t.Context(), link, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.judge(f, done, err)
+	return f
 }
 
 func TestTokenErrorsAreNoTraffic(t *testing.T) {
 	client := newTestClient(t, "http://127.0.0.1:1", func(cfg *ClientConfig) {
 		cfg.Token = func(User, Credentials) (string, error) { return "", errors.New("no key") }
 	})
-	if _, err := client.prepare(testCase("one", 1), Draw{}); err == nil || err.Error() != "case one: get a token: no key" {
+	c := testCase("one", 1)
+	if err := client.prepare(client.take(Arrival{Case: c}, User{}), mixOf(t, c)); err == nil || err.Error() != "case one: get a token: no key" {
 		t.Errorf("got %v", err)
 	}
 }

@@ -1,7 +1,6 @@
 package load
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,16 +8,22 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"soakd/internal/load/schedule"
 )
 
 // EngineConfig says what the engine sends and within which bounds.
 type EngineConfig struct {
-	Schedule Schedule
-	Mix      *Mix
-	Client   *Client
+	// Arrivals are those of the open loop; nil in closed mode.
+	Arrivals *schedule.Arrivals
+	// Closed describes the users of closed mode; nil in the open loop.
+	Closed *ClosedConfig
+	Mix    *Mix
+	Client *Client
 	// User gives the identity of a virtual user by its index.
 	User func(int) User
-	// MaxInFlight bounds the requests that are in flight at the same time; > 0.
+	// MaxInFlight bounds the requests that are in flight at the same time, and
+	// with HTTP/1.1 the connections; > 0.
 	MaxInFlight int
 	// MaxWaiting bounds the arrivals that wait for a place in flight; >= 0. One
 	// more is dropped.
@@ -26,151 +31,284 @@ type EngineConfig struct {
 	// MaxLateness is how long after its due time an arrival may still be sent;
 	// 0 means the time limit of its case.
 	MaxLateness time.Duration
+	// Ahead is how many connections are kept idle, dialled before they are needed;
+	// 0 means 2, at most MaxInFlight.
+	Ahead int
+	// Growth is by how many connections a second the pool may grow; 0 means 100.
+	// A connection that takes the place of one that ended is no growth.
+	Growth float64
+	// IdleTimeout closes connections beyond Ahead that were idle for so long; 0 never.
+	IdleTimeout time.Duration
+	// ResolveEvery is how often the target's name is resolved again; 0 never.
+	ResolveEvery time.Duration
 	// Duration ends the schedule; 0 means never.
 	Duration time.Duration
 	// Grace is how long requests may go on once the run was told to stop; >= 0.
-	Grace time.Duration
-	Sink  Sink
-	Lag   LagSink
-	// FineSleep sleeps the last part of a wait, at most fineSleep long; nil
-	// leaves it to the runtime's timers, which are late by up to 1 ms.
-	FineSleep func(time.Duration)
-	Log       *slog.Logger
+	Grace   time.Duration
+	Manners Manners
+	Sink    Sink
+	Lag     LagSink
+	// Sleeper waits for due times; nil means the runtime's timers, up to 1 ms late.
+	Sleeper Sleeper
+	Log     *slog.Logger
 }
 
-// Engine is the open loop: arrivals come when the schedule says, whether or not
-// earlier ones have been answered.
+// Engine sends arrivals and accounts for every one of them. In the open loop they
+// come when the schedule says, whether or not earlier ones have been answered; in
+// closed mode each user sends its next when the last was answered.
 type Engine struct {
 	cfg    EngineConfig
 	ledger *ledger
-	queue  chan Arrival
-	bodies sync.Pool
+	pool   *pool
+	// cutting is set once requests in flight are broken off.
+	cutting atomic.Bool
 	// lastNotBuilt is when a request that could not be built was last logged, in
 	// nanoseconds since the start; 0 is never.
 	lastNotBuilt atomic.Int64
 	// start is nil until Run begins.
 	start atomic.Pointer[time.Time]
+
+	// holds knows which virtual users are left alone, gate which users of closed
+	// mode may go on, ceiling how fast they may together (nil: as they can).
+	holds   *Holds
+	gate    *gate
+	ceiling *Ceiling
+	// unwell counts the requests that failed because the target is unwell.
+	unwell atomic.Int64
+	// lastHold is when a hold was last logged; 0 is never.
+	lastHold atomic.Int64
+
+	// pacing guards the arrivals, which the pacer and those who change the rate
+	// use, and what they are lowered by.
+	pacing sync.Mutex
+	paused bool
+	factor uint32 // ppm
+	// ended is set when the schedule is over.
+	ended atomic.Bool
 }
+
+const (
+	defaultAhead  = 2
+	defaultGrowth = 100
+)
 
 // NewEngine checks the configuration and returns an engine that has sent nothing.
 func NewEngine(cfg EngineConfig) (*Engine, error) {
 	switch {
-	case cfg.Schedule == nil || cfg.Mix == nil || cfg.Client == nil || cfg.User == nil || cfg.Sink == nil || cfg.Lag == nil || cfg.Log == nil:
+	case cfg.Mix == nil || cfg.Client == nil || cfg.User == nil || cfg.Sink == nil || cfg.Lag == nil || cfg.Log == nil:
 		return nil, errors.New("load engine: a part is missing")
+	case (cfg.Arrivals == nil) == (cfg.Closed == nil):
+		return nil, errors.New("load engine: it needs either arrivals or closed users")
 	case cfg.MaxInFlight < 1:
 		return nil, fmt.Errorf("load engine: %d requests in flight: at least 1 is needed", cfg.MaxInFlight)
-	case cfg.MaxWaiting < 0 || cfg.MaxLateness < 0 || cfg.Duration < 0 || cfg.Grace < 0:
+	case cfg.MaxWaiting < 0 || cfg.MaxLateness < 0 || cfg.Duration < 0 || cfg.Grace < 0 || cfg.Ahead < 0 || cfg.Growth < 0 || cfg.IdleTimeout < 0 || cfg.ResolveEvery < 0:
 		return nil, errors.New("load engine: a bound is negative")
 	}
-	// A channel without a buffer would drop whenever no worker stands ready; one
-	// place is the hand-over itself.
-	return &Engine{cfg: cfg, ledger: newLedger(), queue: make(chan Arrival, max(cfg.MaxWaiting, 1))}, nil
+	if cfg.Closed != nil {
+		if err := cfg.Closed.validate(cfg.MaxInFlight); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Ahead == 0 {
+		cfg.Ahead = defaultAhead
+	}
+	cfg.Ahead = min(cfg.Ahead, cfg.MaxInFlight)
+	if cfg.Growth == 0 {
+		cfg.Growth = defaultGrowth
+	}
+	if cfg.Sleeper == nil {
+		cfg.Sleeper = NewTimerSleeper()
+	}
+	e := &Engine{cfg: cfg, ledger: newLedger(), holds: NewHolds(cfg.Mix.users), factor: FullFactor}
+	if cfg.Closed == nil {
+		return e, e.checkPeak()
+	}
+	e.gate = newGate(cfg.Closed.Users)
+	if cfg.Manners.Ceiling > 0 {
+		var err error
+		if e.ceiling, err = NewCeiling(cfg.Manners.Ceiling); err != nil {
+			return nil, err
+		}
+	}
+	return e, nil
+}
+
+// checkPeak refuses a shape that rises above the ceiling.
+func (e *Engine) checkPeak() error {
+	ceiling, peak := e.cfg.Manners.Ceiling, e.cfg.Arrivals.Shape().Peak()
+	if ceiling > 0 && peak > ceiling {
+		return fmt.Errorf("load engine: the shape rises to %v arrivals a second, above the ceiling of %v", peak, ceiling)
+	}
+	return nil
 }
 
 // Counts returns the account of all arrivals at this moment.
 func (e *Engine) Counts() Counts { return e.ledger.snapshot() }
 
-// TargetRate returns the rate that the schedule aims at now, in arrivals a
-// second; 0 before the start and after the end.
+// TargetRate returns the rate that is aimed at now, in arrivals a second; 0 before
+// the start, after the end, and in closed mode, which aims at none.
 func (e *Engine) TargetRate() float64 {
-	start := e.start.Load()
-	if start == nil {
+	if e.start.Load() == nil || e.ended.Load() || e.cfg.Arrivals == nil {
 		return 0
 	}
-	at := time.Since(*start)
-	if e.cfg.Duration > 0 && at >= e.cfg.Duration {
-		return 0
-	}
-	return e.cfg.Schedule.RateAt(at).PerSecond()
+	e.pacing.Lock()
+	defer e.pacing.Unlock()
+	return e.cfg.Arrivals.RateAt(e.sinceStart()).PerSecond()
 }
 
 // sinceStart returns the time since Run began.
 func (e *Engine) sinceStart() time.Duration { return time.Since(*e.start.Load()) }
 
-// Run sends the schedule until it ends or ctx does. When the schedule ends, what
+// Run sends until the schedule ends or ctx does. When the schedule ends, what
 // still waits is sent and everything may finish, each within its own time limit.
 // When ctx ends, what waits is dropped, and requests in flight have the grace
 // period to finish and are cut after it. Run returns when all of its goroutines
 // have ended.
 func (e *Engine) Run(ctx context.Context) {
-	start := time.Now()
-	e.start.Store(&start)
 	requests, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	var workers sync.WaitGroup
-	for range e.cfg.MaxInFlight {
-		workers.Go(func() { e.work(ctx, requests) })
+	if e.cfg.Closed != nil {
+		e.runClosed(ctx, requests, cut)
+		return
 	}
-	e.pace(ctx)
-	close(e.queue)
+	defer e.cfg.Sleeper.Close()
+	e.pool = newPool(e, requests)
+	e.pool.prime(ctx)
+	start := time.Now()
+	e.start.Store(&start)
 
-	finished := make(chan struct{})
-	go func() {
-		workers.Wait()
-		close(finished)
-	}()
+	defer e.startTending(ctx)()
+	e.pace(ctx)
+	e.ended.Store(true)
+	e.end(ctx, cut)
+	e.pool.close()
+}
+
+// startTending starts tend and returns what ends and joins it.
+func (e *Engine) startTending(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var tender sync.WaitGroup
+	tender.Go(func() { e.tend(ctx) })
+	return func() {
+		cancel()
+		tender.Wait()
+	}
+}
+
+// end lets everything finish; see Run.
+func (e *Engine) end(ctx context.Context, cut func()) {
+	drained := e.pool.drain()
 	select {
-	case <-finished:
+	case <-drained:
 		return
 	case <-ctx.Done():
 	}
+	e.pool.refuse()
 	grace := time.NewTimer(e.cfg.Grace)
 	defer grace.Stop()
 	select {
-	case <-finished:
+	case <-drained:
 	case <-grace.C:
-		e.cfg.Log.Warn("cutting the requests that are still in flight", "in_flight", e.Counts().InFlight, "grace", e.cfg.Grace)
-		cut()
-		<-finished
+		e.cutAll(cut)
+		e.pool.cut()
+		<-drained
 	}
 }
 
-// pace gives each arrival to the queue when it falls due.
-func (e *Engine) pace(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	<-timer.C
-	for n := int64(0); ; n++ {
-		due, ok := e.cfg.Schedule.Due(n)
-		if !ok || (e.cfg.Duration > 0 && due >= e.cfg.Duration) {
-			// The run lasts as long as was asked for, not until its last arrival.
-			if ok {
-				e.waitUntil(ctx, timer, e.cfg.Duration)
-			}
-			return
-		}
-		if !e.waitUntil(ctx, timer, due) {
-			return
-		}
-		e.cfg.Lag.Lag(max(0, e.sinceStart()-due))
-		e.admit(n, due)
-	}
+func (e *Engine) cutAll(cut func()) {
+	e.cfg.Log.Warn("cutting the requests that are still in flight", "in_flight", e.Counts().InFlight, "grace", e.cfg.Grace)
+	e.cutting.Store(true)
+	cut()
 }
 
-// waitUntil waits until a time since the start and reports whether ctx still
-// runs. A time that has passed takes no wait, so that arrivals which fell due
-// together are handed over together.
-func (e *Engine) waitUntil(ctx context.Context, timer *time.Timer, at time.Duration) bool {
-	coarse := at - e.sinceStart()
-	if e.cfg.FineSleep != nil {
-		coarse -= fineSleep
-	}
-	if coarse > 0 {
-		timer.Reset(coarse)
+// tendEvery is how often the pool is looked after.
+const tendEvery = 100 * time.Millisecond
+
+// tend looks after the pool and the circuit until ctx ends.
+func (e *Engine) tend(ctx context.Context) {
+	ticker := time.NewTicker(tendEvery)
+	defer ticker.Stop()
+	resolved, watched := time.Now(), time.Now()
+	for {
 		select {
 		case <-ctx.Done():
-			return false
-		case <-timer.C:
+			return
+		case now := <-ticker.C:
+			if now.Sub(watched) >= circuitEvery {
+				watched = now
+				e.watchCircuit()
+			}
+			if e.pool == nil {
+				continue
+			}
+			e.pool.tend(now)
+			if e.cfg.ResolveEvery > 0 && now.Sub(resolved) >= e.cfg.ResolveEvery {
+				resolved = now
+				e.followTarget(ctx)
+			}
 		}
 	}
-	if left := at - e.sinceStart(); left > 0 && e.cfg.FineSleep != nil {
-		e.cfg.FineSleep(left)
-	}
-	return ctx.Err() == nil
 }
 
-// fineSleep is a little more than the runtime's timers are late.
-const fineSleep = 1500 * time.Microsecond
+// followTarget resolves the target's name again and moves to where it now is.
+func (e *Engine) followTarget(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	moved, err := e.cfg.Client.dialer.Refresh(ctx)
+	if err != nil {
+		e.cfg.Log.Warn("the target's name could not be resolved again: its addresses stay as they were", "err", err)
+		return
+	}
+	if n := e.pool.moveAway(moved); n > 0 {
+		e.cfg.Log.Info("the target has moved: connections to its old addresses end", "connections", n)
+	}
+}
+
+// pace admits each arrival when it falls due.
+func (e *Engine) pace(ctx context.Context) {
+	defer context.AfterFunc(ctx, e.cfg.Sleeper.Wake)()
+	for ctx.Err() == nil {
+		n, due, ok := e.peek()
+		last := !ok || (e.cfg.Duration > 0 && due >= e.cfg.Duration)
+		if last {
+			due = e.cfg.Duration
+			if due == 0 {
+				due = e.sinceStart() + time.Hour // nothing is due: wait for a change
+			}
+		}
+		if now := e.sinceStart(); now < due {
+			e.cfg.Sleeper.Until(e.start.Load().Add(due))
+			continue // something may have changed meanwhile
+		} else if !last {
+			e.cfg.Lag.Lag(now - due)
+		}
+		// The run lasts as long as was asked for, not until its last arrival.
+		if last && e.cfg.Duration > 0 {
+			return
+		}
+		if e.advance(n, due) {
+			e.admit(n, due)
+		}
+	}
+}
+
+func (e *Engine) peek() (n int64, due time.Duration, ok bool) {
+	e.pacing.Lock()
+	defer e.pacing.Unlock()
+	return e.cfg.Arrivals.Peek()
+}
+
+// advance takes the arrival that was peeked at, unless a change of the rate has
+// moved it meanwhile.
+func (e *Engine) advance(n int64, due time.Duration) bool {
+	e.pacing.Lock()
+	defer e.pacing.Unlock()
+	if now, at, ok := e.cfg.Arrivals.Peek(); !ok || now != n || at != due {
+		return false
+	}
+	e.cfg.Arrivals.Advance()
+	return true
+}
 
 func (e *Engine) admit(n int64, due time.Duration) {
 	arrival := e.cfg.Mix.Next(n, due)
@@ -178,43 +316,11 @@ func (e *Engine) admit(n int64, due time.Duration) {
 		e.ledger.substitute(arrival.InsteadOf, SubstituteLimit)
 	}
 	e.ledger.scheduled()
-	select {
-	case e.queue <- arrival:
-	default:
-		e.ledger.drop(DropQueueFull)
+	if e.holds.Held(arrival.User, due) {
+		e.ledger.drop(DropRetryAfter)
+		return
 	}
-}
-
-// work sends arrivals from the queue until it is closed and empty.
-func (e *Engine) work(ctx, requests context.Context) {
-	for arrival := range e.queue {
-		switch lateness := e.sinceStart() - arrival.Due; {
-		case ctx.Err() != nil || requests.Err() != nil:
-			e.ledger.drop(DropShutdown)
-		case lateness > e.allowedLateness(arrival.Case):
-			e.ledger.drop(DropLate)
-		default:
-			e.send(requests, arrival)
-		}
-	}
-}
-
-// keepBodyBytes is the largest buffer that is kept between requests, so that one
-// large answer does not stay in memory for weeks.
-const keepBodyBytes = 256 << 10
-
-// borrow returns a buffer for an answer and the function that gives it back. The
-// buffers are shared: there are as many as requests in flight, not as workers.
-func (e *Engine) borrow() (body *bytes.Buffer, giveBack func()) {
-	body, ok := e.bodies.Get().(*bytes.Buffer)
-	if !ok {
-		body = new(bytes.Buffer)
-	}
-	return body, func() {
-		if body.Cap() <= keepBodyBytes {
-			e.bodies.Put(body)
-		}
-	}
+	e.pool.admit(arrival)
 }
 
 func (e *Engine) allowedLateness(c *Case) time.Duration {
@@ -224,24 +330,48 @@ func (e *Engine) allowedLateness(c *Case) time.Duration {
 	return c.Timeout
 }
 
-func (e *Engine) send(requests context.Context, arrival Arrival) {
-	user := e.cfg.User(arrival.User)
-	c, request, err := e.build(arrival, user)
-	if err != nil {
-		e.notBuilt(arrival, err)
-		return
+// build makes the request of an arrival, or the one of its case's fallback when
+// the virtual user lacks the state for it. When neither can be built the arrival
+// is dropped and false returned.
+func (e *Engine) build(a Arrival) (*flight, bool) {
+	f := e.cfg.Client.take(a, e.cfg.User(a.User))
+	err := e.cfg.Client.prepare(f, e.cfg.Mix)
+	if errors.Is(err, ErrNoState) && f.c.Fallback != nil {
+		e.ledger.substitute(f.c, SubstituteNoState)
+		f.forget()
+		f.c = f.c.Fallback
+		err = e.cfg.Client.prepare(f, e.cfg.Mix)
 	}
-	body, giveBack := e.borrow()
-	defer giveBack()
-	e.ledger.sent()
-	result, err := exchange(requests, e.cfg.Client, c, user, request, body)
-	if err != nil && requests.Err() != nil {
+	if err != nil {
+		e.cfg.Client.giveBack(f)
+		e.notBuilt(a, err)
+		return nil, false
+	}
+	return f, true
+}
+
+// finish judges what came of a flight that was sent, hands the result on and
+// gives the flight back.
+func (e *Engine) finish(f *flight, done time.Time, err error) {
+	defer e.cfg.Client.giveBack(f)
+	if err != nil && e.cutting.Load() {
 		e.ledger.cut()
 		return
 	}
-	result.ResponseTime = result.Done.Sub(e.start.Load().Add(arrival.Due))
-	e.cfg.Sink.Done(&result)
+	result := e.cfg.Client.judge(f, done, err)
+	result.ResponseTime = done.Sub(e.start.Load().Add(f.arrival.Due))
+	e.heed(f, result, err)
+	e.cfg.Sink.Done(result)
 	e.ledger.finished()
+}
+
+// lost ends an arrival for which no connection could be had.
+func (e *Engine) lost(a Arrival, now time.Time, err error) {
+	f := e.cfg.Client.take(a, e.cfg.User(a.User))
+	f.sent = now
+	f.wire.Identify()
+	e.ledger.sent()
+	e.finish(f, now, err)
 }
 
 // notBuilt counts an arrival whose request could not be built and logs the first
@@ -255,49 +385,4 @@ func (e *Engine) notBuilt(arrival Arrival, err error) {
 	}
 	e.cfg.Log.Error("a request could not be built; the next such line comes in a minute at the earliest",
 		"case", arrival.Case.Name, "arrival", arrival.N, "not_built", e.Counts().Dropped[DropNotBuilt], "err", err)
-}
-
-// exchange sends one request, within the time limit of its case, and judges what
-// came of it. The error is that of the attempt; the result stands either way.
-func exchange(ctx context.Context, client *Client, c *Case, user User, request *Request, body *bytes.Buffer) (Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
-	defer cancel()
-	sent := time.Now()
-	a := client.do(ctx, user, request, body)
-	defer client.release(&a)
-	done := time.Now()
-	var judged judgement
-	if a.err != nil {
-		judged = judgeError(&a)
-	} else {
-		judged = judgeAnswer(c, &Exchange{User: user, Request: request, Response: &a.response, Sent: sent, Received: done}, client.path)
-	}
-	return Result{
-		Case: c, User: user, Outcome: judged.outcome, Status: a.response.Status, FailedChecks: judged.failed,
-		Reason: judged.reason, TraceID: a.traceID, Done: done, ResponseTime: done.Sub(sent), Duration: done.Sub(sent),
-	}, a.err
-}
-
-// build makes the request of an arrival, or the one of its case's fallback when
-// the virtual user lacks the state for it.
-func (e *Engine) build(arrival Arrival, user User) (*Case, *Request, error) {
-	c := arrival.Case
-	request, err := e.cfg.Client.prepare(c, Draw{User: user, Rand: e.cfg.Mix.Rand(arrival.N)})
-	if errors.Is(err, ErrNoState) && c.Fallback != nil {
-		e.ledger.substitute(c, SubstituteNoState)
-		c = c.Fallback
-		request, err = e.cfg.Client.prepare(c, Draw{User: user, Rand: e.cfg.Mix.Rand(arrival.N)})
-	}
-	return c, request, err
-}
-
-// TryOnce sends one request of a case for a user and returns its result, outside
-// any schedule. The payload is that of arrival 0.
-func TryOnce(ctx context.Context, client *Client, mix *Mix, c *Case, user User) (Result, error) {
-	request, err := client.prepare(c, Draw{User: user, Rand: mix.Rand(0)})
-	if err != nil {
-		return Result{}, err
-	}
-	result, _ := exchange(ctx, client, c, user, request, new(bytes.Buffer))
-	return result, nil
 }

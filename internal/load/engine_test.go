@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 	"unicode/utf8"
+
+	"soakd/internal/load/schedule"
 )
 
 // pipeTarget is an HTTP server over in-memory connections, so that the whole
@@ -105,25 +107,20 @@ type run struct {
 
 func newRun(t *testing.T, target *pipeTarget, rate string, c *Case, change func(*EngineConfig)) run {
 	t.Helper()
-	parsed, err := ParseRate(rate)
-	if err != nil {
-		t.Fatal(err)
-	}
 	mix, err := NewMix(&Workload{Name: "test", Cases: []*Case{c}}, 3, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	client, err := NewClient(ClientConfig{
-		Target: "http://target.test", UserAgent: "soakd/test", MaxConnections: 64, MaxResponseBytes: 1 << 16,
+		Target: "http://target.test", UserAgent: "soakd/test", MaxResponseBytes: 1 << 16,
 		Token: func(User, Credentials) (string, error) { return "t", nil }, Dial: target.dial,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(client.Close)
 	r := run{seen: &collector{}, log: &bytes.Buffer{}}
 	cfg := EngineConfig{
-		Schedule: Steady{rate: parsed}, Mix: mix, Client: client, User: func(i int) User { return User{Index: i, ID: "u"} },
+		Arrivals: steady(t, rate), Mix: mix, Client: client, User: func(i int) User { return User{Index: i, ID: "u"} },
 		MaxInFlight: 8, MaxWaiting: 100, Grace: time.Second, Duration: 10 * time.Second,
 		Sink: r.seen, Lag: r.seen, Log: slog.New(slog.NewTextHandler(r.log, nil)),
 	}
@@ -134,6 +131,24 @@ func newRun(t *testing.T, target *pipeTarget, rate string, c *Case, change func(
 		t.Fatal(err)
 	}
 	return r
+}
+
+// steady returns the arrivals of a constant rate.
+func steady(t testing.TB, rate string) *schedule.Arrivals {
+	t.Helper()
+	parsed, err := schedule.ParseRate(rate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shape, err := schedule.Steady(parsed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	arrivals, err := schedule.NewArrivals(shape, schedule.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return arrivals
 }
 
 // checkAccount asserts what must hold at every moment.
@@ -175,7 +190,6 @@ func TestEngineKeepsTheRate(t *testing.T) {
 				t.Fatalf("lag %v on an idle clock", lag)
 			}
 		}
-		r.engine.cfg.Client.Close()
 	})
 }
 
@@ -217,7 +231,6 @@ func TestEngineHidesNoStall(t *testing.T) {
 		if stalled != 1 {
 			t.Errorf("%d requests took time from the send, want the one that met the stall", stalled)
 		}
-		r.engine.cfg.Client.Close()
 	})
 }
 
@@ -262,7 +275,6 @@ func TestEngineDropsAndCounts(t *testing.T) {
 				t.Errorf("an arrival was sent %v after its due time", wait)
 			}
 		}
-		r.engine.cfg.Client.Close()
 	})
 }
 
@@ -282,7 +294,6 @@ func TestEngineLetsTheLastRequestsFinish(t *testing.T) {
 		if counts.Finished != 4 || counts.Cut != 0 || time.Since(start) != 40*time.Second {
 			t.Errorf("want 4 finished after 40 s: %+v after %v", counts, time.Since(start))
 		}
-		r.engine.cfg.Client.Close()
 	})
 }
 
@@ -315,7 +326,6 @@ func TestEngineStopsWithinTheGrace(t *testing.T) {
 		if !strings.Contains(r.log.String(), "in_flight=4") {
 			t.Errorf("the log does not say how many were cut: %s", r.log)
 		}
-		r.engine.cfg.Client.Close()
 	})
 }
 
@@ -420,7 +430,6 @@ func TestEngineOutcomes(t *testing.T) {
 				if test.want == Timeout && got.Duration != 2*time.Second {
 					t.Errorf("timed out after %v, want the case's 2 s", got.Duration)
 				}
-				r.engine.cfg.Client.Close()
 			})
 		})
 	}
@@ -467,7 +476,6 @@ func TestEngineFallsBackWithoutState(t *testing.T) {
 		if counts.Dropped[DropNotBuilt] != 900 || strings.Count(r.log.String(), "case=needy") != 2 {
 			t.Errorf("want 900 drops, which the log names once a minute: %+v\n%s", counts, r.log)
 		}
-		r.engine.cfg.Client.Close()
 	})
 }
 
@@ -478,7 +486,7 @@ func TestNewEngineRefusesBadBounds(t *testing.T) {
 			t.Fatal(err)
 		}
 		return EngineConfig{
-			Schedule: Steady{rate: 1}, Mix: mix, Client: &Client{}, User: func(int) User { return User{} }, MaxInFlight: 1,
+			Arrivals: steady(t, "1"), Mix: mix, Client: &Client{}, User: func(int) User { return User{} }, MaxInFlight: 1,
 			Sink: &collector{}, Lag: &collector{}, Log: slog.New(slog.DiscardHandler),
 		}
 	}
@@ -486,7 +494,7 @@ func TestNewEngineRefusesBadBounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*EngineConfig){
-		"no schedule":       func(c *EngineConfig) { c.Schedule = nil },
+		"no schedule":       func(c *EngineConfig) { c.Arrivals = nil },
 		"no log":            func(c *EngineConfig) { c.Log = nil },
 		"nothing in flight": func(c *EngineConfig) { c.MaxInFlight = 0 },
 		"negative queue":    func(c *EngineConfig) { c.MaxWaiting = -1 },

@@ -130,11 +130,62 @@ func (m *Mix) Next(n int64, due time.Duration) Arrival {
 	return arrival
 }
 
+// UserMix draws what one user of closed mode sends next. It is for one goroutine.
+type UserMix struct {
+	mix *Mix
+	// user is the user's index, users how many there are; n counts its arrivals.
+	user, users int
+	n           int64
+	// last is when the user last had each limited case.
+	last map[*Case]time.Duration
+	rng  *rand.Rand
+}
+
+// closedStream separates the draws of closed mode from those of the open loop.
+const closedStream = 0x636c6f736564
+
+// ForUser returns the mix of one user of so many in closed mode. The sequence
+// depends on nothing but the workload, the seed, the user and the due times.
+func (m *Mix) ForUser(user, users int) *UserMix {
+	return &UserMix{
+		mix: m, user: user, users: users, last: map[*Case]time.Duration{},
+		rng: rand.New(rand.NewPCG(m.seed^closedStream, mixNumber(int64(user)))),
+	}
+}
+
+// Next returns the user's next arrival, due at a time since the start: first its
+// opening, then cases by weight; a limited case that it had too short a time ago
+// is replaced by another. The number of an arrival is its user's index plus a
+// multiple of the users.
+func (u *UserMix) Next(due time.Duration) Arrival {
+	a := Arrival{N: int64(u.user) + u.n*int64(u.users), Due: due, User: u.user}
+	u.n++
+	if o := u.mix.workload.Opening; o != nil && u.n <= int64(o.Times) {
+		a.Case = o.Case
+		return a
+	}
+	a.Case = u.mix.all.draw(u.rng.Float64())
+	if a.Case.MinInterval == 0 {
+		return a
+	}
+	if last, had := u.last[a.Case]; had && due-last < a.Case.MinInterval {
+		a.InsteadOf, a.Case = a.Case, u.mix.unlimited.draw(u.rng.Float64())
+		return a
+	}
+	u.last[a.Case] = due
+	return a
+}
+
 // Rand returns the generator for the payload of an arrival. It is not the one
 // that drew the arrival: a change of the mix does not change payloads.
 func (m *Mix) Rand(n int64) *rand.Rand {
-	return rand.New(rand.NewPCG(m.seed^payloadStream, mixNumber(n)))
+	var pcg rand.PCG
+	m.seedPayload(&pcg, n)
+	return rand.New(&pcg)
 }
+
+// seedPayload seeds pcg as [Mix.Rand] does.
+func (m *Mix) seedPayload(pcg *rand.PCG, n int64) { pcg.Seed(m.seed^payloadStream, mixNumber(n)) }
 
 // payloadStream separates the payload's random numbers from those of the draw.
 const payloadStream = 0x9e3779b97f4a7c15

@@ -1,187 +1,288 @@
 package load
 
 import (
-	"cmp"
+	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	hdr "github.com/HdrHistogram/hdrhistogram-go"
+	"soakd/internal/histogram"
+	"soakd/internal/shard"
 )
 
-// The histograms hold 1 us .. 10 min with two significant digits: a quantile is
-// within 1 % of the true one. What lies outside counts as the nearest bound.
-const (
-	lowestTime  = int64(1)                                   // us
-	highestTime = int64(10 * time.Minute / time.Microsecond) // us
-	digits      = 2
-)
-
-// Recorder counts results for people: the progress line, the live page and the
-// table at the end. Its memory depends on the number of cases alone.
+// Recorder counts results and lags, once for everybody who wants to know: the
+// progress line, the page, the table at the end and Prometheus.
+//
+// A result costs no lock and no allocation: each core counts for itself, and
+// whoever reads adds the cores up. Memory depends on the number of cases, the
+// number of cores and the spread of the times, not on the number of results.
 type Recorder struct {
-	mu     sync.Mutex
-	cases  map[*Case]*caseRecord
-	order  []*Case
-	window windowRecord
-}
-
-type caseRecord struct {
-	outcomes map[Outcome]int64
-	answered int64
-	// fromDue and fromSend hold microseconds of the timed results.
-	fromDue, fromSend *hdr.Histogram
-	checks            map[string]int64
-	reasons           map[Outcome]string
-}
-
-type windowRecord struct {
 	start    time.Time
-	outcomes map[Outcome]int64
-	fromDue  *hdr.Histogram
+	cases    map[*Case]*caseRecord
+	order    []*caseRecord
+	outcomes []Outcome
+	codes    codeTable
+	shards   *shard.Set[recorderShard]
+
+	mu sync.Mutex
+	// window is the state at the start of the window, guarded by mu.
+	window windowStart
 }
 
-func newHistogram() *hdr.Histogram { return hdr.New(lowestTime, highestTime, digits) }
+// caseRecord is what is kept once for a case: all of it is touched seldom.
+type caseRecord struct {
+	c     *Case
+	index int
+	// checks names the checks that are counted, the last stands for all others.
+	checks []string
+	failed []atomic.Uint64
+	// reasons holds the first reason of each outcome, by the outcome's index.
+	reasons                []atomic.Pointer[string]
+	responseTime, duration exemplars
+}
+
+// recorderShard is what one core counts.
+type recorderShard struct {
+	// cases is by the index of the case; nil until its first result.
+	cases []atomic.Pointer[caseShard]
+	lag   timing
+}
+
+// caseShard is what one core counts of one case.
+type caseShard struct {
+	// requests counts by outcome, nil until the first, and by code.
+	requests               []atomic.Pointer[[]atomic.Uint64]
+	responseTime, duration timing
+}
 
 // NewRecorder returns a recorder for the cases of a workload. The first window
 // starts at now.
 func NewRecorder(workload *Workload, now time.Time) *Recorder {
-	r := &Recorder{cases: map[*Case]*caseRecord{}, order: slices.Clone(workload.Cases)}
-	for _, c := range workload.Cases {
-		r.cases[c] = &caseRecord{
-			outcomes: map[Outcome]int64{}, checks: map[string]int64{}, reasons: map[Outcome]string{},
-			fromDue: newHistogram(), fromSend: newHistogram(),
-		}
+	r := &Recorder{
+		start: now, cases: make(map[*Case]*caseRecord, len(workload.Cases)),
+		outcomes: Outcomes(), codes: newCodeTable(), window: windowStart{at: now},
 	}
-	r.window = windowRecord{start: now, outcomes: map[Outcome]int64{}, fromDue: newHistogram()}
+	for i, c := range workload.Cases {
+		record := &caseRecord{
+			c: c, index: i, checks: slices.Concat(BuiltinChecks(), c.Checks, []string{otherLabel}),
+			reasons:      make([]atomic.Pointer[string], len(r.outcomes)),
+			responseTime: newExemplars(), duration: newExemplars(),
+		}
+		record.failed = make([]atomic.Uint64, len(record.checks))
+		r.cases[c], r.order = record, append(r.order, record)
+	}
+	r.shards = shard.New(func(s *recorderShard) {
+		s.cases = make([]atomic.Pointer[caseShard], len(r.order))
+		s.lag = newTiming(LagBounds())
+	})
 	return r
 }
 
-// Done implements [Sink].
+// Done implements [Sink]. The result must be of a case of the workload.
+//
+// The request is counted before its times, and [Recorder.Snapshot] reads in the
+// opposite order: it never holds more times than requests.
 func (r *Recorder) Done(result *Result) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	record := r.cases[result.Case]
-	record.outcomes[result.Outcome]++
-	r.window.outcomes[result.Outcome]++
-	for _, check := range result.FailedChecks {
-		record.checks[check]++
-	}
-	if _, known := record.reasons[result.Outcome]; result.Failed() && !known {
-		record.reasons[result.Outcome] = result.Reason
-	}
-	if result.Answered() {
-		record.answered++
-	}
+	record, outcome := r.cases[result.Case], r.outcomeIndex(result.Outcome)
+	mine := r.shards.Take()
+	counts := mine.of(record.index, len(r.outcomes))
+	counts.ofOutcome(outcome, len(r.codes.labels))[r.codes.slot(result.Status)].Add(1)
 	if result.Timed() {
-		recordTime(record.fromDue, result.ResponseTime)
-		recordTime(record.fromSend, result.Duration)
-		recordTime(r.window.fromDue, result.ResponseTime)
+		since := result.Done.Sub(r.start)
+		record.responseTime.offer(counts.responseTime.observe(result.ResponseTime), since, result.ResponseTime, result)
+		record.duration.offer(counts.duration.observe(result.Duration), since, result.Duration, result)
+	}
+	r.shards.Give(mine)
+	if result.Failed() {
+		record.note(outcome, result)
 	}
 }
 
-func recordTime(h *hdr.Histogram, d time.Duration) {
-	// The value lies within the bounds, which is all that RecordValue can refuse.
-	_ = h.RecordValue(min(max(int64(d/time.Microsecond), lowestTime), highestTime))
+// Lag implements [LagSink].
+func (r *Recorder) Lag(lag time.Duration) {
+	mine := r.shards.Take()
+	mine.lag.observe(lag)
+	r.shards.Give(mine)
 }
 
-// Quantiles are times at 50, 95, 99 and 100 %; all 0 when nothing was timed.
-type Quantiles struct {
-	Timed              int64
-	P50, P95, P99, Max time.Duration
-}
-
-func quantiles(h *hdr.Histogram) Quantiles {
-	at := func(q float64) time.Duration { return time.Duration(h.ValueAtQuantile(q)) * time.Microsecond }
-	if h.TotalCount() == 0 {
-		return Quantiles{}
+// outcomeIndex returns the place of an outcome in [Outcomes], which begins with
+// the usual one.
+func (r *Recorder) outcomeIndex(outcome Outcome) int {
+	if outcome == r.outcomes[0] {
+		return 0
 	}
-	return Quantiles{Timed: h.TotalCount(), P50: at(50), P95: at(95), P99: at(99), Max: time.Duration(h.Max()) * time.Microsecond}
+	return slices.Index(r.outcomes, outcome)
 }
 
-// OutcomeCount is how often an outcome came.
-type OutcomeCount struct {
-	Outcome Outcome
-	Count   int64
-	// Reason is the first reason seen, "" for OK.
-	Reason string
-}
-
-// CaseSummary is what one case, or all of them together, came to.
-type CaseSummary struct {
-	// Name is the case's name; "" for all together.
-	Name  string
-	Class Class
-	// Finished counts the requests with a result.
-	Finished int64
-	// OK counts those with the outcome OK, Answered those that the target
-	// answered in HTTP at all, rightly or wrongly; a window does not count it.
-	OK, Answered int64
-	// Failures are the other outcomes, most frequent first.
-	Failures []OutcomeCount
-	// ResponseTime runs from the due time, Duration from the send.
-	ResponseTime, Duration Quantiles
-}
-
-// Failed counts the requests with another outcome than OK.
-func (s CaseSummary) Failed() int64 { return s.Finished - s.OK }
-
-// Summary returns one row for each case in the workload's order and one for all
-// of them together, over the whole run.
-func (r *Recorder) Summary() (cases []CaseSummary, all CaseSummary) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	due, send, outcomes, answered := newHistogram(), newHistogram(), map[Outcome]int64{}, int64(0)
-	for _, c := range r.order {
-		record := r.cases[c]
-		row := summarise(record.outcomes, record.reasons)
-		row.Name, row.Class, row.Answered = c.Name, c.Class, record.answered
-		answered += record.answered
-		row.ResponseTime, row.Duration = quantiles(record.fromDue), quantiles(record.fromSend)
-		cases = append(cases, row)
-		due.Merge(record.fromDue)
-		send.Merge(record.fromSend)
-		for outcome, n := range record.outcomes {
-			outcomes[outcome] += n
-		}
+// of returns the counts of a case. Another core may use this shard too, and may
+// have made them just now.
+func (s *recorderShard) of(index, outcomes int) *caseShard {
+	if counts := s.cases[index].Load(); counts != nil {
+		return counts
 	}
-	all = summarise(outcomes, nil)
-	all.Answered = answered
-	all.ResponseTime, all.Duration = quantiles(due), quantiles(send)
-	return cases, all
-}
-
-func summarise(outcomes map[Outcome]int64, reasons map[Outcome]string) CaseSummary {
-	var s CaseSummary
-	for outcome, n := range outcomes {
-		s.Finished += n
-		if outcome == OK {
-			s.OK = n
-			continue
-		}
-		s.Failures = append(s.Failures, OutcomeCount{Outcome: outcome, Count: n, Reason: reasons[outcome]})
-	}
-	slices.SortFunc(s.Failures, func(a, b OutcomeCount) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Outcome, b.Outcome))
+	s.cases[index].CompareAndSwap(nil, &caseShard{
+		requests:     make([]atomic.Pointer[[]atomic.Uint64], outcomes),
+		responseTime: newTiming(TimeBounds()), duration: newTiming(TimeBounds()),
 	})
-	return s
+	return s.cases[index].Load()
 }
 
-// Window is what finished within a stretch of time.
-type Window struct {
-	Length time.Duration
-	CaseSummary
+// ofOutcome returns the counts by code of an outcome.
+func (c *caseShard) ofOutcome(outcome, codes int) []atomic.Uint64 {
+	if counts := c.requests[outcome].Load(); counts != nil {
+		return *counts
+	}
+	counts := make([]atomic.Uint64, codes)
+	c.requests[outcome].CompareAndSwap(nil, &counts)
+	return *c.requests[outcome].Load()
 }
 
-// NextWindow returns what finished since the last call (or the start) and
-// begins a new window at now.
-func (r *Recorder) NextWindow(now time.Time) Window {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	w := Window{Length: now.Sub(r.window.start), CaseSummary: summarise(r.window.outcomes, nil)}
-	w.ResponseTime = quantiles(r.window.fromDue)
-	r.window.start = now
-	clear(r.window.outcomes)
-	r.window.fromDue.Reset()
-	return w
+// note keeps what only failures have.
+func (c *caseRecord) note(outcome int, result *Result) {
+	for _, check := range result.FailedChecks {
+		i := slices.Index(c.checks, check)
+		if i < 0 {
+			i = len(c.checks) - 1
+		}
+		c.failed[i].Add(1)
+	}
+	if c.reasons[outcome].Load() == nil {
+		// The result, and what its texts are parts of, is gone after this call.
+		reason := strings.Clone(result.Reason)
+		c.reasons[outcome].CompareAndSwap(nil, &reason)
+	}
+}
+
+// otherLabel stands for all values of a label that are not known beforehand, so
+// that a broken target cannot make series.
+const otherLabel = "other"
+
+// CodeNone is the code of a request that had no answer.
+const CodeNone = "none"
+
+// codeTable numbers the codes that requests are counted by: none at all, any that
+// HTTP does not know, and those that it knows.
+type codeTable struct {
+	labels []string
+	slots  [600]uint8
+}
+
+const (
+	slotNone = iota
+	slotOther
+)
+
+func newCodeTable() codeTable {
+	t := codeTable{labels: []string{slotNone: CodeNone, slotOther: otherLabel}}
+	for status := range t.slots {
+		t.slots[status] = slotOther
+		if http.StatusText(status) != "" {
+			t.slots[status] = uint8(len(t.labels))
+			t.labels = append(t.labels, strconv.Itoa(status))
+		}
+	}
+	t.slots[0] = slotNone
+	return t
+}
+
+func (t *codeTable) slot(status int) uint8 {
+	if status < 0 || status >= len(t.slots) {
+		return slotOther
+	}
+	return t.slots[status]
+}
+
+// TimeBounds are the upper bounds of the classic buckets of response times and
+// durations; they span the time limits of the cases.
+func TimeBounds() []time.Duration {
+	const ms = time.Millisecond
+	return []time.Duration{
+		1 * ms, 2500 * time.Microsecond, 5 * ms, 10 * ms, 25 * ms, 50 * ms, 100 * ms, 250 * ms, 500 * ms,
+		time.Second, 2500 * ms, 5 * time.Second, 10 * time.Second, 30 * time.Second, 60 * time.Second,
+	}
+}
+
+// LagBounds are the upper bounds of the classic buckets of the lag; they span a
+// healthy schedule (tens of microseconds) to a starved one.
+func LagBounds() []time.Duration {
+	const us, ms = time.Microsecond, time.Millisecond
+	return []time.Duration{
+		50 * us, 100 * us, 250 * us, 500 * us, 1 * ms, 2500 * us, 5 * ms, 10 * ms, 25 * ms, 50 * ms, 100 * ms, 250 * ms, 500 * ms,
+		time.Second, 2500 * ms, 10 * time.Second,
+	}
+}
+
+// timing counts times, on the fine grid and in classic buckets: the bounds of
+// these, such as 1 ms, are no bounds of the grid.
+type timing struct {
+	bounds  []time.Duration
+	classic []atomic.Uint64
+	grid    histogram.Atomic
+}
+
+func newTiming(bounds []time.Duration) timing {
+	return timing{bounds: bounds, classic: make([]atomic.Uint64, len(bounds))}
+}
+
+// observe counts a time and returns its classic bucket; len(bounds) is the one
+// without an upper bound. The grid comes first, see [timing.addTo].
+func (t *timing) observe(d time.Duration) (bucket int) {
+	t.grid.Observe(d)
+	for bucket = range t.bounds {
+		if d <= t.bounds[bucket] {
+			t.classic[bucket].Add(1)
+			return bucket
+		}
+	}
+	return len(t.bounds)
+}
+
+// exemplarInterval is how long an exemplar stands at least: a bucket that is hit
+// thousands of times a second is written to once.
+const exemplarInterval = time.Second
+
+// exemplars keeps the latest example of each classic bucket.
+type exemplars struct {
+	slots []exemplarSlot
+	mu    sync.Mutex
+}
+
+type exemplarSlot struct {
+	// next is when the example may be replaced, in ns since the start of the run.
+	next atomic.Int64
+	// latest is guarded by exemplars.mu.
+	latest Exemplar
+}
+
+func newExemplars() exemplars {
+	return exemplars{slots: make([]exemplarSlot, len(TimeBounds())+1)}
+}
+
+// offer replaces the example of a bucket when it has stood long enough. A result
+// without a trace id is none.
+func (e *exemplars) offer(bucket int, since, value time.Duration, result *Result) {
+	slot := &e.slots[bucket]
+	next := slot.next.Load()
+	if int64(since) < next || result.TraceID == (TraceID{}) || !slot.next.CompareAndSwap(next, int64(since+exemplarInterval)) {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	slot.latest = Exemplar{Bucket: bucket, TraceID: result.TraceID, Value: value, At: result.Done}
+}
+
+// all returns the examples there are, by bucket.
+func (e *exemplars) all() []Exemplar {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var list []Exemplar
+	for i := range e.slots {
+		if latest := e.slots[i].latest; latest.TraceID != (TraceID{}) {
+			list = append(list, latest)
+		}
+	}
+	return list
 }

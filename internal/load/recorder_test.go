@@ -56,12 +56,12 @@ func TestRecorderCounts(t *testing.T) {
 	if cases[1].ResponseTime.Timed != 0 || all.Finished != 4 || all.ResponseTime.Timed != 3 {
 		t.Errorf("a refused connection must not be timed: %+v, %+v", cases[1], all)
 	}
-	window := recorder.NextWindow(start.Add(10 * time.Second))
+	window := recorder.NextWindow(start.Add(10*time.Second), Counts{})
 	if window.Length != 10*time.Second || window.Finished != 4 || window.ResponseTime.Timed != 3 || len(window.Failures) != 2 {
 		t.Errorf("first window: %+v", window)
 	}
 	done(2, OK, 200, "")
-	window = recorder.NextWindow(start.Add(15 * time.Second))
+	window = recorder.NextWindow(start.Add(15*time.Second), Counts{})
 	if window.Length != 5*time.Second || window.Finished != 1 || window.OK != 1 || len(window.Failures) != 0 {
 		t.Errorf("second window: %+v", window)
 	}

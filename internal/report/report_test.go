@@ -58,14 +58,15 @@ func TestBanner(t *testing.T) {
 }
 
 func TestProgressLine(t *testing.T) {
-	window := load.Window{Length: 5 * time.Second, CaseSummary: testStatus().All}
-	got := ProgressLine(testStatus(), load.Counts{}, window)
+	window := load.Window{Length: 5 * time.Second, CaseSummary: testStatus().All, Dropped: 5}
+	window.ResponseTime.AtLeast = true
+	got := ProgressLine(testStatus(), window)
 	want := "   1m1s     2.0/s  in flight 2  p50/p95/p99 ≥1.5ms/250ms/2s  errors server_error=2 timeout=1  dropped 5  waiting 3  hit ratio 87%  pool 3/10  probe down: postgres\n"
 	if got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 	quiet := Status{Elapsed: 5 * time.Second}
-	got = ProgressLine(quiet, load.Counts{}, load.Window{})
+	got = ProgressLine(quiet, load.Window{})
 	want = "     5s     0.0/s  in flight 0  p50/p95/p99 -  errors 0  dropped 0  hit ratio -  pool -\n"
 	if got != want {
 		t.Errorf("with nothing known, got:\n%s\nwant:\n%s", got, want)

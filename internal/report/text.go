@@ -37,10 +37,8 @@ func Banner(s Status, url, auth string, users int, watched []Watched) string {
 
 // ProgressLine is one line on what happened in a window: the rate of requests
 // that came to an end, quantiles from the intended start, outcomes other than
-// ok, drops; and the state of the dependencies now. before is the account at
-// the start of the window.
-func ProgressLine(s Status, before load.Counts, w load.Window) string {
-	dropped := s.Counts.TotalDropped() - before.TotalDropped()
+// ok, drops; and the state of the dependencies now.
+func ProgressLine(s Status, w load.Window) string {
 	rate := 0.0
 	if w.Length > 0 {
 		rate = float64(w.Finished) / w.Length.Seconds()
@@ -49,9 +47,9 @@ func ProgressLine(s Status, before load.Counts, w load.Window) string {
 		fmt.Sprintf("%7s", clock(s.Elapsed)),
 		fmt.Sprintf("%6.1f/s", rate),
 		fmt.Sprintf("in flight %d", s.Counts.InFlight),
-		latency(w.ResponseTime, dropped > 0),
+		latency(w.ResponseTime),
 		"errors " + outcomes(w.Failures),
-		fmt.Sprintf("dropped %d", dropped),
+		fmt.Sprintf("dropped %d", w.Dropped),
 	}
 	if s.Counts.Waiting > 0 {
 		fields = append(fields, fmt.Sprintf("waiting %d", s.Counts.Waiting))
@@ -63,14 +61,13 @@ func ProgressLine(s Status, before load.Counts, w load.Window) string {
 	return strings.Join(fields, "  ") + "\n"
 }
 
-// latency prints the quantiles. Drops are missing slow answers, so with drops
-// the quantiles are lower bounds and say so.
-func latency(q load.Quantiles, dropped bool) string {
+// latency prints the quantiles, with a mark when they are lower bounds.
+func latency(q load.Quantiles) string {
 	if q.Timed == 0 {
 		return "p50/p95/p99 -"
 	}
 	bound := ""
-	if dropped {
+	if q.AtLeast {
 		bound = "≥"
 	}
 	return fmt.Sprintf("p50/p95/p99 %s%s/%s/%s", bound, span(q.P50), span(q.P95), span(q.P99))

@@ -1,0 +1,160 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"soakd/internal/load/wire"
+)
+
+// slot is a place in flight: an HTTP/1.1 connection, or one of the streams of an
+// HTTP/2 connection. Its goroutine reads the answers; whoever has an arrival for
+// it writes the request, so that no goroutine has to be woken between the moment
+// an arrival is due and the socket.
+type slot struct {
+	link wire.Link
+	// streams is shared by all slots of an HTTP/2 connection.
+	streams *streams
+	// jobs hands flights to the goroutine of an HTTP/2 slot.
+	jobs chan *flight
+
+	// mu is held by whoever begins a request, from the moment the slot is taken
+	// from the idle ones (under the pool's lock) until it was written.
+	mu     sync.Mutex
+	flight *flight
+	// startErr is why the request could not be written.
+	startErr error
+
+	// idle and since are guarded by the pool's lock.
+	idle  bool
+	since time.Time
+	// last is set when the connection must not be used any further.
+	last bool
+}
+
+// streams counts the slots of one HTTP/2 connection.
+type streams struct {
+	link wire.Link
+	mu   sync.Mutex
+	open int
+}
+
+// leave takes one slot away and reports whether it was the last.
+func (s *streams) leave() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
+	return s.open == 0
+}
+
+// serve reads the answers of an HTTP/1.1 slot until its connection ends.
+func (p *pool) serve(s *slot) {
+	for {
+		err := s.link.Conn.Await()
+		s.mu.Lock()
+		f := s.flight
+		s.mu.Unlock()
+		if f == nil {
+			// The target closed an idle connection, or sent what nobody asked for.
+			if p.withdraw(s) {
+				p.retire(s)
+				return
+			}
+			// Someone has taken it and holds its lock until the request is out.
+			s.mu.Lock()
+			f = s.flight
+			s.mu.Unlock()
+		}
+		if f == nil {
+			continue // nothing was sent after all: look again
+		}
+		if !p.finish(s, f, err) {
+			p.retire(s)
+			return
+		}
+	}
+}
+
+// finish reads the answer to a flight and makes the slot ready for another. It
+// returns false when the connection is of no more use.
+func (p *pool) finish(s *slot, f *flight, err error) bool {
+	conn := s.link.Conn
+	if err == nil || s.startErr == nil {
+		err = conn.Finish(&f.answer)
+	}
+	if s.startErr != nil {
+		err = s.startErr
+	}
+	done := time.Now()
+	conn.Settle(&f.answer, err != nil)
+	usable := err == nil && conn.Reusable(&f.answer, done)
+	s.flight, s.startErr = nil, nil
+	if p.sendAgain(f, err, conn.Used()) {
+		return false
+	}
+	p.e.finish(f, done, err)
+	if !usable {
+		p.leave()
+		return false
+	}
+	return p.free(s)
+}
+
+// serveStreams sends and reads for one slot of an HTTP/2 connection.
+func (p *pool) serveStreams(s *slot) {
+	for f := range s.jobs {
+		ctx, cancel := context.WithDeadline(p.requests, f.sent.Add(f.c.Timeout))
+		err := s.link.HTTP2.Exchange(ctx, &f.wire, &f.answer)
+		cancel()
+		done := time.Now()
+		s.mu.Lock()
+		s.flight = nil
+		s.mu.Unlock()
+		p.e.finish(f, done, err)
+		if !s.link.HTTP2.Usable(done) {
+			p.leave()
+			break
+		}
+		if !p.free(s) {
+			break
+		}
+	}
+	p.retire(s)
+}
+
+// sendAgain gives a request that met a closed connection another one.
+func (p *pool) sendAgain(f *flight, err error, used int) bool {
+	if p.e.cutting.Load() || !mayRepeat(f, err, used) {
+		return false
+	}
+	f.again = true
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return false
+	}
+	p.again = append(p.again, f)
+	p.spread()
+	return true
+}
+
+// mayRepeat reports whether a request that came to err on a connection that had
+// carried used requests may be sent again. Once only; and only what surely never
+// reached the target, or may be repeated (RFC 9110, 9.2.2). A new connection that
+// breaks is the target's doing.
+func mayRepeat(f *flight, err error, used int) bool {
+	var failed *wire.Error
+	return err != nil && !f.again && used > 1 && errors.As(err, &failed) && failed.Kind == wire.Reset && failed.Silent &&
+		(failed.Unsent || repeatable(f.wire.Method))
+}
+
+func repeatable(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return false
+}

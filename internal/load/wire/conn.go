@@ -1,0 +1,289 @@
+package wire
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	// headerBytes bounds the headers of an answer; it is the size of the buffer
+	// that a connection reads into.
+	headerBytes = 16 << 10
+	// directBytes is the largest request that may be written by someone who must
+	// not wait: it fits into the empty send buffer of any socket, whose least
+	// default size on Linux is 16 KiB (tcp_wmem).
+	directBytes = 12 << 10
+)
+
+// Conn is one connection that carries one HTTP/1.1 request at a time. Start may
+// be called while another goroutine waits in Await; everything else belongs to
+// one goroutine at a time.
+type Conn struct {
+	dialer *Dialer
+	raw    net.Conn // the socket, below TLS
+	stream net.Conn
+	br     *bufio.Reader
+	out    []byte
+	// direct tells that a write of directBytes does not wait.
+	direct bool
+	// Address is whom the connection goes to.
+	Address string
+	// Opened is when it was made, used how many requests it has carried.
+	Opened time.Time
+	used   atomic.Int64
+	method string
+
+	// sent and received count bytes where there is no TLS, counted where there is.
+	sent, received atomic.Int64
+	counted        *countedConn
+	// broken is the last error of the network on reading.
+	broken error
+
+	mu sync.Mutex
+	// deadline is when the present request must be answered, zero when there is
+	// none; armed is what the socket has been told.
+	deadline, armed time.Time
+
+	// writing is the write of a large body that goes on beside the reading.
+	writing sync.WaitGroup
+	// written tells how far that write is.
+	written atomic.Int32
+}
+
+const (
+	writeEnded int32 = iota
+	writeRuns
+	writeFailed
+)
+
+func newConn(d *Dialer, raw, stream net.Conn, address string) *Conn {
+	c := &Conn{dialer: d, raw: raw, stream: stream, Address: address, Opened: time.Now()}
+	_, c.direct = raw.(syscall.Conn) // a socket of the system
+	c.br = bufio.NewReaderSize(c, headerBytes)
+	return c
+}
+
+// Read reads from the connection, within the deadline of the present request. It
+// is what the buffered reader calls.
+func (c *Conn) Read(p []byte) (int, error) {
+	for {
+		n, err := c.stream.Read(p)
+		c.received.Add(int64(n))
+		if n > 0 || err == nil {
+			return n, nil
+		}
+		if !isTimeout(err) || c.expired() {
+			c.broken = err
+			return 0, err
+		}
+	}
+}
+
+// expired reports whether the present request's time is over. If not, the socket
+// had been told an earlier time, and is told the right one.
+func (c *Conn) expired() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+		return true
+	}
+	c.arm()
+	return false
+}
+
+// arm tells the socket the deadline. It is called with mu held.
+func (c *Conn) arm() {
+	c.armed = c.deadline
+	_ = c.stream.SetReadDeadline(c.armed) // a closed connection: the read says so
+}
+
+// expect sets the deadline of the next answer. The socket is only told when it
+// would wake up too late: with equal time limits that is once per limit and not
+// once per request.
+func (c *Conn) expect(deadline time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline = deadline
+	if c.armed.IsZero() || (!deadline.IsZero() && deadline.Before(c.armed)) {
+		c.arm()
+	}
+}
+
+// Start sends a request that must be answered by deadline. It does not wait for
+// the target: what does not fit into the socket's buffer is written by a
+// goroutine that Settle joins. An error means that the connection is of no more use.
+func (c *Conn) Start(r *Request, deadline time.Time) error {
+	c.used.Add(1)
+	c.method = r.Method
+	c.out = r.appendHead(c.out[:0], c.dialer.prefix, c.dialer.always)
+	c.expect(deadline)
+	small := len(c.out)+len(r.Body) <= directBytes
+	if small {
+		c.out = append(c.out, r.Body...)
+	}
+	if small && c.direct {
+		return c.write(c.out)
+	}
+	c.written.Store(writeRuns)
+	body := r.Body
+	if small {
+		body = nil
+	}
+	c.writing.Go(func() {
+		err := c.write(c.out)
+		if err == nil && len(body) > 0 {
+			err = c.write(body)
+		}
+		if err != nil {
+			c.written.Store(writeFailed)
+			return
+		}
+		c.written.Store(writeEnded)
+	})
+	return nil
+}
+
+func (c *Conn) write(p []byte) error {
+	n, err := c.stream.Write(p)
+	c.sent.Add(int64(n))
+	if err == nil {
+		return nil
+	}
+	failed := exchangeError(err)
+	failed.Unsent, failed.Silent = n == 0, true
+	return failed
+}
+
+// Await waits until something of an answer has come. While no request is under
+// way it returns only when the connection is of no more use.
+func (c *Conn) Await() error {
+	_, err := c.br.Peek(1)
+	return err
+}
+
+// Finish reads the answer to the request that was started. After an error the
+// connection is of no more use. Settle must be called next.
+func (c *Conn) Finish(a *Answer) error {
+	err := c.finish(a)
+	c.expect(time.Time{})
+	return err
+}
+
+// settleTime is how long the rest of a request may still take once its answer
+// has come.
+const settleTime = 100 * time.Millisecond
+
+// Settle joins what Start left behind: the write of a large body, which a target
+// that rejects it may answer before it has all of it. The connection is then of
+// no more use, because the rest would be taken for the next request.
+func (c *Conn) Settle(a *Answer, failed bool) {
+	if c.written.Load() == writeRuns {
+		if failed {
+			c.Close()
+		} else {
+			_ = c.stream.SetWriteDeadline(time.Now().Add(settleTime)) // a closed connection: the write ends at once
+		}
+	}
+	c.writing.Wait()
+	if c.written.Swap(writeEnded) == writeFailed {
+		a.Closing = true
+	}
+	if !c.direct {
+		_ = c.stream.SetWriteDeadline(time.Time{})
+	}
+}
+
+func (c *Conn) finish(a *Answer) error {
+	a.reset(&c.dialer.memory)
+	if err := c.Await(); err != nil {
+		failed := exchangeError(c.reason(err))
+		failed.Silent = true
+		return failed
+	}
+	if err := a.read(c.br, c.method, c.dialer.cfg.MaxResponseBytes, &c.dialer.decoders); err != nil {
+		return exchangeError(c.reason(err))
+	}
+	return nil
+}
+
+// reason prefers what the network said to what a parser made of it.
+func (c *Conn) reason(err error) error {
+	if c.broken == nil || errors.Is(err, ErrTooLarge) {
+		return err
+	}
+	if errors.Is(c.broken, io.EOF) && c.br.Buffered() > 0 {
+		return err // the target said something that is no HTTP, and closed
+	}
+	if isTimeout(c.broken) {
+		return fmt.Errorf("no complete answer in time: %w", c.broken)
+	}
+	return fmt.Errorf("the connection broke: %w", c.broken)
+}
+
+// Reusable reports whether the connection can carry another request after an
+// answer, now.
+func (c *Conn) Reusable(a *Answer, now time.Time) bool {
+	cfg := &c.dialer.cfg
+	return !a.Closing && c.br.Buffered() == 0 && c.broken == nil &&
+		(cfg.MaxRequests == 0 || c.used.Load() < int64(cfg.MaxRequests)) &&
+		(cfg.MaxAge == 0 || now.Sub(c.Opened) < cfg.MaxAge)
+}
+
+// Used returns how many requests the connection has carried.
+func (c *Conn) Used() int { return int(c.used.Load()) }
+
+// Alive looks whether the target has closed the idle connection, without
+// waiting. What cannot be looked at counts as alive.
+func (c *Conn) Alive() bool {
+	socket, ok := c.raw.(syscall.Conn)
+	if !ok {
+		return true
+	}
+	access, err := socket.SyscallConn()
+	if err != nil {
+		return false
+	}
+	state := peekNothing
+	err = access.Control(func(fd uintptr) { state = peek(fd) })
+	// TLS has messages of its own, such as session tickets, that nobody asked for.
+	return err == nil && (state == peekNothing || (state == peekBytes && c.stream != c.raw))
+}
+
+// peeked is what an idle socket holds.
+type peeked int
+
+const (
+	peekNothing peeked = iota
+	peekBytes
+	peekEnd
+)
+
+// Close closes the connection. It may be called by anyone at any time.
+func (c *Conn) Close() { _ = c.stream.Close() }
+
+// Bytes returns what went over the connection so far, TLS included.
+func (c *Conn) Bytes() (sent, received int64) {
+	if c.counted != nil {
+		return c.counted.sent.Load(), c.counted.received.Load()
+	}
+	return c.sent.Load(), c.received.Load()
+}
+
+// handshake makes a TLS connection of a plain one.
+func handshake(ctx context.Context, raw net.Conn, cfg *tls.Config) (*tls.Conn, error) {
+	stream := tls.Client(raw, cfg)
+	if err := stream.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		return nil, tlsError(err)
+	}
+	return stream, nil
+}
