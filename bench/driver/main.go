@@ -13,19 +13,16 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
 	"time"
 
-	hdr "github.com/HdrHistogram/hdrhistogram-go"
-
-	"soakd/internal/load"
+	"soakd/internal/load/schedule"
 )
 
 // options are the flags.
 type options struct {
 	url, workload, body string
-	rate                load.Rate
+	rate                schedule.Rate
 	users, connections  int
 	duration, tick      time.Duration
 }
@@ -38,8 +35,9 @@ type outcome struct {
 	Dropped  int64 `json:"dropped"`
 	// Rate is requests a second over the set duration.
 	Rate float64 `json:"rate"`
-	// The first four run from the due time, the Send ones from the send.
+	// The first five run from the due time, the Send ones from the send.
 	P50      float64 `json:"p50"`
+	P95      float64 `json:"p95"`
 	P99      float64 `json:"p99"`
 	P999     float64 `json:"p999"`
 	Max      float64 `json:"max"`
@@ -66,7 +64,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.url, "url", "", "the target")
 	flags.StringVar(&o.workload, "workload", "fixed", "fixed (one POST), or cashflow against the reference API")
 	flags.StringVar(&o.body, "body", "", "the file with the body of the fixed POST")
-	flags.TextVar(&o.rate, "rate", load.Rate(0), "arrivals a second, in the open loop")
+	flags.TextVar(&o.rate, "rate", schedule.Rate(0), "arrivals a second, in the open loop")
 	flags.IntVar(&o.users, "users", 0, "users without a pause, in closed mode")
 	flags.IntVar(&o.connections, "connections", 64, "requests in flight and connections at most")
 	flags.DurationVar(&o.duration, "duration", 10*time.Second, "how long to send")
@@ -100,53 +98,20 @@ func run(ctx context.Context, args []string) error {
 	d.engine.Run(ctx)
 	stop()
 	err = <-served
-	d.client.Close()
 	return errors.Join(err, json.NewEncoder(os.Stdout).Encode(d.outcome(o.duration)))
 }
 
 func (d *driver) outcome(duration time.Duration) outcome {
 	_, all := d.recorder.Summary()
-	counts := d.engine.Counts()
-	d.seen.mu.Lock()
-	defer d.seen.mu.Unlock()
-	at := func(h *hdr.Histogram, quantile float64) float64 { return float64(h.ValueAtQuantile(quantile)) / 1e3 }
-	due, send, lag := d.seen.fromDue, d.seen.fromSend, d.seen.lag
+	counts, lags := d.engine.Counts(), d.recorder.Lags()
+	due, send := all.ResponseTime, all.Duration
 	return outcome{
 		Requests: all.Finished, OK: all.OK, Errors: all.Failed() + counts.Cut, Dropped: counts.TotalDropped(),
 		Rate: float64(all.Finished) / duration.Seconds(),
-		P50:  at(due, 50), P99: at(due, 99), P999: at(due, 99.9), Max: float64(due.Max()) / 1e3,
-		SendP50: at(send, 50), SendP99: at(send, 99), SendP999: at(send, 99.9),
-		LagP50: at(lag, 50), LagP99: at(lag, 99),
+		P50:  micros(due.P50), P95: micros(due.P95), P99: micros(due.P99), P999: micros(due.P999), Max: micros(due.Max),
+		SendP50: micros(send.P50), SendP99: micros(send.P99), SendP999: micros(send.P999),
+		LagP50: micros(lags.Quantile(0.5)), LagP99: micros(lags.Quantile(0.99)),
 	}
 }
 
-// seen keeps what the recorder does not give: quantiles at 99.9 % and of the lag.
-type seen struct {
-	mu sync.Mutex
-	// The times are in nanoseconds.
-	fromDue, fromSend, lag *hdr.Histogram
-}
-
-func newSeen() *seen {
-	histogram := func() *hdr.Histogram { return hdr.New(1, int64(10*time.Minute), 3) }
-	return &seen{fromDue: histogram(), fromSend: histogram(), lag: histogram()}
-}
-
-// Done implements [load.Sink].
-func (s *seen) Done(r *load.Result) {
-	if !r.Timed() {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	// Times lie within the bounds, which is all that RecordValue can refuse.
-	_ = s.fromDue.RecordValue(max(1, int64(r.ResponseTime)))
-	_ = s.fromSend.RecordValue(max(1, int64(r.Duration)))
-}
-
-// Lag implements [load.LagSink].
-func (s *seen) Lag(lag time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_ = s.lag.RecordValue(max(1, int64(lag))) // within the bounds
-}
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,6 +11,7 @@ import (
 	"soakd/internal/load"
 	"soakd/internal/load/auth"
 	"soakd/internal/load/cashflow"
+	"soakd/internal/load/schedule"
 	"soakd/internal/report"
 	"soakd/internal/secret"
 )
@@ -20,17 +20,12 @@ import (
 type driver struct {
 	recorder *load.Recorder
 	engine   *load.Engine
-	client   *load.Client
 	server   *exporter.Server
-	seen     *seen
 }
 
 // wire makes the run: the only place that knows the load engine's interface. It
 // follows newDaemon in cmd/soakd/run.go.
 func wire(ctx context.Context, o options, log *slog.Logger) (*driver, error) {
-	if o.users > 0 {
-		return nil, errors.New("-users: the load engine has no closed mode")
-	}
 	source, err := auth.New(auth.Config{JWTSecret: secret.New(os.Getenv("BENCH_JWT_SECRET")), UserPrefix: "bench"}, log)
 	if err != nil {
 		return nil, fmt.Errorf("authentication: %w", err)
@@ -39,38 +34,52 @@ func wire(ctx context.Context, o options, log *slog.Logger) (*driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	mix, err := load.NewMix(workload, virtualUsers, 1)
+	mix, err := load.NewMix(workload, max(virtualUsers, o.users), 1)
 	if err != nil {
 		return nil, err
 	}
-	d := &driver{recorder: load.NewRecorder(workload, time.Now()), seen: newSeen()}
-	d.client, err = load.NewClient(load.ClientConfig{
-		Target: o.url, UserAgent: "soakd/bench (soak test)", Token: source.Token,
-		MaxConnections: o.connections, MaxResponseBytes: 4 << 20,
+	client, err := load.NewClient(load.ClientConfig{
+		Target: o.url, UserAgent: "soakd/bench (soak test)", Token: source.Token, MaxResponseBytes: 4 << 20,
 	})
 	if err != nil {
 		return nil, err
 	}
-	metrics := exporter.NewMetrics(workload)
-	schedule, fineSleep, err := o.pacing()
-	if err != nil {
+	d := &driver{recorder: load.NewRecorder(workload, time.Now())}
+	cfg := load.EngineConfig{
+		Mix: mix, Client: client, User: source.User, MaxInFlight: o.connections, MaxWaiting: 1000,
+		Duration: o.duration, Grace: 10 * time.Second, Sink: load.Sinks{d.recorder}, Lag: d.recorder, Log: log,
+	}
+	if err := o.pace(&cfg); err != nil {
 		return nil, err
 	}
-	d.engine, err = load.NewEngine(load.EngineConfig{
-		Schedule: schedule, Mix: mix, Client: d.client, User: source.User,
-		MaxInFlight: o.connections, MaxWaiting: 1000, Duration: o.duration, Grace: 10 * time.Second,
-		Sink: load.Sinks{metrics, d.recorder, d.seen}, Lag: lags{metrics, d.seen}, FineSleep: fineSleep, Log: log,
-	})
-	if err != nil {
+	if d.engine, err = load.NewEngine(cfg); err != nil {
 		return nil, err
 	}
+	metrics := exporter.NewMetrics(d.recorder)
 	metrics.WatchTraffic(exporter.Traffic{
-		Counts: d.engine.Counts, TargetRate: d.engine.TargetRate, Transfer: d.client.Transfer, Users: virtualUsers,
+		Counts: d.engine.Counts, TargetRate: d.engine.TargetRate, Transfer: client.Transfer, Users: virtualUsers,
 	})
 	d.server, err = exporter.NewServer(ctx, exporter.ServerConfig{
 		Listen: "127.0.0.1:0", Metrics: metrics, Page: report.Page(func() report.Status { return d.status(o) }), Log: log,
 	})
 	return d, err
+}
+
+// pace gives the engine its arrivals, or its users in closed mode.
+func (o options) pace(cfg *load.EngineConfig) error {
+	if o.users > 0 {
+		cfg.Closed = &load.ClosedConfig{Users: o.users}
+		return nil
+	}
+	shape, err := schedule.Steady(o.rate)
+	if err != nil {
+		return err
+	}
+	if cfg.Arrivals, err = schedule.NewArrivals(shape, schedule.Options{Tick: o.tick}); err != nil {
+		return err
+	}
+	cfg.Sleeper, err = load.NewSleeper()
+	return err
 }
 
 func (d *driver) status(o options) report.Status {
@@ -107,37 +116,4 @@ func fixed(body []byte) *load.Workload {
 			return r, nil
 		},
 	}}}
-}
-
-// pacing returns the schedule and how to wait for it.
-func (o options) pacing() (load.Schedule, func(time.Duration), error) {
-	steady, err := load.NewSteady(o.rate)
-	if err != nil || o.tick == 0 {
-		return steady, load.FineSleep, err
-	}
-	return ticked{steady, o.tick}, nil, nil
-}
-
-// ticked rounds the due times of a schedule up to whole ticks.
-type ticked struct {
-	load.Schedule
-	tick time.Duration
-}
-
-// Due implements [load.Schedule].
-func (t ticked) Due(n int64) (time.Duration, bool) {
-	due, ok := t.Schedule.Due(n)
-	return (due + t.tick - 1) / t.tick * t.tick, ok
-}
-
-// lags hands a lag to the metrics and to what is reported at the end.
-type lags struct {
-	metrics load.LagSink
-	seen    *seen
-}
-
-// Lag implements [load.LagSink].
-func (l lags) Lag(lag time.Duration) {
-	l.metrics.Lag(lag)
-	l.seen.Lag(lag)
 }

@@ -26,15 +26,17 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[min(max(rank, 1), len(sorted))-1]
 }
 
-// times are quantiles at 50, 99 and 99.9 %, in microseconds; 0 when not known.
+// times are quantiles at 50, 95, 99 and 99.9 %, in microseconds; 0 when not known.
 type times struct {
 	P50  float64 `json:"p50"`
+	P95  float64 `json:"p95"`
 	P99  float64 `json:"p99"`
 	P999 float64 `json:"p999"`
 }
 
 func timesOf(sorted []time.Duration) times {
-	return times{micros(quantile(sorted, 0.5)), micros(quantile(sorted, 0.99)), micros(quantile(sorted, 0.999))}
+	at := func(q float64) float64 { return micros(quantile(sorted, q)) }
+	return times{P50: at(0.5), P95: at(0.95), P99: at(0.99), P999: at(0.999)}
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
@@ -59,7 +61,7 @@ func pace(arrivals []arrival, rate float64, due int) pacing {
 		at[i] = a.at
 	}
 	slices.Sort(at)
-	p := pacing{late: math.NaN()}
+	p := pacing{math.NaN(), math.NaN(), math.NaN()}
 	if len(at) < 2 {
 		return p
 	}

@@ -80,6 +80,8 @@ func parseFortio(_ string, p place, _ []byte) (claim, error) {
 		switch at.Percentile {
 		case 50:
 			c.P50 = value
+		case 95:
+			c.P95 = value
 		case 99:
 			c.P99 = value
 		case 99.9:
@@ -153,31 +155,12 @@ func parseK6(_ string, p place, _ []byte) (claim, error) {
 		// Of a rate, passes counts the requests that failed.
 		Errors:  int64(out["http_req_failed"].Values["passes"]),
 		Dropped: int64(out["dropped_iterations"].Values["count"]),
-		times:   times{duration["med"] * 1e3, duration["p(99)"] * 1e3, duration["p(99.9)"] * 1e3},
+		times:   times{P50: duration["med"] * 1e3, P95: duration["p(95)"] * 1e3, P99: duration["p(99)"] * 1e3, P999: duration["p(99.9)"] * 1e3},
 	}, nil
 }
 
-// parseLocust reads the row of all requests together.
 func parseLocust(_ string, p place, _ []byte) (claim, error) {
-	file, err := os.Open(filepath.Join(p.scratch, "locust_stats.csv"))
-	if err != nil {
-		return claim{}, fmt.Errorf("read what it saw: %w", err)
-	}
-	defer func() { _ = file.Close() }() // only read
-	rows, err := csv.NewReader(file).ReadAll()
-	if err != nil || len(rows) < 2 {
-		return claim{}, fmt.Errorf("Locust's CSV has %d rows: %w", len(rows), err)
-	}
-	value := func(column string) float64 {
-		i := slices.Index(rows[0], column)
-		if i < 0 {
-			return 0
-		}
-		number, _ := strconv.ParseFloat(rows[len(rows)-1][i], 64) // N/A when nothing was answered
-		return number
-	}
-	return claim{
-		Requests: int64(value("Request Count")), Errors: int64(value("Failure Count")),
-		times: times{value("50%") * 1e3, value("99%") * 1e3, value("99.9%") * 1e3}, // ms to us
-	}, nil
+	var c claim
+	err := readJSON(filepath.Join(p.scratch, "locust.json"), &c)
+	return c, err
 }

@@ -75,7 +75,7 @@ func ratioColumn() column {
 	return column{"x soakd", func(r, soakd row) string { return number(r.over(cpuOf).median / soakd.over(cpuOf).median) }}
 }
 
-// within returns how far reported is off the truth, in per cent.
+// off returns how far reported is off the truth, in per cent.
 func off(reported, truth float64) float64 { return 100 * (known(reported) - truth) / truth }
 
 // columns are those of a kind of scenario.
@@ -128,6 +128,9 @@ func pacedColumns() []column {
 
 func stallColumns() []column {
 	return []column{
+		median("true p95 ms", func(s sample) float64 { return s.truth.P95 / 1e3 }),
+		median("reported", func(s sample) float64 { return known(s.claim.P95) / 1e3 }),
+		median("off, %", func(s sample) float64 { return off(s.claim.P95, s.truth.P95) }),
 		median("true p99 ms", func(s sample) float64 { return s.truth.P99 / 1e3 }),
 		median("reported", func(s sample) float64 { return known(s.claim.P99) / 1e3 }),
 		median("off, %", func(s sample) float64 { return off(s.claim.P99, s.truth.P99) }),

@@ -54,7 +54,7 @@ type claim struct {
 // fromSend returns the times that compare with what the target took.
 func (c claim) fromSend() times {
 	if c.SendP50 > 0 {
-		return times{c.SendP50, c.SendP99, c.SendP999}
+		return times{P50: c.SendP50, P99: c.SendP99, P999: c.SendP999}
 	}
 	return c.times
 }
@@ -83,7 +83,7 @@ func tools(bin, peers string) map[string]tool {
 		{name: "fortio", find: built(peers, "fortio"), version: []string{"version"}, command: fortioCommand, parse: parseFortio},
 		{name: "vegeta", find: built(peers, "vegeta"), command: vegetaCommand, parse: parseVegeta},
 		{name: "k6", find: onPath("k6", "it is not installed by this benchmark"), version: []string{"version"}, command: k6Command, parse: parseK6},
-		{name: "Locust FastHttpUser", find: onPath("locust", "apt-get install python3-locust"), version: []string{"-V"}, command: locustCommand("Fast"), parse: parseLocust},
+		{name: "Locust FastHttpUser", find: onPath("locust", "apt-get install python3-locust"), command: locustCommand("Fast"), parse: parseLocust},
 		{name: "Locust HttpUser", find: onPath("locust", "apt-get install python3-locust"), version: []string{"-V"}, command: locustCommand("Plain"), parse: parseLocust},
 	}
 	byName := make(map[string]tool, len(list))
@@ -160,7 +160,7 @@ func bombardierCommand(program string, p place, j job) (command, error) {
 func fortioCommand(program string, p place, j job) (command, error) {
 	args := []string{
 		program, "load", "-quiet", "-json", filepath.Join(p.scratch, "fortio.json"), "-c", strconv.Itoa(j.connections), "-t", j.duration.String(),
-		"-qps", decimal(j.rate), "-p", "50,99,99.9", "-r", "0.00001", "-timeout", "10s", "-allow-initial-errors",
+		"-qps", decimal(j.rate), "-p", "50,95,99,99.9", "-r", "0.00001", "-timeout", "10s", "-allow-initial-errors",
 		"-content-type", "application/json", "-payload-file", p.body,
 	}
 	if j.rate > 0 {
@@ -206,9 +206,9 @@ func locustCommand(user string) func(string, place, job) (command, error) {
 		return command{
 			args: []string{
 				program, "-f", script, "--headless", "--only-summary", "-u", users, "-r", users, "-t", wholeSeconds(j),
-				"--host", p.url, "--csv", filepath.Join(p.scratch, "locust"), user,
+				"--host", p.url, user,
 			},
-			env: []string{"BENCH_BODY=" + p.body},
+			env: []string{"BENCH_BODY=" + p.body, "BENCH_OUT=" + filepath.Join(p.scratch, "locust.json")},
 		}, err
 	}
 }

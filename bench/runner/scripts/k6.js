@@ -12,7 +12,7 @@ export const options = {
       ? { executor: 'constant-arrival-rate', rate: rate, timeUnit: '1s', duration: __ENV.BENCH_DURATION, preAllocatedVUs: vus, maxVUs: vus, gracefulStop: '10s' }
       : { executor: 'constant-vus', vus: vus, duration: __ENV.BENCH_DURATION, gracefulStop: '10s' },
   },
-  summaryTrendStats: ['med', 'p(99)', 'p(99.9)', 'max'],
+  summaryTrendStats: ['med', 'p(95)', 'p(99)', 'p(99.9)', 'max'],
 };
 
 export default function () {
