@@ -11,6 +11,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"debug/buildinfo"
 	"errors"
 	"flag"
 	"fmt"
@@ -268,16 +269,21 @@ func (b *bench) versions(ctx context.Context) []string {
 	return list
 }
 
-// describe asks an installed tool for its version; the others are those of
-// bench/peers/go.mod.
+// describe returns a tool's version: a Go program holds that of its module, what
+// came from Debian has one as a package, others are asked.
 func (t tool) describe(ctx context.Context, program string) string {
-	if t.version == nil {
-		return "(bench/peers/go.mod)"
+	if info, err := buildinfo.ReadFile(program); err == nil && t.version == nil {
+		return info.Main.Version
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	// wrk prints its version and ends with 1.
-	out, _ := exec.CommandContext(ctx, program, t.version...).CombinedOutput()
+	args := append([]string{program}, t.version...)
+	if t.debian != "" {
+		if query, err := exec.LookPath("dpkg-query"); err == nil {
+			args = []string{query, "-W", "-f", "${Version}", t.debian}
+		}
+	}
+	out, _ := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput() // wrk prints its version and ends with 1
 	first, _, _ := bytes.Cut(bytes.TrimSpace(out), []byte("\n"))
 	return strings.TrimSpace(string(first))
 }

@@ -126,8 +126,11 @@ func vegetaCSV(r io.Reader) (claim, error) {
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err != nil || len(row) < 3 {
-			return c, fmt.Errorf("vegeta's CSV: %d columns: %w", len(row), err)
+		if err != nil {
+			return c, fmt.Errorf("vegeta's CSV: %w", err)
+		}
+		if len(row) < 3 {
+			return c, fmt.Errorf("vegeta's CSV: a row has %d columns, not the status and the latency", len(row))
 		}
 		ns, err := strconv.ParseInt(row[2], 10, 64)
 		if err != nil {

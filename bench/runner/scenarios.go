@@ -56,7 +56,7 @@ func stallPattern() stall.Pattern {
 	return stall.Pattern{Period: 10 * time.Second, From: 5 * time.Second, For: time.Second}
 }
 
-// scenarioList lists every scenario; seconds is how long a tool runs in one round.
+// scenarioList lists every scenario but the sweep; length is how long a tool runs in one round.
 func scenarioList(length time.Duration) []scenario {
 	return append([]scenario{
 		full(length), paced2000(length), paced10000(length), stalling(64), stalling(600), cashflowMix(length),
@@ -108,7 +108,7 @@ func stalling(connections int) scenario {
 		name: "stall" + strconv.Itoa(connections), kind: kindStall, pattern: p,
 		title:   fmt.Sprintf("500 a second at a target that stalls for 1 s every 10 s, %d connections at most", connections),
 		target:  []string{"-stall-period", p.Period.String(), "-stall-from", p.From.String(), "-stall-for", p.For.String()},
-		entries: same(j, "soakd", "vegeta", "k6", "fortio"),
+		entries: same(j, "soakd", "vegeta", "k6"),
 	}
 }
 
@@ -122,7 +122,7 @@ func latencies(length time.Duration) []scenario {
 	}
 	for i := range list {
 		list[i].title += ", 500 arrivals a second"
-		list[i].kind, list[i].entries = kindLatency, same(j, "soakd", "vegeta", "k6", "fortio")
+		list[i].kind, list[i].entries = kindLatency, same(j, "soakd", "vegeta", "k6")
 	}
 	return list
 }

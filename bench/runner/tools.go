@@ -64,8 +64,10 @@ type tool struct {
 	name string
 	// find returns the program, or says why there is none.
 	find func() (string, error)
-	// version prints the version, nil when it is soakd's own.
+	// version are the arguments with which it prints its version; debian is the
+	// package that it may have come with.
 	version []string
+	debian  string
 	command func(program string, p place, j job) (command, error)
 	// parse reads what the tool saw, from its output or from files in the folder.
 	parse func(program string, p place, stdout []byte) (claim, error)
@@ -78,13 +80,13 @@ func tools(bin, peers string) map[string]tool {
 		{name: "soakd", find: built(bin, "driver"), command: driverCommand, parse: lastJSON},
 		{name: "bare fasthttp", find: built(bin, "bare"), command: bareCommand("fasthttp"), parse: lastJSON},
 		{name: "bare net/http", find: built(bin, "bare"), command: bareCommand("nethttp"), parse: lastJSON},
-		{name: "wrk", find: onPath("wrk", "apt-get install wrk"), version: []string{"-v"}, command: wrkCommand, parse: lastJSON},
+		{name: "wrk", find: onPath("wrk", "apt-get install wrk"), version: []string{"-v"}, debian: "wrk", command: wrkCommand, parse: lastJSON},
 		{name: "bombardier", find: built(peers, "bombardier"), command: bombardierCommand, parse: parseBombardier},
-		{name: "fortio", find: built(peers, "fortio"), version: []string{"version"}, command: fortioCommand, parse: parseFortio},
+		{name: "fortio", find: built(peers, "fortio"), command: fortioCommand, parse: parseFortio},
 		{name: "vegeta", find: built(peers, "vegeta"), command: vegetaCommand, parse: parseVegeta},
 		{name: "k6", find: onPath("k6", "it is not installed by this benchmark"), version: []string{"version"}, command: k6Command, parse: parseK6},
-		{name: "Locust FastHttpUser", find: onPath("locust", "apt-get install python3-locust"), command: locustCommand("Fast"), parse: parseLocust},
-		{name: "Locust HttpUser", find: onPath("locust", "apt-get install python3-locust"), version: []string{"-V"}, command: locustCommand("Plain"), parse: parseLocust},
+		{name: "Locust FastHttpUser", find: onPath("locust", "apt-get install python3-locust"), version: []string{"-V"}, debian: "python3-locust", command: locustCommand("Fast"), parse: parseLocust},
+		{name: "Locust HttpUser", find: onPath("locust", "apt-get install python3-locust"), version: []string{"-V"}, debian: "python3-locust", command: locustCommand("Plain"), parse: parseLocust},
 	}
 	byName := make(map[string]tool, len(list))
 	for _, t := range list {
