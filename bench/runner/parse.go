@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"embed"
 	"encoding/csv"
 	"encoding/json"
@@ -105,7 +106,7 @@ func readJSON(path string, into any) error {
 // parseVegeta lets vegeta itself turn its results into CSV: its reports have no
 // quantile above 99 %.
 func parseVegeta(program string, p place, _ []byte) (claim, error) {
-	encode := exec.Command(program, "encode", "-to", "csv", filepath.Join(p.scratch, "vegeta.bin")) //nolint:noctx // it ends with its input
+	encode := exec.CommandContext(context.Background(), program, "encode", "-to", "csv", filepath.Join(p.scratch, "vegeta.bin")) // it ends with its input
 	out, err := encode.Output()
 	if err != nil {
 		return claim{}, fmt.Errorf("vegeta encode: %w", err)

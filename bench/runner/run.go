@@ -135,8 +135,8 @@ func readArrivals(path string) ([]arrival, error) {
 	arrivals := make([]arrival, len(data)/16)
 	for i := range arrivals {
 		pair := data[16*i:]
-		arrivals[i].at = time.Duration(binary.LittleEndian.Uint64(pair))       //nolint:gosec // written as int64
-		arrivals[i].held = time.Duration(binary.LittleEndian.Uint64(pair[8:])) //nolint:gosec // written as int64
+		arrivals[i].at = time.Duration(binary.LittleEndian.Uint64(pair))       // written as int64
+		arrivals[i].held = time.Duration(binary.LittleEndian.Uint64(pair[8:])) // written as int64
 	}
 	return arrivals, nil
 }
@@ -153,7 +153,7 @@ type watched struct {
 // clock_getcpuclockid(3) and the kernel's include/linux/posix-timers.h.
 func cpuClock(pid int) int32 {
 	const schedClock = 2
-	return int32(^pid)<<3 | schedClock //nolint:gosec // a process id has 22 bits
+	return int32(^pid)<<3 | schedClock // a process id has 22 bits
 }
 
 // first notes the CPU time that the tool took until its first request.

@@ -50,7 +50,7 @@ type queue []pending
 func (q queue) Len() int           { return len(q) }
 func (q queue) Less(i, j int) bool { return q[i].at < q[j].at }
 func (q queue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)        { *q = append(*q, x.(pending)) } //nolint:errcheck,forcetypeassert // only pending is pushed
+func (q *queue) Push(x any)        { *q = append(*q, x.(pending)) } // only pending is pushed
 func (q *queue) Pop() any {
 	last := (*q)[len(*q)-1]
 	*q = (*q)[:len(*q)-1]
@@ -99,7 +99,7 @@ func (s *server) port() (int, error) {
 }
 
 func (s *server) watch(fd int) error {
-	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)} //nolint:gosec // a file descriptor is small
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)} // a file descriptor is small
 	if err := unix.EpollCtl(s.epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
 		return fmt.Errorf("watch a socket of the target: %w", err)
 	}
@@ -235,7 +235,7 @@ func (s *server) answerLate() error {
 		return fmt.Errorf("read the timer: %w", err)
 	}
 	for len(s.late) > 0 && s.late[0].at <= time.Since(s.start) {
-		next := heap.Pop(&s.late).(pending) //nolint:errcheck,forcetypeassert // only pending is pushed
+		next := heap.Pop(&s.late).(pending) // only pending is pushed
 		s.answer(next.conn)
 		s.record.keep(next.arrived, time.Since(s.start)-next.arrived)
 	}
