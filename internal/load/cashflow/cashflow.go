@@ -177,7 +177,7 @@ func (w *workload) healthCase() *load.Case {
 		Verify: func(x *load.Exchange, fail func(string, error)) {
 			a := w.answer()
 			defer w.done(a)
-			if !a.begin(x, fail) {
+			if !a.take(x, fail) {
 				return
 			}
 			status := a.status()

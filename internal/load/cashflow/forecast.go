@@ -252,7 +252,7 @@ func (w *workload) verifyForecast(checks []forecastCheck, x *load.Exchange, fail
 	}
 	a := w.answer()
 	defer w.done(a)
-	if !a.begin(x, fail) {
+	if !a.take(x, fail) {
 		return
 	}
 	got := &a.figures

@@ -97,7 +97,7 @@ func (w *workload) verifyHistory(x *load.Exchange, fail func(string, error)) {
 	}
 	a := w.answer()
 	defer w.done(a)
-	if !a.begin(x, fail) {
+	if !a.take(x, fail) {
 		return
 	}
 	isList := a.list()

@@ -115,7 +115,7 @@ func (w *workload) invalidCase(f fault) *load.Case {
 func (w *workload) verifyError(x *load.Exchange, named bool, fail func(string, error)) {
 	a := w.answer()
 	defer w.done(a)
-	if !a.begin(x, fail) {
+	if !a.take(x, fail) {
 		return
 	}
 	memo, ok := x.Request.Memo.(*invalidMemo)

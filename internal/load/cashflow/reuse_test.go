@@ -93,7 +93,7 @@ func TestRoomIsTidied(t *testing.T) {
 	}
 	_, golden := goldenAnswer()
 	a, kept := read(golden)
-	if !kept || a.reader.text != nil || a.figures.ID != nil || cap(a.figures.Periods) < 12 || a.figures.Loans[:1][0].Kind != nil {
+	if !kept || a.text != nil || a.figures.ID != nil || cap(a.figures.Periods) < 12 || a.figures.Loans[:1][0].Kind != nil {
 		t.Errorf("after a forecast: kept %v, %+v", kept, a.figures)
 	}
 	a, kept = read(`[` + strings.Repeat(`{"id":"a","user_id":"b"},`, 99) + `{"id":"a","user_id":"b"}]`)

@@ -168,7 +168,7 @@ func (w *workload) verifySave(x *load.Exchange, fail func(string, error)) {
 	}
 	a := w.answer()
 	defer w.done(a)
-	if !a.begin(x, fail) {
+	if !a.take(x, fail) {
 		return
 	}
 	got := a.saved()
@@ -191,12 +191,12 @@ func (w *workload) verifySave(x *load.Exchange, fail func(string, error)) {
 	if memo.recipe.wording != plainText {
 		check = checkName
 	}
-	a.text = memo.recipe.appendName(a.text[:0])
+	a.own = memo.recipe.appendName(a.own[:0])
 	switch {
 	case got.Name == nil && check == checkName:
 		fail(checkShape, errors.New("there is no name"))
-	case got.Name != nil && !bytes.Equal(got.Name, a.text):
-		fail(check, fmt.Errorf("the name came back as %s, %s was sent", clip(got.Name), clip(a.text)))
+	case got.Name != nil && !bytes.Equal(got.Name, a.own):
+		fail(check, fmt.Errorf("the name came back as %s, %s was sent", clip(got.Name), clip(a.own)))
 	}
 }
 
@@ -243,7 +243,7 @@ func (w *workload) listCase() *load.Case {
 func (w *workload) verifyList(x *load.Exchange, fail func(string, error)) {
 	a := w.answer()
 	defer w.done(a)
-	if !a.begin(x, fail) {
+	if !a.take(x, fail) {
 		return
 	}
 	isList := a.list()
@@ -403,11 +403,11 @@ func (w *workload) verifyGet(x *load.Exchange, fail func(string, error)) {
 	}
 	a := w.answer()
 	defer w.done(a)
-	if !a.begin(x, fail) {
+	if !a.take(x, fail) {
 		return
 	}
-	a.text = w.appendScenario(a.text[:0], memo.recipe)
-	if err := a.content.prepare(a.text); err != nil {
+	a.own = w.appendScenario(a.own[:0], memo.recipe)
+	if err := a.content.prepare(a.own); err != nil {
 		fail(checkReadBack, err)
 		return
 	}

@@ -12,8 +12,9 @@ type answer struct {
 	reader
 	figures forecastAnswer
 	entries []row
+	// known is what is remembered of the user, own what soakd sent, made again.
 	known   []made
-	text    []byte
+	own     []byte
 	content content
 }
 
@@ -54,9 +55,9 @@ func (a *answer) tidy() bool {
 	return !big
 }
 
-// begin starts to read the answer of an exchange. It reports when there is
+// take starts to read the answer of an exchange. It reports when there is
 // nothing to read, and returns false.
-func (a *answer) begin(x *load.Exchange, fail func(string, error)) bool {
+func (a *answer) take(x *load.Exchange, fail func(string, error)) bool {
 	if err := checkJSON(x.Response.Header, x.Response.Body); err != nil {
 		fail(checkJSONForm, err)
 		return false
