@@ -86,7 +86,7 @@ type memory struct {
 
 func liveMemory() memory {
 	runtime.GC()
-	runtime.GC() // the first moves what pools hold to their victims, the second frees these
+	runtime.GC()                                            // the first moves what pools hold to their victims, the second frees these
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}} // what the last collection marked
 	metrics.Read(live)
 	return memory{heap: int64(live[0].Value.Uint64()), goroutines: runtime.NumGoroutine()}
