@@ -172,7 +172,7 @@ func TestExemplarsCarryTheTraceID(t *testing.T) {
 	})
 	text := scrape(t, m.Metrics, "application/openmetrics-text; version=1.0.0")
 	at := strconv.FormatFloat(float64(done.UnixMilli()/1000), 'e', -1, 64)
-	at = at[:strings.Index(at, "e")] // the seconds, whatever follows
+	at, _, _ = strings.Cut(at, "e") // the seconds, whatever follows
 	for _, want := range []string{
 		`soakd_http_response_time_seconds_bucket{case="forecast",class="standard",le="+Inf"} 1 # {trace_id="` + trace + `"} 90.0 ` + at,
 		`soakd_http_request_duration_seconds_bucket{case="forecast",class="standard",le="0.025"} 1 # {trace_id="` + trace + `"} 0.02 ` + at,
