@@ -55,11 +55,84 @@ func ProgressLine(s Status, w load.Window) string {
 		fields = append(fields, fmt.Sprintf("waiting %d", s.Counts.Waiting))
 	}
 	fields = append(fields, "hit ratio "+hitRatio(s), "pool "+pool(s))
+	if held := heldBack(s.Throttle); held != "" {
+		fields = append(fields, held)
+	}
+	if len(s.Fitness.Latest) > 0 {
+		fields = append(fields, "unfit for judgement: "+reasons(s.Fitness.Latest))
+	}
 	if down := down(s); down != "" {
 		fields = append(fields, "probe down: "+down)
 	}
 	return strings.Join(fields, "  ") + "\n"
 }
+
+// heldBack says what holds the load back; "" when nothing does.
+func heldBack(t load.Throttle) string {
+	var said []string
+	if t.Paused {
+		said = append(said, "paused")
+	}
+	if state := t.Circuit.State; state == load.CircuitOpen || state == load.CircuitRecovering {
+		said = append(said, fmt.Sprintf("circuit %s", state))
+		if !t.Paused { // which leaves no share
+			said[len(said)-1] += fmt.Sprintf(" (%s of the load)", percentOf(t.Factor))
+		}
+	}
+	if t.HeldUsers > 0 {
+		said = append(said, fmt.Sprintf("%d users held", t.HeldUsers))
+	}
+	return strings.Join(said, ", ")
+}
+
+func reasons(list []load.UnfitReason) string {
+	texts := make([]string, len(list))
+	for i, reason := range list {
+		texts[i] = string(reason)
+	}
+	return strings.Join(texts, ", ")
+}
+
+// fitness says which windows of soakd's own work were fit; "" before the first.
+func fitness(s load.FitnessStatus) string {
+	switch {
+	case s.Windows == 0:
+		return ""
+	case s.Unfit == 0:
+		return fmt.Sprintf("windows: all %d fit to pass a judgement\n", s.Windows)
+	}
+	return fmt.Sprintf("windows: %d of %d not fit to pass a judgement (%s)\n", s.Unfit, s.Windows, unfitCounts(s))
+}
+
+// unfitCounts says how many windows each reason made unfit.
+func unfitCounts(s load.FitnessStatus) string {
+	var counts []string
+	for _, reason := range load.UnfitReasons() {
+		if n := s.ByReason[reason]; n > 0 {
+			counts = append(counts, fmt.Sprintf("%s %d", reason, n))
+		}
+	}
+	return strings.Join(counts, ", ")
+}
+
+// manners says how the target was treated; "" when all went by the schedule.
+func manners(t load.Throttle) string {
+	var said []string
+	if t.Circuit.Trips > 0 {
+		said = append(said, fmt.Sprintf("the circuit opened %d times and relapsed %d times", t.Circuit.Trips, t.Circuit.Relapses))
+	}
+	if held := t.Holds.User + t.Holds.Everybody; held > 0 {
+		said = append(said, fmt.Sprintf("the target asked %d times to be left alone (by one user %d, by everybody %d, capped %d)",
+			held, t.Holds.User, t.Holds.Everybody, t.Holds.Capped))
+	}
+	if len(said) == 0 {
+		return ""
+	}
+	return "manners: " + strings.Join(said, "; ") + "\n"
+}
+
+// percentOf prints a share with at most two decimals.
+func percentOf(share float64) string { return number(math.Round(1e4*share)/100) + " %" }
 
 // latency prints the quantiles, with a mark when they are lower bounds.
 func latency(q load.Quantiles) string {
@@ -130,7 +203,7 @@ func Table(s Status) string {
 	s.All.Name = "all"
 	tableRow(w, s.All)
 	flush(w)
-	b.WriteString("\n" + account(s.Counts))
+	b.WriteString("\n" + account(s.Counts) + fitness(s.Fitness) + manners(s.Throttle))
 	b.WriteString(failures(s.Cases))
 	return b.String()
 }
