@@ -75,16 +75,17 @@ func (w *windows) run(ctx context.Context) {
 	defer looks.Stop()
 	start := w.cfg.read()
 	began, held := start.at, start.throttle
-	for ctx.Err() == nil {
+	for last := false; !last; {
 		select {
 		case <-looks.C:
 			held = heldBackMost(held, w.cfg.throttle())
 			continue
 		case <-ends.C:
 		case <-ctx.Done():
+			last = true
 		}
 		end := w.cfg.read()
-		if w.counts(start.at.Sub(began), end.at.Sub(start.at), ctx.Err() != nil) {
+		if w.counts(start.at.Sub(began), end.at.Sub(start.at), last) {
 			w.judge(windowFacts(start, end, held, w.cfg.cpus))
 		}
 		start, held = end, end.throttle
