@@ -188,7 +188,8 @@ func down(s Status) string {
 }
 
 // Table is what a run prints last: a row a case, the sum, the account of all
-// arrivals, and the first reason of each kind of failure.
+// arrivals, the first reason of each kind of failure, and whether soakd itself was
+// fit to judge.
 func Table(s Status) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s at %s arrivals a second against %s, %s; times from the intended start, sent: from the send\n\n",
@@ -203,8 +204,9 @@ func Table(s Status) string {
 	s.All.Name = "all"
 	tableRow(w, s.All)
 	flush(w)
-	b.WriteString("\n" + account(s.Counts) + fitness(s.Fitness) + manners(s.Throttle))
+	b.WriteString("\n" + account(s.Counts))
 	b.WriteString(failures(s.Cases))
+	b.WriteString(manners(s.Throttle) + fitness(s.Fitness))
 	return b.String()
 }
 
