@@ -210,9 +210,6 @@ func (c *Circuit) atLeastTrickle(factor uint32, rate schedule.Rate) uint32 {
 	if rate == 0 {
 		return factor
 	}
-	if c.cfg.MinTrickle >= rate {
-		return FullFactor
-	}
 	// Below 10^12 millionths a second (a million arrivals) the product fits.
 	least := (uint64(c.cfg.MinTrickle)*uint64(FullFactor) + uint64(rate) - 1) / uint64(rate)
 	return max(factor, uint32(min(least, uint64(FullFactor))))
@@ -228,13 +225,17 @@ func (c *Circuit) Observe(now time.Duration, finished, failed int64) (CircuitEve
 	if c.cfg.ErrorRatio == 0 {
 		return CircuitEvent{}, false
 	}
-	gap := now - c.at
-	newlyFinished, newlyFailed := finished-c.finished, failed-c.failed
-	c.at, c.finished, c.failed = now, finished, failed
+	gap, newlyFinished, newlyFailed := now-c.at, finished-c.finished, failed-c.failed
+	c.at, c.finished = now, finished
 	if gap < 0 || gap > maxObserveGap || newlyFinished < 0 || newlyFailed < 0 {
+		c.failed = failed
 		c.forget(now)
 		return CircuitEvent{}, false
 	}
+	// A request may be counted as failed a moment before it counts as finished:
+	// what is ahead belongs to the next observation.
+	newlyFailed = min(newlyFailed, newlyFinished)
+	c.failed += newlyFailed
 	c.part.add(newlyFinished, newlyFailed)
 	if c.status.State == CircuitClosed {
 		return c.watch(now)

@@ -73,6 +73,9 @@ type Engine struct {
 	holds   *Holds
 	gate    *gate
 	ceiling *Ceiling
+	// moved tells the users of closed mode which addresses the target has left;
+	// nil until its name was resolved again.
+	moved atomic.Pointer[func(address string) bool]
 	// unwell counts the requests that failed because the target is unwell.
 	unwell atomic.Int64
 	// lastHold is when a hold was last logged; 0 is never.
@@ -238,10 +241,9 @@ func (e *Engine) tend(ctx context.Context) {
 				watched = now
 				e.watchCircuit()
 			}
-			if e.pool == nil {
-				continue
+			if e.pool != nil {
+				e.pool.tend(now)
 			}
-			e.pool.tend(now)
 			if e.cfg.ResolveEvery > 0 && now.Sub(resolved) >= e.cfg.ResolveEvery {
 				resolved = now
 				e.followTarget(ctx)
@@ -259,14 +261,24 @@ func (e *Engine) followTarget(ctx context.Context) {
 		e.cfg.Log.Warn("the target's name could not be resolved again: its addresses stay as they were", "err", err)
 		return
 	}
+	if e.pool == nil {
+		e.moved.Store(&moved)
+		return
+	}
 	if n := e.pool.moveAway(moved); n > 0 {
 		e.cfg.Log.Info("the target has moved: connections to its old addresses end", "connections", n)
 	}
 }
 
+// wakeEvery is the least time from one wake-up of the pacer to the next. Above
+// 5 000 arrivals a second it sends several at once, each up to this late; a wake-up
+// costs more than a request.
+const wakeEvery = 200 * time.Microsecond
+
 // pace admits each arrival when it falls due.
 func (e *Engine) pace(ctx context.Context) {
 	defer context.AfterFunc(ctx, e.cfg.Sleeper.Wake)()
+	woke := -wakeEvery
 	for ctx.Err() == nil {
 		n, due, ok := e.peek()
 		last := !ok || (e.cfg.Duration > 0 && due >= e.cfg.Duration)
@@ -277,7 +289,8 @@ func (e *Engine) pace(ctx context.Context) {
 			}
 		}
 		if now := e.sinceStart(); now < due {
-			e.cfg.Sleeper.Until(e.start.Load().Add(due))
+			e.cfg.Sleeper.Until(e.start.Load().Add(max(due, woke+wakeEvery)))
+			woke = e.sinceStart()
 			continue // something may have changed meanwhile
 		} else if !last {
 			e.cfg.Lag.Lag(now - due)

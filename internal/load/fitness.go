@@ -86,14 +86,12 @@ func (f WindowFacts) CPUShare() float64 {
 	return f.CPU.Seconds() / (f.Length.Seconds() * f.CPUs)
 }
 
-// heldBack is the reason for drops that the target asked for.
-const heldBack DropReason = "retry_after"
-
-// lost counts the arrivals that were dropped against soakd's will.
+// lost counts the arrivals that were dropped, apart from those that the target
+// asked not to get.
 func (f WindowFacts) lost() int64 {
 	lost := int64(0)
 	for reason, n := range f.Dropped {
-		if reason != heldBack {
+		if reason != DropRetryAfter {
 			lost += n
 		}
 	}
@@ -174,7 +172,7 @@ func applies(reason UnfitReason, f WindowFacts, l FitnessLimits) bool {
 }
 
 func (f WindowFacts) throttled() bool {
-	return f.Held > 0 || f.Dropped[heldBack] > 0 || (f.Circuit != "" && f.Circuit != CircuitClosed)
+	return f.Held > 0 || f.Dropped[DropRetryAfter] > 0 || (f.Circuit != "" && f.Circuit != CircuitClosed)
 }
 
 // explain says a reason with its figures and what would help.
@@ -220,7 +218,7 @@ func explainDropped(f WindowFacts) string {
 	var counts, help []string
 	for _, reason := range slices.Sorted(maps.Keys(f.Dropped)) {
 		n := f.Dropped[reason]
-		if n == 0 || reason == heldBack {
+		if n == 0 || reason == DropRetryAfter {
 			continue
 		}
 		counts = append(counts, fmt.Sprintf("%d %s", n, reason))
@@ -247,8 +245,8 @@ func explainThrottled(f WindowFacts) string {
 	if f.Circuit != "" && f.Circuit != CircuitClosed {
 		said = append(said, fmt.Sprintf("the circuit was %s for a target that is unwell", f.Circuit))
 	}
-	if f.Held > 0 || f.Dropped[heldBack] > 0 {
-		said = append(said, fmt.Sprintf("the target asked to be left alone (%d users held, %d arrivals not sent)", f.Held, f.Dropped[heldBack]))
+	if f.Held > 0 || f.Dropped[DropRetryAfter] > 0 {
+		said = append(said, fmt.Sprintf("the target asked to be left alone (%d users held, %d arrivals not sent)", f.Held, f.Dropped[DropRetryAfter]))
 	}
 	return strings.Join(said, " and ") + ": less was sent than was set"
 }

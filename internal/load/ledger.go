@@ -128,7 +128,7 @@ func newLedger() *ledger {
 
 func (l *ledger) count(event int) {
 	mine := l.shards.Take()
-	mine[event].Add(1)
+	mine.Value[event].Add(1)
 	l.shards.Give(mine)
 }
 

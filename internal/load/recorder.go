@@ -19,6 +19,10 @@ import (
 // A result costs no lock and no allocation: each core counts for itself, and
 // whoever reads adds the cores up. Memory depends on the number of cases, the
 // number of cores and the spread of the times, not on the number of results.
+//
+// At a few thousand results a second most of the cost is waiting for memory that
+// other work has pushed out of the caches. Arrays of a fixed size instead of slices
+// save a step each; what few results need is kept apart.
 type Recorder struct {
 	start    time.Time
 	cases    map[*Case]*caseRecord
@@ -26,22 +30,31 @@ type Recorder struct {
 	outcomes []Outcome
 	codes    codeTable
 	shards   *shard.Set[recorderShard]
+	// timeBounds and lagBounds are TimeBounds and LagBounds.
+	timeBounds, lagBounds []time.Duration
 
 	mu sync.Mutex
 	// window is the state at the start of the window, guarded by mu.
 	window windowStart
 }
 
-// caseRecord is what is kept once for a case: all of it is touched seldom.
+// What there is room for; a test compares it with what there is.
+const (
+	maxOutcomes = 16
+	maxCodes    = 72
+	maxBounds   = 16
+)
+
+// caseRecord is what is kept once for a case. It is seldom written to.
 type caseRecord struct {
-	c     *Case
-	index int
+	c                      *Case
+	index                  int
+	responseTime, duration exemplars
 	// checks names the checks that are counted, the last stands for all others.
 	checks []string
 	failed []atomic.Uint64
 	// reasons holds the first reason of each outcome, by the outcome's index.
-	reasons                []atomic.Pointer[string]
-	responseTime, duration exemplars
+	reasons [maxOutcomes]atomic.Pointer[string]
 }
 
 // recorderShard is what one core counts.
@@ -54,29 +67,27 @@ type recorderShard struct {
 // caseShard is what one core counts of one case.
 type caseShard struct {
 	// requests counts by outcome, nil until the first, and by code.
-	requests               []atomic.Pointer[[]atomic.Uint64]
+	requests               [maxOutcomes]atomic.Pointer[codeCounts]
 	responseTime, duration timing
 }
+
+// codeCounts counts by the slot of the code.
+type codeCounts [maxCodes]atomic.Uint64
 
 // NewRecorder returns a recorder for the cases of a workload. The first window
 // starts at now.
 func NewRecorder(workload *Workload, now time.Time) *Recorder {
 	r := &Recorder{
 		start: now, cases: make(map[*Case]*caseRecord, len(workload.Cases)),
-		outcomes: Outcomes(), codes: newCodeTable(), window: windowStart{at: now},
+		outcomes: Outcomes(), codes: newCodeTable(), timeBounds: TimeBounds(), lagBounds: LagBounds(), window: windowStart{at: now},
 	}
 	for i, c := range workload.Cases {
-		record := &caseRecord{
-			c: c, index: i, checks: slices.Concat(BuiltinChecks(), c.Checks, []string{otherLabel}),
-			reasons:      make([]atomic.Pointer[string], len(r.outcomes)),
-			responseTime: newExemplars(), duration: newExemplars(),
-		}
+		record := &caseRecord{c: c, index: i, checks: slices.Concat(BuiltinChecks(), c.Checks, []string{otherLabel})}
 		record.failed = make([]atomic.Uint64, len(record.checks))
 		r.cases[c], r.order = record, append(r.order, record)
 	}
 	r.shards = shard.New(func(s *recorderShard) {
 		s.cases = make([]atomic.Pointer[caseShard], len(r.order))
-		s.lag = newTiming(LagBounds())
 	})
 	return r
 }
@@ -88,12 +99,12 @@ func NewRecorder(workload *Workload, now time.Time) *Recorder {
 func (r *Recorder) Done(result *Result) {
 	record, outcome := r.cases[result.Case], r.outcomeIndex(result.Outcome)
 	mine := r.shards.Take()
-	counts := mine.of(record.index, len(r.outcomes))
-	counts.ofOutcome(outcome, len(r.codes.labels))[r.codes.slot(result.Status)].Add(1)
+	counts := mine.Value.of(record.index)
+	counts.ofOutcome(outcome)[r.codes.slot(result.Status)].Add(1)
 	if result.Timed() {
 		since := result.Done.Sub(r.start)
-		record.responseTime.offer(counts.responseTime.observe(result.ResponseTime), since, result.ResponseTime, result)
-		record.duration.offer(counts.duration.observe(result.Duration), since, result.Duration, result)
+		record.responseTime.offer(counts.responseTime.observe(r.timeBounds, result.ResponseTime), since, result.ResponseTime, result)
+		record.duration.offer(counts.duration.observe(r.timeBounds, result.Duration), since, result.Duration, result)
 	}
 	r.shards.Give(mine)
 	if result.Failed() {
@@ -104,7 +115,7 @@ func (r *Recorder) Done(result *Result) {
 // Lag implements [LagSink].
 func (r *Recorder) Lag(lag time.Duration) {
 	mine := r.shards.Take()
-	mine.lag.observe(lag)
+	mine.Value.lag.observe(r.lagBounds, lag)
 	r.shards.Give(mine)
 }
 
@@ -119,25 +130,21 @@ func (r *Recorder) outcomeIndex(outcome Outcome) int {
 
 // of returns the counts of a case. Another core may use this shard too, and may
 // have made them just now.
-func (s *recorderShard) of(index, outcomes int) *caseShard {
+func (s *recorderShard) of(index int) *caseShard {
 	if counts := s.cases[index].Load(); counts != nil {
 		return counts
 	}
-	s.cases[index].CompareAndSwap(nil, &caseShard{
-		requests:     make([]atomic.Pointer[[]atomic.Uint64], outcomes),
-		responseTime: newTiming(TimeBounds()), duration: newTiming(TimeBounds()),
-	})
+	s.cases[index].CompareAndSwap(nil, new(caseShard))
 	return s.cases[index].Load()
 }
 
 // ofOutcome returns the counts by code of an outcome.
-func (c *caseShard) ofOutcome(outcome, codes int) []atomic.Uint64 {
+func (c *caseShard) ofOutcome(outcome int) *codeCounts {
 	if counts := c.requests[outcome].Load(); counts != nil {
-		return *counts
+		return counts
 	}
-	counts := make([]atomic.Uint64, codes)
-	c.requests[outcome].CompareAndSwap(nil, &counts)
-	return *c.requests[outcome].Load()
+	c.requests[outcome].CompareAndSwap(nil, new(codeCounts))
+	return c.requests[outcome].Load()
 }
 
 // note keeps what only failures have.
@@ -218,26 +225,21 @@ func LagBounds() []time.Duration {
 // timing counts times, on the fine grid and in classic buckets: the bounds of
 // these, such as 1 ms, are no bounds of the grid.
 type timing struct {
-	bounds  []time.Duration
-	classic []atomic.Uint64
+	classic [maxBounds]atomic.Uint64
 	grid    histogram.Atomic
-}
-
-func newTiming(bounds []time.Duration) timing {
-	return timing{bounds: bounds, classic: make([]atomic.Uint64, len(bounds))}
 }
 
 // observe counts a time and returns its classic bucket; len(bounds) is the one
 // without an upper bound. The grid comes first, see [timing.addTo].
-func (t *timing) observe(d time.Duration) (bucket int) {
+func (t *timing) observe(bounds []time.Duration, d time.Duration) (bucket int) {
 	t.grid.Observe(d)
-	for bucket = range t.bounds {
-		if d <= t.bounds[bucket] {
-			t.classic[bucket].Add(1)
-			return bucket
+	for i, bound := range bounds {
+		if d <= bound {
+			t.classic[i].Add(1)
+			return i
 		}
 	}
-	return len(t.bounds)
+	return len(bounds)
 }
 
 // exemplarInterval is how long an exemplar stands at least: a bucket that is hit
@@ -246,7 +248,7 @@ const exemplarInterval = time.Second
 
 // exemplars keeps the latest example of each classic bucket.
 type exemplars struct {
-	slots []exemplarSlot
+	slots [maxBounds + 1]exemplarSlot
 	mu    sync.Mutex
 }
 
@@ -255,10 +257,6 @@ type exemplarSlot struct {
 	next atomic.Int64
 	// latest is guarded by exemplars.mu.
 	latest Exemplar
-}
-
-func newExemplars() exemplars {
-	return exemplars{slots: make([]exemplarSlot, len(TimeBounds())+1)}
 }
 
 // offer replaces the example of a bucket when it has stood long enough. A result

@@ -89,9 +89,10 @@ type Exemplar struct {
 // Snapshot returns what was counted so far. Results that come in meanwhile may
 // be in or not.
 func (r *Recorder) Snapshot() Snapshot {
-	s := Snapshot{Start: r.start, Cases: make([]CaseSnapshot, len(r.order)), Lag: newTimes(LagBounds())}
+	s := Snapshot{Start: r.start, Cases: make([]CaseSnapshot, len(r.order)), Lag: newTimes(r.lagBounds)}
+	var table codeSums
 	for i, record := range r.order {
-		s.Cases[i] = r.caseSnapshot(record)
+		s.Cases[i] = r.caseSnapshot(record, &table)
 	}
 	for _, one := range r.shards.All() {
 		one.lag.addTo(&s.Lag)
@@ -109,30 +110,24 @@ func (r *Recorder) Lags() *histogram.Histogram {
 	return lags
 }
 
-func (r *Recorder) caseSnapshot(record *caseRecord) CaseSnapshot {
-	s := CaseSnapshot{Case: record.c, ResponseTime: newTimes(TimeBounds()), Duration: newTimes(TimeBounds())}
+// codeSums are the sums of codeCounts, by outcome.
+type codeSums [maxOutcomes][maxCodes]uint64
+
+// caseSnapshot reads a case. It uses the table to add up in.
+func (r *Recorder) caseSnapshot(record *caseRecord, table *codeSums) CaseSnapshot {
+	*table = codeSums{}
+	s := CaseSnapshot{Case: record.c, ResponseTime: newTimes(r.timeBounds), Duration: newTimes(r.timeBounds)}
 	s.ResponseTime.Exemplars, s.Duration.Exemplars = record.responseTime.all(), record.duration.all()
-	counts := make([]uint64, len(r.outcomes)*len(r.codes.labels))
 	for _, one := range r.shards.All() {
 		if mine := one.cases[record.index].Load(); mine != nil {
 			mine.responseTime.addTo(&s.ResponseTime)
 			mine.duration.addTo(&s.Duration)
-			mine.addTo(counts, len(r.codes.labels))
+			mine.addTo(table)
 		}
 	}
 	s.ResponseTime.accumulate()
 	s.Duration.accumulate()
-	for i, n := range counts {
-		if n == 0 {
-			continue
-		}
-		outcome := i / len(r.codes.labels)
-		count := RequestCount{Outcome: r.outcomes[outcome], Code: r.codes.labels[i%len(r.codes.labels)], Count: n}
-		if reason := record.reasons[outcome].Load(); reason != nil {
-			count.Reason = *reason
-		}
-		s.Requests = append(s.Requests, count)
-	}
+	s.Requests = r.requestCounts(record, table)
 	for i, name := range record.checks {
 		if n := record.failed[i].Load(); n > 0 {
 			s.FailedChecks = append(s.FailedChecks, CheckCount{Check: name, Count: n})
@@ -141,16 +136,31 @@ func (r *Recorder) caseSnapshot(record *caseRecord) CaseSnapshot {
 	return s
 }
 
-// addTo adds the requests to a table of rows of codes, one row an outcome.
-func (c *caseShard) addTo(table []uint64, codes int) {
-	for outcome := range c.requests {
-		counts := c.requests[outcome].Load()
-		if counts == nil {
-			continue
+// requestCounts lists what is not 0 in the table.
+func (r *Recorder) requestCounts(record *caseRecord, table *codeSums) []RequestCount {
+	var counts []RequestCount
+	for i, outcome := range r.outcomes {
+		for slot, code := range r.codes.labels {
+			if table[i][slot] == 0 {
+				continue
+			}
+			count := RequestCount{Outcome: outcome, Code: code, Count: table[i][slot]}
+			if reason := record.reasons[i].Load(); reason != nil {
+				count.Reason = *reason
+			}
+			counts = append(counts, count)
 		}
-		row := table[outcome*codes:]
-		for i := range *counts {
-			row[i] += (*counts)[i].Load()
+	}
+	return counts
+}
+
+// addTo adds the requests to a table.
+func (c *caseShard) addTo(table *codeSums) {
+	for outcome := range c.requests {
+		if counts := c.requests[outcome].Load(); counts != nil {
+			for slot := range counts {
+				table[outcome][slot] += counts[slot].Load()
+			}
 		}
 	}
 }
@@ -162,7 +172,7 @@ func newTimes(bounds []time.Duration) Times {
 // addTo adds one core's times. The classic buckets are read before the grid, and
 // written after it, so that no time is in them that is not in the grid.
 func (t *timing) addTo(times *Times) {
-	for i := range t.classic {
+	for i := range times.UpTo {
 		times.UpTo[i] += t.classic[i].Load()
 	}
 	t.grid.AddTo(&times.Histogram)

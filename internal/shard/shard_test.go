@@ -19,7 +19,7 @@ func TestSetNeitherGrowsNorLoses(t *testing.T) {
 		group.Go(func() {
 			for i := range each {
 				one := set.Take()
-				one.Add(1)
+				one.Value.Add(1)
 				set.Give(one)
 				if w == 0 && i%5000 == 0 {
 					runtime.GC()
@@ -38,8 +38,36 @@ func TestSetNeitherGrowsNorLoses(t *testing.T) {
 	if cores := runtime.GOMAXPROCS(0); made != cores || len(set.All()) != cores {
 		t.Errorf("%d prepared and %d shards, want %d", made, len(set.All()), cores)
 	}
-	if one := set.Take(); !slices.Contains(set.All(), one) {
+	if one := set.Take(); !slices.Contains(set.All(), one.Value) {
 		t.Error("a shard that is not of the set")
+	}
+}
+
+// Cores that take a shard while others have theirs get another one, also after
+// the garbage collector took leases; a goroutine more than cores shares one.
+func TestShardsAreHandedOutOnce(t *testing.T) {
+	set := New[atomic.Int64](nil)
+	for round := range 3 {
+		var leases []*Lease[atomic.Int64]
+		taken := map[*atomic.Int64]bool{}
+		for range set.All() {
+			one := set.lease()
+			if !one.own || taken[one.Value] {
+				t.Fatalf("round %d: a shard twice", round)
+			}
+			leases, taken[one.Value] = append(leases, one), true
+		}
+		first, second := set.lease(), set.lease()
+		if first.own || second.own || (first.Value == second.Value && len(set.All()) > 1) {
+			t.Fatal("with none free, shards are shared in turn")
+		}
+		runtime.KeepAlive(leases)
+		for free := 0; free < len(set.All()); {
+			runtime.GC()
+			set.mu.Lock()
+			free = len(set.free)
+			set.mu.Unlock()
+		}
 	}
 }
 
@@ -59,7 +87,7 @@ func TestTakingAllocatesNothing(t *testing.T) {
 	set := New[atomic.Int64](nil)
 	if n := testing.AllocsPerRun(1000, func() {
 		one := set.Take()
-		one.Add(1)
+		one.Value.Add(1)
 		set.Give(one)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
@@ -72,7 +100,7 @@ func BenchmarkCounter(b *testing.B) {
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
 				one := set.Take()
-				one.Add(1)
+				one.Value.Add(1)
 				set.Give(one)
 			}
 		})

@@ -120,7 +120,8 @@ func (a *Arrivals) addGaps(count int) {
 // is as the shape says. The shape's own clock runs on.
 //
 // Take what is due until then first: an arrival that has not been taken is due at
-// that time at the earliest, whenever it was due before.
+// that time at the earliest, whenever it was due before. A factor that is set already
+// changes nothing.
 func (a *Arrivals) SetFactor(at time.Duration, millionths uint32) error {
 	if millionths > FullFactor {
 		return fmt.Errorf("a factor of %d millionths: give 0 (paused) up to %d (as the shape says)", millionths, FullFactor)

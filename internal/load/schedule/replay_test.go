@@ -16,35 +16,43 @@ func TestReplay(t *testing.T) {
 		rates     map[time.Duration]string
 	}{
 		"steps stay at the last": {
-			"time,rate\n0,50\n60,100\n90,0.25\n", Recording{},
+			"time,rate\n0,50\n60,100\n90,0.25\n",
+			Recording{},
 			map[time.Duration]string{0: "50", 59 * time.Second: "50", 60 * time.Second: "100", 90 * time.Second: "0.25", time.Hour: "0.25"},
 		},
 		"lines": {
-			"0,50\n60,100\n90,10\n", Recording{Linear: true},
+			"0,50\n60,100\n90,10\n",
+			Recording{Linear: true},
 			map[time.Duration]string{0: "50", 30 * time.Second: "75", 75 * time.Second: "55", time.Hour: "10"},
 		},
 		"looped steps hold the last as long as the one before": {
-			"0,1\n60,2\n90,3\n", Recording{Loop: true},
+			"0,1\n60,2\n90,3\n",
+			Recording{Loop: true},
 			map[time.Duration]string{0: "1", 119 * time.Second: "3", 120 * time.Second: "1", (1000*120 + 60) * time.Second: "2"},
 		},
 		"looped lines end with the last": {
-			"0,1\n60,2\n90,3\n", Recording{Loop: true, Linear: true},
+			"0,1\n60,2\n90,3\n",
+			Recording{Loop: true, Linear: true},
 			map[time.Duration]string{75 * time.Second: "2.5", 90 * time.Second: "1", 120 * time.Second: "1.5"},
 		},
 		"durations, comments, blanks and a mark": {
-			"\xef\xbb\xbf# a recording\nTime, Rate\n1m,5\n\n1m30.5s, 6\n", Recording{},
+			"\xef\xbb\xbf# a recording\nTime, Rate\n1m,5\n\n1m30.5s, 6\n",
+			Recording{},
 			map[time.Duration]string{30499 * time.Millisecond: "5", 30500 * time.Millisecond: "6"},
 		},
 		"times of day, across zones": {
-			"2026-01-31T12:00:00Z,5\n2026-01-31T13:00:00.25+01:00,6\r\n", Recording{},
+			"2026-01-31T12:00:00Z,5\n2026-01-31T13:00:00.25+01:00,6\r\n",
+			Recording{},
 			map[time.Duration]string{249 * time.Millisecond: "5", 250 * time.Millisecond: "6"},
 		},
 		"seconds since 1970, many decimals": {
-			"1769860800.5,33.3333335\n1769860801,0.66666666666666666\n", Recording{},
+			"1769860800.5,33.3333335\n1769860801,0.66666666666666666\n",
+			Recording{},
 			map[time.Duration]string{0: "33.333334", 500 * time.Millisecond: "0.666667"},
 		},
 		"scaled": {
-			"0,50\n1,0\n2,1000000\n", Recording{Scale: 300_000},
+			"0,50\n1,0\n2,1000000\n",
+			Recording{Scale: 300_000},
 			map[time.Duration]string{0: "15", time.Second: "0", 2 * time.Second: "300000"},
 		},
 	} {
@@ -115,6 +123,9 @@ func TestReplayIsBounded(t *testing.T) {
 		if _, err := Replay(strings.NewReader(csv), Recording{Name: "r.csv"}); err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
+	}
+	if _, err := Replay(strings.NewReader("0,0\n60,0\n"), Recording{Name: "r.csv", Loop: true}); err == nil || err.Error() != "r.csv: every rate of the part that repeats is 0: give at least one above 0" {
+		t.Errorf("a loop of nothing: %v", err)
 	}
 	broken := errors.New("the disk is gone")
 	if _, err := Replay(iotest.ErrReader(broken), Recording{Name: "r.csv"}); !errors.Is(err, broken) || err.Error() != "reading r.csv: the disk is gone" {

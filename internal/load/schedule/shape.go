@@ -60,7 +60,7 @@ func newShape(text string, once, cycle []stretch) (Shape, error) {
 		}
 		return nil
 	}
-	if err := checkRates(once, cycle); err != nil {
+	if err := errors.Join(checkRates(once...), checkRates(cycle...)); err != nil {
 		return Shape{}, err
 	}
 	if err := place(once); err != nil {
@@ -68,6 +68,9 @@ func newShape(text string, once, cycle []stretch) (Shape, error) {
 	}
 	if len(cycle) == 0 {
 		last := once[len(once)-1].to
+		if last == 0 && units.IsZero() {
+			return Shape{}, errors.New("every rate is 0: give at least one above 0")
+		}
 		s.segments = append(s.segments, segment{start: end, length: math.MaxInt64 - end, before: units, from: last, to: last})
 		return s, nil
 	}
@@ -77,24 +80,18 @@ func newShape(text string, once, cycle []stretch) (Shape, error) {
 		return Shape{}, err
 	}
 	s.period, s.perCycle = end-start, units.Sub(before)
+	if s.perCycle.IsZero() {
+		return Shape{}, errors.New("every rate of the part that repeats is 0: give at least one above 0")
+	}
 	return s, nil
 }
 
-// checkRates wants a rate above 0 somewhere, and none that is too high. A cycle
-// has to have an arrival now and then.
-func checkRates(once, cycle []stretch) error {
-	highest := func(stretches []stretch) (high Rate) {
-		for _, s := range stretches {
-			high = max(high, s.from, s.to)
+// checkRates wants no rate above the highest.
+func checkRates(stretches ...stretch) error {
+	for _, s := range stretches {
+		if high := max(s.from, s.to); high > MaxRate {
+			return fmt.Errorf("a rate of %s: give at most %s arrivals a second", high, MaxRate)
 		}
-		return high
-	}
-	first, repeated := highest(once), highest(cycle)
-	switch {
-	case max(first, repeated) > MaxRate:
-		return fmt.Errorf("a rate of %s: give at most %s arrivals a second", max(first, repeated), MaxRate)
-	case len(cycle) > 0 && repeated == 0, first == 0 && repeated == 0:
-		return errors.New("every rate is 0: give at least one above 0")
 	}
 	return nil
 }

@@ -217,6 +217,41 @@ func TestSegmentsAreExact(t *testing.T) {
 	}
 }
 
+// When a whole nanosecond is the exact time, it is the due time.
+func TestWholeTimesAreNotMissed(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	for range 20_000 {
+		// A change by a multiple of the length makes S(x) a whole number for each x.
+		length := 1 + random.Uint64N(1<<(1+random.Uint64N(38)))
+		gain := Rate(length * (1 + random.Uint64N(uint64(MaxRate)/2/length)))
+		low := Rate(random.Uint64N(uint64(MaxRate - gain)))
+		x := random.Uint64N(length)
+		for _, seg := range []segment{{from: low, to: low + gain}, {from: low + gain, to: low}} {
+			seg.length = time.Duration(length)
+			if got, ok := seg.due(seg.unitsAt(x)); !ok || got != x {
+				t.Fatalf("%+v: what is through at %d is due at %d, %v", seg, x, got, ok)
+			}
+		}
+	}
+}
+
+// Where the last due time was found helps to find the next one and does not change
+// it, back and forth.
+func TestThePlaceDoesNotMatter(t *testing.T) {
+	random := rand.New(rand.NewPCG(17, 18))
+	for _, text := range shapeTexts {
+		s := must(t)(parsed(t, text).WithRampUp(time.Hour))
+		var at place
+		for range 5000 {
+			units := uint128.From64(random.Uint64N(1_000_000 >> random.Uint64N(16))).Mul64(unitsPerArrival)
+			got, gotOK := s.due(units, &at)
+			if want, ok := s.due(units, &place{}); got != want || gotOK != ok {
+				t.Fatalf("%s: %s units are due at %v, %v, want %v, %v", s, units, got, gotOK, want, ok)
+			}
+		}
+	}
+}
+
 // The floating-point root is one step off at most, as its comment says.
 func TestRootIsClose(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
@@ -344,6 +379,9 @@ func TestDayKeepsToTheClock(t *testing.T) {
 			t.Errorf("rate %s after %v, want %s", got, at, want)
 		}
 	}
+	if s := parsed(t, "day:min=0,max=1,period=1m,peak=23:59:30"); s.RateAt(30*time.Second) != rateOf(t, "1") || s.RateAt(0) != 0 {
+		t.Errorf("of a period of a minute, %s is the peak and %s the lowest rate", s.RateAt(30*time.Second), s.RateAt(0))
+	}
 	if s.Peak() != rateOf(t, "110") || s.Average() != rateOf(t, "60") || s.Period() != 24*time.Hour {
 		t.Errorf("peak %s, average %s, period %v", s.Peak(), s.Average(), s.Period())
 	}
@@ -404,6 +442,14 @@ func TestPeakAndAverage(t *testing.T) {
 		if s.Peak() != rateOf(t, want[0]) || s.Average() != rateOf(t, want[1]) {
 			t.Errorf("%s: peak %s and average %s, want %s", text, s.Peak(), s.Average(), want)
 		}
+	}
+}
+
+// 1, 2 and 2 millionths are 5/3 on average, which is nearer to 2.
+func TestAverageIsRounded(t *testing.T) {
+	s := must(t)(Replay(strings.NewReader("0,0.000001\n1,0.000002\n2,0.000002\n"), Recording{Loop: true}))
+	if s.Average() != 2 {
+		t.Errorf("the average is %s", s.Average())
 	}
 }
 
