@@ -137,51 +137,51 @@ func (t *Traffic) collect(ch chan<- prometheus.Metric) {
 // send hands over one value of a metric.
 type send func(d Definition, value float64, labels ...string)
 
-func (t *Traffic) collectThrottle(send send) {
+func (t *Traffic) collectThrottle(emit send) {
 	if t.Throttle == nil {
 		return
 	}
 	throttle := t.Throttle()
-	send(loadFactor, throttle.Factor)
-	send(loadPaused, oneIf(throttle.Paused))
-	send(heldUsers, float64(throttle.HeldUsers))
-	send(retryAfterHolds, float64(throttle.Holds.User), "user")
-	send(retryAfterHolds, float64(throttle.Holds.Everybody), "everybody")
-	send(retryAfterCapped, float64(throttle.Holds.Capped))
+	emit(loadFactor, throttle.Factor)
+	emit(loadPaused, oneIf(throttle.Paused))
+	emit(heldUsers, float64(throttle.HeldUsers))
+	emit(retryAfterHolds, float64(throttle.Holds.User), "user")
+	emit(retryAfterHolds, float64(throttle.Holds.Everybody), "everybody")
+	emit(retryAfterCapped, float64(throttle.Holds.Capped))
 
 	circuit := throttle.Circuit
 	state := cmp.Or(circuit.State, load.CircuitClosed) // where there is none, the whole load flows
 	for _, one := range load.CircuitStates() {
-		send(circuitState, oneIf(one == state), string(one))
+		emit(circuitState, oneIf(one == state), string(one))
 	}
 	step := 0
 	if state == load.CircuitRecovering {
 		step = circuit.Step + 1
 	}
-	send(circuitStep, float64(step))
-	send(circuitTrips, float64(circuit.Trips))
-	send(circuitRelapses, float64(circuit.Relapses))
+	emit(circuitStep, float64(step))
+	emit(circuitTrips, float64(circuit.Trips))
+	emit(circuitRelapses, float64(circuit.Relapses))
 }
 
-func (t *Traffic) collectFitness(send send) {
+func (t *Traffic) collectFitness(emit send) {
 	if t.Fitness == nil {
 		return
 	}
 	fitness := t.Fitness()
-	send(windows, float64(fitness.Windows-fitness.Unfit), "fit")
-	send(windows, float64(fitness.Unfit), "unfit")
+	emit(windows, float64(fitness.Windows-fitness.Unfit), "fit")
+	emit(windows, float64(fitness.Unfit), "unfit")
 	for _, reason := range load.UnfitReasons() {
-		send(windowsUnfit, float64(fitness.ByReason[reason]), string(reason))
+		emit(windowsUnfit, float64(fitness.ByReason[reason]), string(reason))
 	}
 	if fitness.Windows == 0 {
 		return
 	}
-	send(windowFit, oneIf(fitness.Fit()))
+	emit(windowFit, oneIf(fitness.Fit()))
 	if t.CPUShare == nil {
 		return
 	}
 	if share, known := t.CPUShare(); known {
-		send(windowCPU, share)
+		emit(windowCPU, share)
 	}
 }
 

@@ -23,7 +23,7 @@ func Page(status func() Status) http.Handler {
 	page := template.Must(template.New("page").Funcs(template.FuncMap{
 		"span": span, "clock": clock, "number": number, "busy": busy, "version": Version,
 		"percent": percent, "ago": ago, "values": values, "hit": hitRatio, "pool": pool,
-		"share": percentOf, "rounded": rounded, "circuit": circuit, "reasons": reasons, "unfit": unfitCounts,
+		"pace": pace, "share": percentOf, "rounded": rounded, "circuit": circuit, "reasons": reasons, "unfit": unfitCounts,
 	}).Parse(pageText))
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		var body bytes.Buffer

@@ -107,6 +107,10 @@ func TestWhatHoldsTheLoadBackIsSaid(t *testing.T) {
 			t.Errorf("the table lacks %q:\n%s", want, table)
 		}
 	}
+	status.Closed, status.Users = true, 40
+	if table := Table(status); !strings.HasPrefix(table, "\ncashflow in closed mode with 40 users against http://127.0.0.1:8000, 1m1s;") {
+		t.Errorf("closed mode:\n%s", table)
+	}
 	status = testStatus()
 	status.Fitness.Windows = 6
 	if table := Table(status); !strings.Contains(table, "\nwindows: all 6 fit to pass a judgement\n") || strings.Contains(table, "manners") {
@@ -131,7 +135,7 @@ func TestPageShowsTheStateOfTheLoad(t *testing.T) {
 	}{
 		"fresh": {fresh, []string{`<b class="good">100 %</b><span>of the load sent, circuit closed</span>`, `<b class="">-</b><span>to pass a judgement</span>`}, []string{"windows were not fit"}},
 		"strained": {strained(), []string{
-			`<b>3.125/s</b><span>aimed at now, 12.5/s set</span>`, `<b class="bad">25 %</b><span>of the load sent, circuit recovering, 2 users held</span>`,
+			`<b>3.125/s</b><span>aimed at now, 12.5/s configured</span>`, `<b class="bad">25 %</b><span>of the load sent, circuit recovering, 2 users held</span>`,
 			`<b class="bad">not fit</b><span>to pass a judgement: late, cpu</span>`, `2 of 6 windows were not fit to pass a judgement: late 2, cpu 1.`,
 		}, nil},
 		"paused": {paused, []string{`<b class="bad">paused</b>`}, []string{"25 %"}},

@@ -192,8 +192,8 @@ func down(s Status) string {
 // fit to judge.
 func Table(s Status) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s at %s arrivals a second against %s, %s; times from the intended start, sent: from the send\n\n",
-		s.Workload, number(s.Rate), s.Target, clock(s.Elapsed))
+	fmt.Fprintf(&b, "\n%s %s against %s, %s; times from the intended start, sent: from the send\n\n",
+		s.Workload, pace(s), s.Target, clock(s.Elapsed))
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "case\trequests\tok\tfailed\tp50\tp95\tp99\tmax\tsent p50\tsent p99\t")
 	for _, row := range s.Cases {
@@ -208,6 +208,14 @@ func Table(s Status) string {
 	b.WriteString(failures(s.Cases))
 	b.WriteString(manners(s.Throttle) + fitness(s.Fitness))
 	return b.String()
+}
+
+// pace says how much was to be sent.
+func pace(s Status) string {
+	if s.Closed {
+		return fmt.Sprintf("in closed mode with %d users", s.Users)
+	}
+	return fmt.Sprintf("at %s arrivals a second", number(s.Rate))
 }
 
 func tableRow(w *tabwriter.Writer, row load.CaseSummary) {
