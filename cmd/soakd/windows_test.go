@@ -194,6 +194,74 @@ func TestNoFitWindowIsNoVerdict(t *testing.T) {
 	})
 }
 
+// healthy is a target that answers one case rightly at least.
+func healthy(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"status":"healthy"}`)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// The metrics of a real run are those of its engine, client and process.
+func TestRunMeasuresItsOwnWork(t *testing.T) {
+	for name, test := range map[string]struct {
+		target string
+		pause  bool
+		want   map[string]float64
+		err    string
+	}{
+		"answers": {healthy(t), false, map[string]float64{
+			"soakd_load_paused": 0, "soakd_load_factor_ratio": 1, "soakd_http_dial_errors_total": 0, "soakd_windows_total": 1, "soakd_windows_unfit_total": 0, "soakd_window_fit": 1,
+		}, ""},
+		"is paused": {healthy(t), true, map[string]float64{
+			"soakd_load_paused": 1, "soakd_load_factor_ratio": 0, "soakd_windows_total": 1, "soakd_windows_unfit_total": 1, "soakd_window_fit": 0,
+		}, "could not judge: not one of 1 windows was fit to pass a judgement (paused 1)"},
+		"refuses": {"http://127.0.0.1:1", false, map[string]float64{
+			"soakd_http_connections_open": 0, "soakd_http_dial_system_errors_total": 0, "soakd_windows_total": 1,
+		}, "never answered"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("SOAKD_TARGET_URL", test.target)
+			cfg, err := readConfig(command{name: "run"}, []string{"--duration", "2s", "--rate", "100", "--listen", "127.0.0.1:0", "--users", "1"}, io.Discard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := newDaemon(t.Context(), cfg, io.Discard, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- d.run(t.Context()) }()
+			if test.pause {
+				wait(t, "a right answer", func() bool { _, all := d.recorder.Summary(); return all.OK > 0 }, textFunc(func() string { return "" }))
+				if err := d.engine.Pause(); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := <-ended; (err == nil) != (test.err == "") || (err != nil && !strings.Contains(err.Error(), test.err)) {
+				t.Errorf("ended with %v, want %q", err, test.err)
+			}
+			page := httptest.NewRecorder()
+			d.metrics.Handler().ServeHTTP(page, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody))
+			all := parse(t, page.Body)
+			for metric, want := range test.want {
+				if got, there := sum(all, metric, "")[""]; got != want || !there {
+					t.Errorf("%s is %v (there: %v), want %v", metric, got, there, want)
+				}
+			}
+			if refused := sum(all, "soakd_http_dial_errors_total", "")[""]; (refused > 0) != (name == "refuses") {
+				t.Errorf("%v attempts to connect failed", refused)
+			}
+			if share, known := d.windows.cpuShare(); known && (share <= 0 || share > 1.1) {
+				t.Errorf("soakd used %v of its CPUs", share)
+			}
+		})
+	}
+}
+
 // A whole run, shorter than a window, in which soakd cannot keep what is asked of
 // it: the target answers, and no judgement is passed.
 func TestRunThatCannotJudge(t *testing.T) {
@@ -206,13 +274,8 @@ func TestRunThatCannotJudge(t *testing.T) {
 		"unfit": {[]string{"--lag-limit", "1ns", "--cpu-limit", "1"}, exitNotRun, "windows: 1 of 1 not fit to pass a judgement (late 1)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			defer goleak.VerifyNone(t)
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Content-Type", "application/json")
-				_, _ = io.WriteString(w, `{"status":"healthy"}`) // right for one case at least
-			}))
-			defer server.Close()
-			t.Setenv("SOAKD_TARGET_URL", server.URL)
+			t.Cleanup(func() { goleak.VerifyNone(t) }) // after the target has ended
+			t.Setenv("SOAKD_TARGET_URL", healthy(t))
 			var stdout, stderr lockedbuffer.Buffer
 			args := slices.Concat([]string{"run", "--duration", "1s", "--rate", "100", "--listen", "127.0.0.1:0", "--users", "1"}, test.args)
 			err := run(t.Context(), args, &stdout, &stderr)
