@@ -137,7 +137,7 @@ func (w *windows) verdict() error {
 			reasons = append(reasons, fmt.Sprintf("%s %d", reason, n))
 		}
 	}
-	return fmt.Errorf("could not judge: not one of %d windows was fit to pass a judgement (%s); the log says what would help", s.Windows, strings.Join(reasons, ", "))
+	return fmt.Errorf("could not judge: 0 of %d windows were fit to pass a judgement (%s); the log says what would help", s.Windows, strings.Join(reasons, ", "))
 }
 
 // windowFacts are the facts of the window between two moments. held is what held

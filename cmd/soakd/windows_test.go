@@ -187,7 +187,7 @@ func TestNoFitWindowIsNoVerdict(t *testing.T) {
 			}
 		})
 		w.runFor(21 * time.Second)
-		const want = "could not judge: not one of 2 windows was fit to pass a judgement (cpu 2, paused 1); the log says what would help"
+		const want = "could not judge: 0 of 2 windows were fit to pass a judgement (cpu 2, paused 1); the log says what would help"
 		if err := w.verdict(); err == nil || err.Error() != want || exitCode(err) != exitNotRun {
 			t.Errorf("got %v, exit code %d; want %q", err, exitCode(err), want)
 		}
@@ -218,7 +218,7 @@ func TestRunMeasuresItsOwnWork(t *testing.T) {
 		}, ""},
 		"is paused": {healthy(t), true, map[string]float64{
 			"soakd_load_paused": 1, "soakd_load_factor_ratio": 0, "soakd_windows_total": 1, "soakd_windows_unfit_total": 1, "soakd_window_fit": 0,
-		}, "could not judge: not one of 1 windows was fit to pass a judgement (paused 1)"},
+		}, "could not judge: 0 of 1 windows were fit to pass a judgement (paused 1)"},
 		"refuses": {"http://127.0.0.1:1", false, map[string]float64{
 			"soakd_http_connections_open": 0, "soakd_http_dial_system_errors_total": 0, "soakd_windows_total": 1,
 		}, "never answered"},

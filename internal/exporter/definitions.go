@@ -48,7 +48,7 @@ var (
 	connectionsOpen  = traffic("soakd_http_connections_open", "gauge", "Connections to the target that are open.")
 	dialErrors       = traffic("soakd_http_dial_errors_total", "counter", "Attempts to connect to the target that failed, for whatever reason.")
 	systemErrors     = traffic("soakd_http_dial_system_errors_total", "counter", "Failed attempts to connect for which soakd's own machine had no room, by what it ran out of: local ports, file descriptors (files), or memory for sockets. Not the target's fault.", "kind")
-	loadFactor       = traffic("soakd_load_factor_ratio", "gauge", "Share of the schedule's rate that is sent, in closed mode of the users that are active: below 1 while the circuit is not closed, 0 while the load is paused.")
+	loadFactor       = traffic("soakd_load_factor_ratio", "gauge", "Share of the schedule's rate that is sent, in closed mode of the users that are active: below 1 while the circuit is not closed, 0 while the load is paused. Users that the target keeps away are not taken off.")
 	loadPaused       = traffic("soakd_load_paused", "gauge", "1 while somebody has paused the load, else 0.")
 	heldUsers        = traffic("soakd_load_held_users", "gauge", "Virtual users that the target has asked to leave alone for now (429, Retry-After).")
 	retryAfterHolds  = traffic("soakd_retry_after_holds_total", "counter", "How often the target was obeyed when it asked to be left alone, by one user (429) or by everybody (503, and 429 where all users are one to the target).", "scope")

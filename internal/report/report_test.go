@@ -101,7 +101,7 @@ func TestWhatHoldsTheLoadBackIsSaid(t *testing.T) {
 	table := Table(status)
 	for _, want := range []string{
 		"\nwindows: 2 of 6 not fit to pass a judgement (late 2, cpu 1)\n",
-		"\nmanners: the circuit opened 3 times and relapsed 2 times; the target asked 5 times to be left alone (by one user 4, by everybody 1, capped 1)\n",
+		"\nheld back: circuit opened 3, relapsed 2; the target asked to be left alone 5 (one user 4, everybody 1, capped 1)\n",
 	} {
 		if !strings.Contains(table, want) {
 			t.Errorf("the table lacks %q:\n%s", want, table)
@@ -113,7 +113,7 @@ func TestWhatHoldsTheLoadBackIsSaid(t *testing.T) {
 	}
 	status = testStatus()
 	status.Fitness.Windows = 6
-	if table := Table(status); !strings.Contains(table, "\nwindows: all 6 fit to pass a judgement\n") || strings.Contains(table, "manners") {
+	if table := Table(status); !strings.Contains(table, "\nwindows: all 6 fit to pass a judgement\n") || strings.Contains(table, "held back") {
 		t.Errorf("a fit run that was not held back:\n%s", table)
 	}
 }
@@ -133,9 +133,9 @@ func TestPageShowsTheStateOfTheLoad(t *testing.T) {
 		status        Status
 		want, without []string
 	}{
-		"fresh": {fresh, []string{`<b class="good">100 %</b><span>of the load sent, circuit closed</span>`, `<b class="">-</b><span>to pass a judgement</span>`}, []string{"windows were not fit"}},
+		"fresh": {fresh, []string{`<b class="good">100 %</b><span>of the load allowed, circuit closed</span>`, `<b class="">-</b><span>to pass a judgement</span>`}, []string{"windows were not fit"}},
 		"strained": {strained(), []string{
-			`<b>3.125/s</b><span>aimed at now, 12.5/s configured</span>`, `<b class="bad">25 %</b><span>of the load sent, circuit recovering, 2 users held</span>`,
+			`<b>3.125/s</b><span>aimed at now, 12.5/s configured</span>`, `<b class="bad">25 %</b><span>of the load allowed, circuit recovering, 2 users held</span>`,
 			`<b class="bad">not fit</b><span>to pass a judgement: late, cpu</span>`, `2 of 6 windows were not fit to pass a judgement: late 2, cpu 1.`,
 		}, nil},
 		"paused": {paused, []string{`<b class="bad">paused</b>`}, []string{"25 %"}},

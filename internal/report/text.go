@@ -115,20 +115,20 @@ func unfitCounts(s load.FitnessStatus) string {
 	return strings.Join(counts, ", ")
 }
 
-// manners says how the target was treated; "" when all went by the schedule.
+// manners counts what held the load back; "" when nothing did.
 func manners(t load.Throttle) string {
 	var said []string
 	if t.Circuit.Trips > 0 {
-		said = append(said, fmt.Sprintf("the circuit opened %d times and relapsed %d times", t.Circuit.Trips, t.Circuit.Relapses))
+		said = append(said, fmt.Sprintf("circuit opened %d, relapsed %d", t.Circuit.Trips, t.Circuit.Relapses))
 	}
 	if held := t.Holds.User + t.Holds.Everybody; held > 0 {
-		said = append(said, fmt.Sprintf("the target asked %d times to be left alone (by one user %d, by everybody %d, capped %d)",
+		said = append(said, fmt.Sprintf("the target asked to be left alone %d (one user %d, everybody %d, capped %d)",
 			held, t.Holds.User, t.Holds.Everybody, t.Holds.Capped))
 	}
 	if len(said) == 0 {
 		return ""
 	}
-	return "manners: " + strings.Join(said, "; ") + "\n"
+	return "held back: " + strings.Join(said, "; ") + "\n"
 }
 
 // percentOf prints a share with at most two decimals.
