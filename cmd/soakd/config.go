@@ -37,6 +37,8 @@ type config struct {
 	MaxLateness      time.Duration `envconfig:"MAX_LATENESS" default:"0s" desc:"How long after its due time an arrival may still be sent, else it is dropped and counted; 0s means the time limit of its case."`
 	MaxResponseBytes int64         `envconfig:"MAX_RESPONSE_BYTES" default:"4194304" desc:"Largest answer that is read, in bytes, 1024 to 1073741824; a larger one is a failed check. All answers in flight together may hold 64 MiB, or four times this if that is more."`
 	ShutdownGrace    time.Duration `envconfig:"SHUTDOWN_GRACE" default:"10s" desc:"How long requests in flight may go on once soakd is told to stop; then they are cut and counted."`
+	LagLimit         time.Duration `envconfig:"LAG_LIMIT" default:"10ms" desc:"A window of 10 s is not fit to pass a judgement when soakd noticed 1 % of its arrivals later than this, above 0s."`
+	CPULimit         float64       `envconfig:"CPU_LIMIT" default:"0.9" desc:"Nor is one in which soakd used more than this share of the CPUs that it may use, above 0 and up to 1."`
 	AllowedHosts     []string      `envconfig:"ALLOWED_HOSTS" desc:"Hosts that may be the target, separated by commas, each a name or name:port; empty allows any. A guard against pointing a soak at production."`
 	UserPrefix       string        `envconfig:"USER_PREFIX" default:"soakd" desc:"Start of the virtual users' ids where tokens are minted. Two soakds on one target need different ones: their checks remember what their users saved."`
 
@@ -170,6 +172,8 @@ func (c *config) validate() error {
 	check(c.MaxLateness >= 0, "MAX_LATENESS: %v must be 0s (the time limit of the case) or more", c.MaxLateness)
 	check(c.MaxResponseBytes >= 1024 && c.MaxResponseBytes <= 1<<30, "MAX_RESPONSE_BYTES: %d must be 1024 to 1073741824", c.MaxResponseBytes)
 	check(c.ShutdownGrace >= 0, "SHUTDOWN_GRACE: %v must be 0s or more", c.ShutdownGrace)
+	check(c.LagLimit > 0, "LAG_LIMIT: %v must be above 0s", c.LagLimit)
+	check(c.CPULimit > 0 && c.CPULimit <= 1, "CPU_LIMIT: %v must be above 0 and up to 1", c.CPULimit)
 	check(c.ProgressInterval >= 0, "PROGRESS_INTERVAL: %v must be 0s (none) or more", c.ProgressInterval)
 	check(c.ProbeInterval >= probes.MinInterval, "PROBE_INTERVAL: %v must be at least %v", c.ProbeInterval, probes.MinInterval)
 	check(c.ProbeTimeout > 0 && c.ProbeTimeout <= c.ProbeInterval, "PROBE_TIMEOUT: %v must be above 0s and at most SOAKD_PROBE_INTERVAL (%v)", c.ProbeTimeout, c.ProbeInterval)
