@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -140,6 +141,24 @@ func (p *pool) takeIdle() *slot {
 	return nil
 }
 
+// takeFresh is takeIdle for a slot whose connection has carried nothing.
+func (p *pool) takeFresh() *slot {
+	for i := len(p.idle) - 1; i >= 0; i-- {
+		s := p.idle[i]
+		if !s.fresh() {
+			continue
+		}
+		if !s.reserve() {
+			p.discard(s)
+			continue
+		}
+		p.unlist(s)
+		s.mu.Lock()
+		return s
+	}
+	return nil
+}
+
 // begin sends an arrival over a reserved slot whose lock is held, and releases it.
 // It returns false when nothing was sent: the slot is then still the caller's, and
 // not reserved.
@@ -170,9 +189,19 @@ func (p *pool) launch(s *slot, f *flight) {
 		s.jobs <- f
 		return
 	}
-	if s.startErr = s.link.Conn.Start(&f.wire, f.sent.Add(f.c.Timeout)); s.startErr != nil {
+	if s.startErr = start(s.link.Conn, f); s.startErr != nil {
 		s.link.Conn.Close() // its goroutine wakes up and says what came of the flight
 	}
+}
+
+// start writes a request. A target that closes after each answer, without a word,
+// shows that before the second: a request that cannot be sent again is not written
+// then. Later ones are not looked at, which costs a system call.
+func start(conn *wire.Conn, f *flight) error {
+	if conn.Used() == 1 && !repeatable(f.wire.Method) && conn.Ended() {
+		return &wire.Error{Kind: wire.Reset, Unsent: true, Silent: true, Err: errors.New("the target had closed the connection")}
+	}
+	return conn.Start(&f.wire, f.sent.Add(f.c.Timeout))
 }
 
 // free ends one busy arrival and gives its slot the next that waits. It returns
@@ -186,7 +215,7 @@ func (p *pool) free(s *slot) bool {
 			p.mu.Unlock()
 			return false
 		}
-		if n := len(p.again) - 1; n >= 0 {
+		if n := len(p.again) - 1; n >= 0 && (s.fresh() || p.failures > 0) {
 			f := p.again[n]
 			p.again = p.again[:n]
 			s.mu.Lock()
@@ -211,10 +240,12 @@ func (p *pool) free(s *slot) bool {
 	}
 }
 
-// spread gives idle slots what must be sent again. The pool's lock is held.
+// spread gives idle slots what must be sent again, over connections that have
+// carried nothing: what one has met, another that was used before may meet too.
+// New ones are dialled where there is none. The pool's lock is held.
 func (p *pool) spread() {
 	for n := len(p.again) - 1; n >= 0; n-- {
-		s := p.takeIdle()
+		s := p.takeFresh()
 		if s == nil {
 			p.grow(time.Now())
 			return

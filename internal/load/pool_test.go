@@ -291,22 +291,31 @@ func TestServerThatClosesAfterEachAnswer(t *testing.T) {
 func TestIdleConnectionsThatEnd(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	target := newSocketTarget(t, keeping(nil))
-	r := socketRun(t, "http://"+target.address, "1", posting(testCase("one", 1)), nil, func(cfg *EngineConfig) {
+	c := posting(testCase("one", 1))
+	r := socketRun(t, "http://"+target.address, "0.0001", c, nil, func(cfg *EngineConfig) {
 		cfg.Duration, cfg.Ahead = 0, 3
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	wait := r.begin(ctx)
-	for round := int64(1); round <= 3; round++ {
-		waitFor(t, "three connections", func() bool { return target.open.Load() >= 3 })
+	for round := int64(1); round <= 5; round++ {
+		waitFor(t, "a request", func() bool { return r.engine.Counts().Finished == round })
+		waitFor(t, "three connections", func() bool {
+			r.engine.pool.mu.Lock()
+			defer r.engine.pool.mu.Unlock()
+			return len(r.engine.pool.idle) >= 3
+		})
+		made := target.made.Load()
 		target.breakAll()
-		waitFor(t, "their end", func() bool { return target.made.Load() >= 3*round+1 })
+		waitFor(t, "a new one for each", func() bool { return target.made.Load() >= made+3 })
+		r.engine.ledger.scheduled()
+		r.engine.pool.admit(Arrival{Case: c, Due: r.engine.sinceStart()})
 	}
-	waitFor(t, "a request", func() bool { return r.engine.Counts().Finished >= 2 })
+	waitFor(t, "the last request", func() bool { return r.engine.Counts().Finished == 6 })
 	cancel()
 	wait()
 	target.stop()
 	checkEnd(t, r)
-	if outcomes := r.seen.outcomes(); outcomes[OK] != len(r.seen.results) {
+	if outcomes := r.seen.outcomes(); outcomes[OK] != 6 {
 		t.Errorf("want nothing but ok: %v", outcomes)
 	}
 }
@@ -596,8 +605,8 @@ func TestPoolFollowsATargetThatMoves(t *testing.T) {
 				time.Sleep(5*time.Second + 10*time.Millisecond)
 				broken.Store(true) // for a while nothing can be resolved: nothing changes
 				time.Sleep(5 * time.Second)
-				if atFresh.Load() != 0 || !strings.Contains(r.log.String(), "no resolver") {
-					t.Errorf("while no name is resolved: %d at the new address; the log: %s", atFresh.Load(), r.log)
+				if atFresh.Load() != 0 {
+					t.Errorf("while no name is resolved: %d at the new address", atFresh.Load())
 				}
 				before := atOld.Load()
 				broken.Store(false)
@@ -612,6 +621,9 @@ func TestPoolFollowsATargetThatMoves(t *testing.T) {
 				}
 				wait()
 				counts := checkEnd(t, r)
+				if !strings.Contains(r.log.String(), "no resolver") {
+					t.Errorf("the log does not say that the name could not be resolved: %s", r.log)
+				}
 				if outcomes := r.seen.outcomes(); outcomes[OK] != len(r.seen.results) || counts.TotalDropped() != 0 || (!closed && outcomes[OK] != 1000) {
 					t.Errorf("want nothing but ok: %v, %+v", outcomes, counts)
 				}

@@ -47,6 +47,10 @@ func (s *slot) unreserve() {
 	}
 }
 
+// fresh reports whether what met a closed connection may be sent over this one:
+// it has carried nothing, or says when it is about to end, as HTTP/2 does.
+func (s *slot) fresh() bool { return s.jobs != nil || s.link.Conn.Used() == 0 }
+
 // usable reports whether the idle slot may still be used.
 func (s *slot) usable(now time.Time) bool {
 	if s.jobs != nil {

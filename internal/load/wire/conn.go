@@ -254,20 +254,36 @@ func (c *Conn) Young(now time.Time) bool {
 // waiting for the target. What cannot be looked at counts as alive. It must not
 // be called while another goroutine waits in Await.
 func (c *Conn) Alive() bool {
+	state := c.look()
+	if state == peekBytes && c.stream != c.raw {
+		return c.digest()
+	}
+	return state == peekNothing
+}
+
+// Ended looks whether the target has certainly closed the idle connection, or has
+// spoken unasked. It may be called while another goroutine waits in Await.
+func (c *Conn) Ended() bool {
+	state := c.look()
+	// TLS has messages of its own, such as session tickets, that nobody asked for.
+	return state == peekEnd || (state == peekBytes && c.stream == c.raw)
+}
+
+// look looks into the socket; there is nothing to see where there is none.
+func (c *Conn) look() peeked {
 	socket, ok := c.raw.(syscall.Conn)
 	if !ok {
-		return true
+		return peekNothing
 	}
 	access, err := socket.SyscallConn()
 	if err != nil {
-		return false
+		return peekEnd
 	}
 	state := peekNothing
-	err = access.Control(func(fd uintptr) { state = peek(fd) })
-	if err == nil && state == peekBytes && c.stream != c.raw {
-		return c.digest()
+	if access.Control(func(fd uintptr) { state = peek(fd) }) != nil {
+		return peekEnd
 	}
-	return err == nil && state == peekNothing
+	return state
 }
 
 // digestTime is how long reading what has come already may take.
