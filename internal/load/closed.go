@@ -145,7 +145,8 @@ func (u *closedUser) waitUntil(ctx context.Context, at, now time.Duration) (time
 		}
 		now = u.e.sinceStart()
 	}
-	return now, ctx.Err() == nil
+	// At the very end both come together: nothing is due then any more.
+	return now, ctx.Err() == nil && (u.e.cfg.Duration == 0 || now < u.e.cfg.Duration)
 }
 
 // mayGo waits for as long as the load is lowered, the target wants to be left

@@ -280,8 +280,15 @@ func TestServerThatClosesAfterEachAnswer(t *testing.T) {
 			r.engine.Run(t.Context())
 			target.stop()
 			counts := checkEnd(t, r)
-			if counts.Scheduled != 500 || r.seen.outcomes()[OK] != 500 {
-				t.Errorf("want 500 ok: %+v, %v", counts, r.seen.outcomes())
+			// A request that is written between the answer and the end of a connection,
+			// while a busy machine has the server wait, may have been seen: it is no
+			// error to send a GET again, and one to send a POST again.
+			lost := 0
+			if name == "silent, POST" {
+				lost = 5
+			}
+			if outcomes := r.seen.outcomes(); counts.Scheduled != 500 || outcomes[OK] < 500-lost || outcomes[OK]+outcomes[Reset] != 500 {
+				t.Errorf("want 500 ok, %d of them perhaps reset: %+v, %v", lost, counts, outcomes)
 			}
 		})
 	}
