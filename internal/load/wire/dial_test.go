@@ -57,7 +57,7 @@ func pass(conn net.Conn, address string, from io.Reader) {
 		_, _ = io.WriteString(conn, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
 		return
 	}
-	defer onward.Close()
+	defer onward.Close() //nolint:errcheck // it has been read to its end, or not
 	_, _ = io.WriteString(conn, "HTTP/1.1 200 Connection established\r\n\r\n")
 	carry(conn, from, onward)
 }
@@ -290,11 +290,11 @@ func TestSOCKSProxy(t *testing.T) {
 
 func TestUnixSocket(t *testing.T) {
 	// Not below t.TempDir, whose path may be too long for a socket.
-	folder, err := os.MkdirTemp("", "soakd")
+	folder, err := os.MkdirTemp("", "soakd") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(folder)
+	defer os.RemoveAll(folder) //nolint:errcheck // a folder of the system's, empty by then
 	path := filepath.Join(folder, "s")
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", path)
 	if err != nil {

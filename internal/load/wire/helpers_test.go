@@ -46,7 +46,7 @@ func serveOn(t testing.TB, listener net.Listener, serve func(net.Conn)) {
 			open = append(open, conn)
 			mu.Unlock()
 			members.Go(func() {
-				defer conn.Close()
+				defer conn.Close() //nolint:errcheck // it may be closed already
 				serve(conn)
 			})
 		}
