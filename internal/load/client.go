@@ -242,7 +242,7 @@ func (c *Client) exchange(ctx context.Context, link wire.Link, f *flight) (done 
 		err = link.HTTP2.Exchange(ctx, &f.wire, &f.answer)
 		return time.Now(), err
 	}
-	if err = link.Conn.Start(&f.wire, deadline); err == nil {
+	if err = link.Conn.Ask(&f.wire, deadline); err == nil {
 		err = link.Conn.Finish(&f.answer)
 	}
 	done = time.Now()
