@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
-.PHONY: help build test test-deps check fmt fmt-check vet lint tidy-check vuln demo bench docs clean tools FORCE
+.PHONY: help build test test-deps check fmt fmt-check vet lint tidy-check vuln demo bench bench-peers docs clean tools FORCE
 
 GO ?= go
 # Extra arguments, such as `make demo ARGS='--duration 30s'` or `make test ARGS='-run Demo'`.
@@ -71,6 +71,7 @@ lint: $(tools)/.built
 tidy-check:
 	$(GO) mod tidy -diff
 	$(GO) -C tools mod tidy -diff
+	$(GO) -C bench/peers mod tidy -diff
 
 vuln: $(tools)/.built
 	./scripts/vulncheck.sh $(tools)/govulncheck ./...
@@ -80,6 +81,21 @@ demo: bin/soakd ## Postgres, Redis, the reference API and soakd on this machine
 
 bench: test-deps ## run the benchmarks
 	$(GO) test -buildvcs=false -run '^$$' -bench . -benchmem -timeout 30m $(ARGS) $(PKG)
+
+# The tools that soakd is compared with have a module of their own too.
+peers := .cache/peers
+
+$(peers)/.built: bench/peers/go.mod bench/peers/go.sum
+	mkdir -p $(peers)
+	GOBIN="$$PWD/$(peers)" $(GO) -C bench/peers install -buildvcs=false tool
+	touch $@
+
+bench-peers: ## compare with other load tools, 25 minutes; ARGS=-quick to try it, ARGS=-h for more
+	./scripts/bench-deps.sh
+	@$(MAKE) --no-print-directory $(peers)/.built || echo "bench-peers: the pinned tools could not be built; those that are not there are left out" >&2
+	mkdir -p .cache/bench
+	CGO_ENABLED=0 $(GO) build $(build_flags) -o .cache/bench/ ./bench/target ./bench/bare ./bench/driver ./bench/reference ./bench/runner ./internal/refapi/cmd/refapi
+	taskset -c 0 .cache/bench/runner $(ARGS)
 
 docs: ## write METRICS.md, the configuration table and the dashboards anew
 	$(GO) test -buildvcs=false -count=1 -run Current ./cmd/soakd ./internal/dashboards -args -update

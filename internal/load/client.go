@@ -203,6 +203,14 @@ func meterOf(link wire.Link) meter {
 	return link.Conn
 }
 
+// addressOf returns whom a connection goes to.
+func addressOf(link wire.Link) string {
+	if link.HTTP2 != nil {
+		return link.HTTP2.Address
+	}
+	return link.Conn.Address
+}
+
 // hangUp closes a connection and keeps what it counted.
 func (c *Client) hangUp(link wire.Link) {
 	if link.HTTP2 != nil {

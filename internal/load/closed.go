@@ -54,6 +54,8 @@ type closedUser struct {
 	release  func() bool
 	// used is when the connection last carried something.
 	used time.Time
+	// moved is what the user last looked at of the engine's.
+	moved *func(address string) bool
 }
 
 // runClosed is Run in closed mode.
@@ -105,22 +107,24 @@ func (u *closedUser) live(ctx context.Context, i int) {
 	defer u.timer.Stop()
 	defer u.hangUp()
 	cfg := u.e.cfg.Closed
-	next := time.Duration(0)
+	next, now := time.Duration(0), u.e.sinceStart()
 	if cfg.SpawnRate > 0 {
 		next = time.Duration(float64(i) / cfg.SpawnRate * float64(time.Second))
 	}
-	for u.waitUntil(ctx, next) {
-		began := u.e.sinceStart()
-		u.e.cfg.Lag.Lag(max(0, began-next))
-		if !u.mayGo(ctx, i) {
+	for {
+		began, ok := u.waitUntil(ctx, next, now)
+		if !ok {
 			return
 		}
-		began = u.e.sinceStart()
-		sent := u.iterate(began)
-		ended := u.e.sinceStart()
-		next = max(ended+cfg.Think.Draw(u.rng), began+cfg.Pacing)
+		u.e.cfg.Lag.Lag(max(0, began-next))
+		if began, ok = u.mayGo(ctx, i, began); !ok {
+			return
+		}
+		var sent bool
+		now, sent = u.iterate(began)
+		next = max(now+cfg.Think.Draw(u.rng), began+cfg.Pacing)
 		if !sent {
-			next = max(next, ended+idlePause)
+			next = max(next, now+idlePause)
 		}
 	}
 }
@@ -129,51 +133,56 @@ func (u *closedUser) live(ctx context.Context, i int) {
 // trying as fast as it can.
 const idlePause = 100 * time.Millisecond
 
-// waitUntil waits until a time since the start and reports whether the user goes on.
-func (u *closedUser) waitUntil(ctx context.Context, at time.Duration) bool {
-	if left := at - u.e.sinceStart(); left > 0 {
-		u.timer.Reset(left)
+// waitUntil waits until a time since the start, given what time it is now. It
+// returns the time then, and whether the user goes on.
+func (u *closedUser) waitUntil(ctx context.Context, at, now time.Duration) (time.Duration, bool) {
+	if at > now {
+		u.timer.Reset(at - now)
 		select {
 		case <-ctx.Done():
-			return false
+			return 0, false
 		case <-u.timer.C:
 		}
+		now = u.e.sinceStart()
 	}
-	return ctx.Err() == nil
+	return now, ctx.Err() == nil
 }
 
 // mayGo waits for as long as the load is lowered, the target wants to be left
-// alone or the ceiling is reached, and reports whether the user goes on.
-func (u *closedUser) mayGo(ctx context.Context, i int) bool {
+// alone or the ceiling is reached. It returns the time then, and whether the
+// user goes on.
+func (u *closedUser) mayGo(ctx context.Context, i int, now time.Duration) (_ time.Duration, ok bool) {
 	for {
 		if changed := u.e.gate.closedFor(i); changed != nil {
 			select {
 			case <-ctx.Done():
-				return false
+				return 0, false
 			case <-changed:
 			}
+			now = u.e.sinceStart()
 			continue
 		}
-		if u.e.holds.Held(i, u.e.sinceStart()) {
-			if !u.waitUntil(ctx, u.e.holds.Until(i)) {
-				return false
+		if u.e.holds.Held(i, now) {
+			if now, ok = u.waitUntil(ctx, u.e.holds.Until(i), now); !ok {
+				return 0, false
 			}
 			continue
 		}
 		if u.e.ceiling == nil {
-			return true
+			return now, true
 		}
-		if !u.waitUntil(ctx, u.e.ceiling.Next(u.e.sinceStart())) {
-			return false
+		if now, ok = u.waitUntil(ctx, u.e.ceiling.Next(now), now); !ok {
+			return 0, false
 		}
-		if u.e.ceiling.Admit(u.e.sinceStart()) {
-			return true
+		if u.e.ceiling.Admit(now) {
+			return now, true
 		}
 	}
 }
 
-// iterate sends one request, due now, and reports whether it went out.
-func (u *closedUser) iterate(due time.Duration) bool {
+// iterate sends one request, due now. It returns when it was over and whether it
+// went out.
+func (u *closedUser) iterate(due time.Duration) (over time.Duration, sent bool) {
 	a := u.mix.Next(due)
 	if a.InsteadOf != nil {
 		u.e.ledger.substitute(a.InsteadOf, SubstituteLimit)
@@ -181,22 +190,30 @@ func (u *closedUser) iterate(due time.Duration) bool {
 	u.e.ledger.scheduled()
 	f, ok := u.e.build(a)
 	if !ok {
-		return false
+		return u.e.sinceStart(), false
 	}
 	f.sent = time.Now()
 	u.e.ledger.sent()
-	if err := u.connect(f); err != nil {
-		u.e.finish(f, time.Now(), err)
-		return false
+	var done time.Time
+	err := u.connect(f)
+	if sent = err == nil; sent {
+		done, err = u.exchange(f)
+	} else {
+		done = time.Now()
 	}
-	done, err := u.exchange(f)
 	u.e.finish(f, done, err)
-	return true
+	return done.Sub(*u.e.start.Load()), sent
 }
 
 // connect sees to it that the user has a connection, within the time limit of
 // the flight's case.
 func (u *closedUser) connect(f *flight) error {
+	if moved := u.e.moved.Load(); moved != u.moved {
+		u.moved = moved
+		if u.connected() && (*moved)(addressOf(u.link)) {
+			u.hangUp()
+		}
+	}
 	if u.connected() {
 		// After a pause the target may have closed the connection.
 		if f.sent.Sub(u.used) < trustedIdle || u.link.HTTP2 != nil || u.link.Conn.Alive() {

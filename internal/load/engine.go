@@ -73,6 +73,9 @@ type Engine struct {
 	holds   *Holds
 	gate    *gate
 	ceiling *Ceiling
+	// moved tells the users of closed mode which addresses the target has left;
+	// nil until its name was resolved again.
+	moved atomic.Pointer[func(address string) bool]
 	// unwell counts the requests that failed because the target is unwell.
 	unwell atomic.Int64
 	// lastHold is when a hold was last logged; 0 is never.
@@ -238,10 +241,9 @@ func (e *Engine) tend(ctx context.Context) {
 				watched = now
 				e.watchCircuit()
 			}
-			if e.pool == nil {
-				continue
+			if e.pool != nil {
+				e.pool.tend(now)
 			}
-			e.pool.tend(now)
 			if e.cfg.ResolveEvery > 0 && now.Sub(resolved) >= e.cfg.ResolveEvery {
 				resolved = now
 				e.followTarget(ctx)
@@ -257,6 +259,10 @@ func (e *Engine) followTarget(ctx context.Context) {
 	moved, err := e.cfg.Client.dialer.Refresh(ctx)
 	if err != nil {
 		e.cfg.Log.Warn("the target's name could not be resolved again: its addresses stay as they were", "err", err)
+		return
+	}
+	if e.pool == nil {
+		e.moved.Store(&moved)
 		return
 	}
 	if n := e.pool.moveAway(moved); n > 0 {

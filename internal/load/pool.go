@@ -446,13 +446,7 @@ func (p *pool) moveAway(moved func(address string) bool) (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for s := range p.all {
-		address := ""
-		if s.link.HTTP2 != nil {
-			address = s.link.HTTP2.Address
-		} else {
-			address = s.link.Conn.Address
-		}
-		if s.last || !moved(address) {
+		if s.last || !moved(addressOf(s.link)) {
 			continue
 		}
 		n++

@@ -146,9 +146,11 @@ func (p *pool) sendAgain(f *flight, err error, used int) bool {
 // reached the target, or may be repeated (RFC 9110, 9.2.2). A new connection that
 // breaks is the target's doing.
 func mayRepeat(f *flight, err error, used int) bool {
+	if err == nil || f.again || used < 2 {
+		return false
+	}
 	var failed *wire.Error
-	return err != nil && !f.again && used > 1 && errors.As(err, &failed) && failed.Kind == wire.Reset && failed.Silent &&
-		(failed.Unsent || repeatable(f.wire.Method))
+	return errors.As(err, &failed) && failed.Kind == wire.Reset && failed.Silent && (failed.Unsent || repeatable(f.wire.Method))
 }
 
 func repeatable(method string) bool {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"soakd/internal/load"
@@ -85,6 +86,8 @@ type workload struct {
 	paths  paths
 	people *population
 	valid  *validTraffic
+	// answers, memos and scenarioMemos keep what was used to be used again.
+	answers, memos, scenarioMemos sync.Pool
 }
 
 // paths are those of the operations, with the API's version.
@@ -149,25 +152,36 @@ func (w *workload) known(user load.User) error {
 	return nil
 }
 
-func (w *workload) post(path string, body []byte, memo any) *load.Request {
-	return &load.Request{Method: http.MethodPost, Path: path, Body: body, ContentType: "application/json", Memo: memo}
+func (w *workload) post(d *load.Draw, path string, body []byte, memo any) *load.Request {
+	r := d.NewRequest()
+	r.Method, r.Path, r.Body, r.ContentType, r.Memo = http.MethodPost, path, body, "application/json", memo
+	return r
 }
 
-func (w *workload) get(path string, memo any) *load.Request {
-	return &load.Request{Method: http.MethodGet, Path: path, Memo: memo}
+func (w *workload) get(d *load.Draw, path string, memo any) *load.Request {
+	r := d.NewRequest()
+	r.Method, r.Path, r.Memo = http.MethodGet, path, memo
+	return r
 }
 
 func (w *workload) healthCase() *load.Case {
 	return &load.Case{
 		Name: "health", Class: "health", Weight: 5, Timeout: healthTimeout,
 		ReadOnly: true, Statuses: []int{http.StatusOK},
-		Build: func(load.Draw) (*load.Request, error) {
-			return &load.Request{Method: http.MethodGet, Path: "/health", Credentials: load.NoToken}, nil
+		Build: func(d load.Draw) (*load.Request, error) {
+			r := w.get(&d, "/health", nil)
+			r.Credentials = load.NoToken
+			return r, nil
 		},
 		Checks: []string{checkJSONForm, checkShape},
 		Verify: func(x *load.Exchange, fail func(string, error)) {
-			var got healthAnswer
-			if decode(x, &got, fail) && got.Status == "" {
+			a := w.answer()
+			defer w.done(a)
+			if !a.take(x, fail) {
+				return
+			}
+			status := a.status()
+			if a.finish(fail) && len(status) == 0 {
 				fail(checkShape, errors.New("there is no status"))
 			}
 		},

@@ -24,4 +24,12 @@
 // of each portfolio of its book, and the figures of its last four repeatable
 // Monte Carlo runs. Saved content is not kept but made again from its numbers.
 // That is at most 9 KiB a user, whatever the length of a run.
+//
+// # What a request costs
+//
+// Next to nothing beside sending it: requests are written into the buffers of
+// the draw, what the checks must know is in a memo that is used again, and an
+// answer is read once, from front to end, into room that is used again too. What
+// is allocated is the id that is remembered of an answer, or the path that has
+// one. Every answer is checked. See docs/decisions/0007-reading-answers.md.
 package cashflow

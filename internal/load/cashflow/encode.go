@@ -2,8 +2,6 @@ package cashflow
 
 import (
 	"strconv"
-	"time"
-	"unicode/utf8"
 )
 
 // question is a forecast request: a portfolio and what is asked about it.
@@ -34,7 +32,7 @@ func prepaymentShifts() [5]rate {
 // raw as its value, or left out when raw is empty.
 type alteration struct{ field, raw string }
 
-// Generous upper bounds of what is written, in bytes: a body is allocated once.
+// Generous upper bounds of what is written, in bytes: a buffer need not grow.
 const (
 	loanBytes     = 288
 	questionBytes = 512
@@ -52,9 +50,9 @@ type encoder struct {
 	inner bool
 }
 
-// encodeQuestion returns q as JSON, spoiled by alter.
-func encodeQuestion(q *question, alter alteration) []byte {
-	e := encoder{buf: make([]byte, 0, q.size()+len(alter.raw)), alter: alter}
+// encodeQuestion writes q as JSON, spoiled by alter, into the empty buffer b.
+func encodeQuestion(b []byte, q *question, alter alteration) []byte {
+	e := encoder{buf: b, alter: alter}
 	e.question(q)
 	return e.buf
 }
@@ -125,7 +123,7 @@ func (e *encoder) loans(loans []loan) {
 
 func (e *encoder) loan(l *loan) {
 	e.open()
-	e.text("loan_type", l.kind)
+	e.word("loan_type", l.kind)
 	if e.key("principal") {
 		e.buf = appendDecimal(e.buf, int64(l.principal), 2)
 	}
@@ -136,11 +134,11 @@ func (e *encoder) loan(l *loan) {
 		e.rate("prepayment_assumption", l.prepayment)
 	}
 	if !l.variable {
-		e.text("rate_type", "fixed")
+		e.word("rate_type", "fixed")
 		e.close()
 		return
 	}
-	e.text("rate_type", "variable")
+	e.word("rate_type", "variable")
 	e.integer("rate_adjustment_period", int64(l.adjust))
 	e.rate("rate_cap", l.cap)
 	e.rate("rate_floor", l.floor)
@@ -165,16 +163,25 @@ func (e *encoder) literal(name, value string) {
 	}
 }
 
-func (e *encoder) text(name, value string) {
+func (e *encoder) text(name string, value []byte) {
 	if e.key(name) {
 		e.buf = appendText(e.buf, value)
+	}
+}
+
+// word writes a text without anything to escape.
+func (e *encoder) word(name, value string) {
+	if e.key(name) {
+		e.buf = append(e.buf, '"')
+		e.buf = append(e.buf, value...)
+		e.buf = append(e.buf, '"')
 	}
 }
 
 func (e *encoder) date(name string, d day) {
 	if e.key(name) {
 		e.buf = append(e.buf, '"')
-		e.buf = d.time().AppendFormat(e.buf, time.DateOnly)
+		e.buf = appendDate(e.buf, d)
 		e.buf = append(e.buf, '"')
 	}
 }
@@ -191,6 +198,14 @@ func (e *encoder) shifts(name string, shifts [5]rate) {
 		e.buf = appendDecimal(e.buf, int64(shift), 6)
 	}
 	e.buf = append(e.buf, ']')
+}
+
+// appendDate appends a day as 2006-01-02.
+func appendDate(b []byte, d day) []byte {
+	year, month, of := d.time().Date()
+	return append(b,
+		byte('0'+year/1000%10), byte('0'+year/100%10), byte('0'+year/10%10), byte('0'+year%10), '-',
+		byte('0'+int(month)/10), byte('0'+int(month)%10), '-', byte('0'+of/10), byte('0'+of%10))
 }
 
 // appendDecimal appends n / 10^places without trailing zeros.
@@ -217,17 +232,17 @@ func appendDecimal(b []byte, n int64, places int) []byte {
 }
 
 // appendText appends s as a JSON string (RFC 8259, 7). s must be valid UTF-8.
-func appendText(b []byte, s string) []byte {
+func appendText[T ~string | ~[]byte](b []byte, s T) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b = append(b, '\\', byte(r))
-		case r < ' ':
-			b = append(b, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c < ' ':
+			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		default:
-			b = utf8.AppendRune(b, r)
+			b = append(b, c)
 		}
 	}
 	return append(b, '"')

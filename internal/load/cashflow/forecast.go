@@ -1,13 +1,13 @@
 package cashflow
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"slices"
+	"sync"
 
 	"soakd/internal/load"
 )
@@ -62,11 +62,38 @@ type forecastMemo struct {
 	born day
 	// digest is the hash of the request of a repeatable run.
 	digest uint64
+	// room is for the loans.
+	room [maxLoans]loan
+	// home is where the memo is given back; nil when it was not taken from there.
+	home *sync.Pool
+}
+
+// maxLoans is how many loans a portfolio has at most, maxUsual a usual one.
+const (
+	maxLoans = 15
+	maxUsual = 5
+)
+
+// Release implements [load.Releaser].
+func (m *forecastMemo) Release() {
+	if m.home != nil {
+		m.home.Put(m)
+	}
+}
+
+// newMemo returns a memo that knows nothing yet.
+func (w *workload) newMemo() *forecastMemo {
+	m, ok := w.memos.Get().(*forecastMemo)
+	if !ok {
+		m = &forecastMemo{home: &w.memos}
+	}
+	m.question, m.role, m.born, m.digest = question{}, alone, 0, 0
+	return m
 }
 
 // usualSize and complexSize are how many loans a portfolio has.
-func usualSize() span[int]   { return span[int]{1, 5} }
-func complexSize() span[int] { return span[int]{8, 15} }
+func usualSize() span[int]   { return span[int]{1, maxUsual} }
+func complexSize() span[int] { return span[int]{8, maxLoans} }
 
 const (
 	monteCarloIterations = 100
@@ -80,7 +107,7 @@ type forecastKind struct {
 	weight float64
 	limits limits
 	// ask makes the question of one request.
-	ask func(w *workload, d load.Draw) forecastMemo
+	ask func(w *workload, d load.Draw, m *forecastMemo)
 	// checks are those of [forecastChecks] that apply.
 	checks []string
 }
@@ -143,22 +170,18 @@ func (w *workload) forecastCase(k forecastKind) *load.Case {
 			if err := w.known(d.User); err != nil {
 				return nil, err
 			}
-			memo := k.ask(w, d)
-			body := encodeQuestion(&memo.question, alteration{})
+			memo := w.newMemo()
+			k.ask(w, d, memo)
+			body := encodeQuestion(d.Buffer(memo.size()), &memo.question, alteration{})
+			d.Keep(body)
 			if memo.role == repeatable {
-				memo.digest = digestOf(body)
+				memo.digest = w.people.hash(body)
 			}
-			return w.post(w.paths.forecast, body, &memo), nil
+			return w.post(&d, w.paths.forecast, body, memo), nil
 		},
 		Checks: append([]string{checkJSONForm}, k.checks...),
 		Verify: func(x *load.Exchange, fail func(string, error)) { w.verifyForecast(checks, x, fail) },
 	}
-}
-
-func digestOf(body []byte) uint64 {
-	h := fnv.New64a()
-	_, _ = h.Write(body) // never fails
-	return h.Sum64()
 }
 
 // recent draws the birthday of a portfolio of the book: the smaller of two draws,
@@ -169,60 +192,55 @@ func recent(r *rand.Rand, today day) day {
 
 // askUsual runs a portfolio of the book unchanged (60 %), with its discount rate
 // raised (15 %), or a new one (25 %).
-func askUsual(w *workload, d load.Draw) forecastMemo {
+func askUsual(w *workload, d load.Draw, m *forecastMemo) {
 	today := w.today()
 	share := d.Rand.IntN(100)
 	if share >= 75 {
-		return forecastMemo{question: question{portfolio: w.portfolio(fresh(d.Rand, today), usualSize())}}
+		m.portfolio = w.portfolio(fresh(d.Rand, today), usualSize(), m.room[:])
+		return
 	}
-	memo := forecastMemo{role: base, born: recent(d.Rand, today)}
-	memo.portfolio = w.portfolio(w.booked(usualBook, d.User.Index, memo.born), usualSize())
+	m.role, m.born = base, recent(d.Rand, today)
+	m.portfolio = w.portfolio(w.booked(usualBook, d.User.Index, m.born), usualSize(), m.room[:])
 	if share >= 60 {
-		memo.role = raised
-		memo.discount += raise
+		m.role = raised
+		m.discount += raise
 	}
-	return memo
 }
 
 // askMonteCarlo runs one of the two newest portfolios of the book with a fixed
 // seed (50 %), or a new portfolio with a seed (30 %) or without one (20 %).
-func askMonteCarlo(w *workload, d load.Draw) forecastMemo {
-	memo := w.mostlyBooked(d, usualBook, 50, usualSize())
-	memo.iterations = monteCarloIterations
-	if memo.role == alone && d.Rand.IntN(50) < 20 {
-		memo.seed = 0
+func askMonteCarlo(w *workload, d load.Draw, m *forecastMemo) {
+	w.mostlyBooked(d, m, usualBook, 50, usualSize())
+	m.iterations = monteCarloIterations
+	if m.role == alone && d.Rand.IntN(50) < 20 {
+		m.seed = 0
 	}
-	return memo
 }
 
-func askSensitivity(w *workload, d load.Draw) forecastMemo {
-	memo := w.mostlyBooked(d, usualBook, 50, usualSize())
-	memo.role, memo.seed = alone, 0
-	memo.sensitivity = true
-	return memo
+func askSensitivity(w *workload, d load.Draw, m *forecastMemo) {
+	w.mostlyBooked(d, m, usualBook, 50, usualSize())
+	m.role, m.seed = alone, 0
+	m.sensitivity = true
 }
 
-func askComplex(w *workload, d load.Draw) forecastMemo {
-	memo := w.mostlyBooked(d, complexBook, 50, complexSize())
-	memo.iterations, memo.detailed, memo.sensitivity = complexIterations, true, true
-	return memo
+func askComplex(w *workload, d load.Draw, m *forecastMemo) {
+	w.mostlyBooked(d, m, complexBook, 50, complexSize())
+	m.iterations, m.detailed, m.sensitivity = complexIterations, true, true
 }
 
 // mostlyBooked asks about one of the two newest portfolios of a book in the
 // given share of 100, else about a new one, with a seed for Monte Carlo.
-func (w *workload) mostlyBooked(d load.Draw, book purpose, ofHundred int, size span[int]) forecastMemo {
+func (w *workload) mostlyBooked(d load.Draw, m *forecastMemo, book purpose, ofHundred int, size span[int]) {
 	today := w.today()
-	memo := forecastMemo{role: alone}
 	var from recipe
 	if d.Rand.IntN(100) < ofHundred {
-		memo.role, memo.born = repeatable, today-day(d.Rand.IntN(2))
-		from = w.booked(book, d.User.Index, memo.born)
+		m.role, m.born = repeatable, today-day(d.Rand.IntN(2))
+		from = w.booked(book, d.User.Index, m.born)
 	} else {
 		from = fresh(d.Rand, today)
 	}
-	memo.portfolio = w.portfolio(from, size)
-	memo.seed = 1 + int64(stir(from.a^from.b)>>33) // 1..2^31: any language holds it
-	return memo
+	m.portfolio = w.portfolio(from, size, m.room[:])
+	m.seed = 1 + int64(stir(from.a^from.b)>>33) // 1..2^31: any language holds it
 }
 
 // verifyForecast runs the checks of a forecast and remembers what later ones need.
@@ -232,12 +250,18 @@ func (w *workload) verifyForecast(checks []forecastCheck, x *load.Exchange, fail
 		fail(checkShape, errors.New("the request is not of this case"))
 		return
 	}
-	got := forecastAnswer{Periods: make([]period, 0, sent.periods())}
-	if !decode(x, &got, fail) {
+	a := w.answer()
+	defer w.done(a)
+	if !a.take(x, fail) {
+		return
+	}
+	got := &a.figures
+	a.forecast(got)
+	if !a.finish(fail) {
 		return
 	}
 	for _, check := range checks {
-		err := check.run(w, x, sent, &got)
+		err := check.run(w, x, sent, got)
 		if err == nil {
 			continue
 		}
@@ -247,34 +271,6 @@ func (w *workload) verifyForecast(checks []forecastCheck, x *load.Exchange, fail
 		}
 	}
 	w.people.forecast(x.User, made{id: string(got.ID), sent: x.Sent, received: x.Received})
-}
-
-// decode reads a JSON answer into target. It reports what is wrong and returns
-// whether the other checks can go on.
-func decode(x *load.Exchange, target any, fail func(string, error)) bool {
-	if err := checkJSON(x.Response.Header, x.Response.Body); err != nil {
-		fail(checkJSONForm, err)
-		return false
-	}
-	err := json.Unmarshal(x.Response.Body, target)
-	if err == nil {
-		return true
-	}
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		fail(checkJSONForm, fmt.Errorf("the body is not JSON: %w at byte %d", err, syntax.Offset))
-		return false
-	}
-	var kind *json.UnmarshalTypeError
-	if errors.As(err, &kind) {
-		field := "the answer"
-		if kind.Field != "" {
-			field = "the field " + clip(kind.Field)
-		}
-		err = fmt.Errorf("%s is a JSON %s, not of the right kind", field, clip(kind.Value))
-	}
-	fail(checkShape, err)
-	return false
 }
 
 // forecastShape wants every field that a check needs, and as many periods and
@@ -319,7 +315,7 @@ func periodsShape(periods []period, want int) error {
 
 func loanShape(sent *question, i int, got *loanAnswer) error {
 	asked := &sent.loans[i]
-	if got.Kind != asked.kind {
+	if string(got.Kind) != asked.kind {
 		return fmt.Errorf("the type is %s, %s was sent", clip(got.Kind), asked.kind)
 	}
 	err := firstAbsent("it", required{"total_principal", got.TotalPrincipal},
@@ -431,7 +427,9 @@ func totalsMatch(_ *workload, _ *load.Exchange, sent *forecastMemo, got *forecas
 // detailsMatch: with detailed analysis the periods of the loans make up those of
 // the portfolio, and each loan's interest is the sum of its periods.
 func detailsMatch(got *forecastAnswer) error {
-	sums := make([]float64, len(got.Periods))
+	got.sums = slices.Grow(got.sums[:0], len(got.Periods))[:len(got.Periods)]
+	sums := got.sums
+	clear(sums)
 	for i := range got.Loans {
 		var interest float64
 		for k := range got.Loans[i].Periods {

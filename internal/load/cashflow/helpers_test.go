@@ -3,6 +3,7 @@ package cashflow
 import (
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -324,3 +325,45 @@ func modelSensitivity(r *modelRequest, npv float64) object {
 	}
 	return object{"base_npv": toCents(npv), "interest_rate": rates, "prepayment": prepayments}
 }
+
+// hashID makes an arrival number of an id.
+func hashID(id string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(id)) // never fails
+	return h.Sum64()
+}
+
+// place is what the engine keeps for one request in flight, to be used again.
+type place struct {
+	request load.Request
+	scratch []byte
+	pcg     rand.PCG
+	rng     *rand.Rand
+}
+
+func newPlace() *place {
+	p := &place{scratch: make([]byte, 0, 16<<10)}
+	p.rng = rand.New(&p.pcg)
+	return p
+}
+
+// build makes a request as the engine does.
+func (p *place) build(c *load.Case, user load.User, arrival uint64) (*load.Request, error) {
+	p.request = load.Request{}
+	p.pcg.Seed(1, arrival)
+	return c.Build(load.Draw{User: user, Rand: p.rng, Request: &p.request, Scratch: &p.scratch})
+}
+
+// release gives back what a request holds.
+func release(r *load.Request) {
+	if memo, ok := r.Memo.(load.Releaser); ok {
+		memo.Release()
+	}
+}
+
+func (r scenarioRecipe) name() string { return string(r.appendName(nil)) }
+
+func (r scenarioRecipe) description() string { return string(r.appendDescription(nil)) }
+
+// scenario is the body that saves the scenario of a recipe.
+func (w *workload) scenario(r scenarioRecipe) []byte { return w.appendScenario(nil, r) }

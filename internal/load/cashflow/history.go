@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"soakd/internal/load"
@@ -30,11 +32,45 @@ type historyMemo struct {
 	since time.Time
 }
 
+// filter is a history request that goes back to a day.
+type filter struct {
+	path string
+	memo historyMemo
+}
+
+// filters are the requests that a day has, made when its first is asked for. It
+// is safe for concurrent use.
+type filters struct {
+	path string
+	last atomic.Pointer[dayFilters]
+}
+
+type dayFilters struct {
+	today day
+	// back is by how many days a filter goes back.
+	back [filterWindow]filter
+}
+
+// of returns the filters of a day.
+func (f *filters) of(today day) *[filterWindow]filter {
+	if last := f.last.Load(); last != nil && last.today == today {
+		return &last.back
+	}
+	made := &dayFilters{today: today}
+	for i := range made.back {
+		since := (today - day(i)).time()
+		made.back[i] = filter{path: f.path + "?start_date=" + since.Format(time.DateOnly), memo: historyMemo{since: since}}
+	}
+	f.last.Store(made)
+	return &made.back
+}
+
 func (w *workload) historyCase(name string, weight float64, filtered bool) *load.Case {
 	checks := []string{checkJSONForm, checkShape, checkForeignHistory, checkNewestFirst, checkInHistory}
 	if filtered {
 		checks = append(checks, checkFilter)
 	}
+	unfiltered, filters := new(historyMemo), &filters{path: w.paths.history}
 	return &load.Case{
 		Name: name, Class: standard, Weight: weight, Timeout: standardTimeout,
 		ReadOnly: true, Statuses: []int{http.StatusOK},
@@ -43,10 +79,10 @@ func (w *workload) historyCase(name string, weight float64, filtered bool) *load
 				return nil, err
 			}
 			if !filtered {
-				return w.get(w.paths.history, &historyMemo{}), nil
+				return w.get(&d, w.paths.history, unfiltered), nil
 			}
-			since := (w.today() - day(d.Rand.IntN(filterWindow))).time()
-			return w.get(w.paths.history+"?start_date="+since.Format(time.DateOnly), &historyMemo{since: since}), nil
+			f := &filters.of(w.today())[d.Rand.IntN(filterWindow)]
+			return w.get(&d, f.path, &f.memo), nil
 		},
 		Checks: checks,
 		Verify: w.verifyHistory,
@@ -59,11 +95,20 @@ func (w *workload) verifyHistory(x *load.Exchange, fail func(string, error)) {
 		fail(checkShape, errors.New("the request is not of this case"))
 		return
 	}
-	var rows []historyRow
-	if !decode(x, &rows, fail) {
+	a := w.answer()
+	defer w.done(a)
+	if !a.take(x, fail) {
 		return
 	}
-	if err := historyShape(rows); err != nil {
+	isList := a.list()
+	if isList {
+		a.entries = a.rows(a.entries, historyForm())
+	}
+	if !a.finish(fail) {
+		return
+	}
+	rows := a.entries
+	if err := historyShape(isList, rows); err != nil {
 		fail(checkShape, err)
 		return
 	}
@@ -73,60 +118,46 @@ func (w *workload) verifyHistory(x *load.Exchange, fail func(string, error)) {
 			break
 		}
 	}
-	sorted := newestFirst(len(rows), func(i int) time.Time { return rows[i].CreatedAt.Time })
+	sorted := newestFirst(rows)
 	if sorted != nil {
 		fail(checkNewestFirst, sorted)
 	}
 	if err := filterHolds(rows, memo.since); err != nil {
 		fail(checkFilter, err)
 	}
-	w.verifyForecastsKept(x, memo, rows, sorted == nil, fail)
-}
-
-// verifyForecastsKept checks that the user's own last forecasts are there.
-func (w *workload) verifyForecastsKept(x *load.Exchange, memo *historyMemo, rows []historyRow, sorted bool, fail func(string, error)) {
-	known := w.people.forecasts(x.User)
-	if !memo.since.IsZero() {
-		from := memo.since.Add(filterMargin)
-		kept := known[:0]
-		for _, f := range known {
-			if f.sent.After(from) {
-				kept = append(kept, f)
-			}
-		}
-		known = kept
-	}
-	page := page{size: len(rows), sorted: sorted, has: func(id string) bool { return historyHas(rows, id) }}
-	if lost := page.lost(known, x.Sent); lost != nil {
+	a.known = w.people.forecasts(x.User, a.known[:0])
+	page := page{entries: rows, sorted: sorted == nil}
+	if lost := page.lost(memo.keeps(a.known), x.Sent); lost != nil {
 		w.people.forgetForecast(x.User.Index, lost.id) // each loss is reported once
 		fail(checkInHistory, fmt.Errorf("forecast %s, made %v before, is not among the %d listed",
 			lost.id, x.Sent.Sub(lost.received).Round(time.Millisecond), len(rows)))
 	}
 }
 
-func historyShape(rows []historyRow) error {
-	if rows == nil {
+// keeps returns those of a user's forecasts that the filter must not hide. It
+// changes known.
+func (m *historyMemo) keeps(known []made) []made {
+	if m.since.IsZero() {
+		return known
+	}
+	from := m.since.Add(filterMargin)
+	return slices.DeleteFunc(known, func(f made) bool { return !f.sent.After(from) })
+}
+
+func historyShape(isList bool, rows []row) error {
+	if !isList {
 		return errors.New("null where a list belongs")
 	}
 	for i := range rows {
-		if rows[i].ID == "" || rows[i].CreatedAt.IsZero() {
+		if len(rows[i].ID) == 0 || rows[i].CreatedAt.IsZero() {
 			return fmt.Errorf("entry %d has no id or no created_at", i+1)
 		}
 	}
 	return nil
 }
 
-func historyHas(rows []historyRow, id string) bool {
-	for i := range rows {
-		if string(rows[i].ID) == id {
-			return true
-		}
-	}
-	return false
-}
-
 // filterHolds: nothing is older than the start of the filter's day.
-func filterHolds(rows []historyRow, since time.Time) error {
+func filterHolds(rows []row, since time.Time) error {
 	for i := range rows {
 		if at := rows[i].CreatedAt; at.Before(since) {
 			return fmt.Errorf("entry %d is of %s, before %s", i+1, at.UTC().Format(time.RFC3339), since.Format(time.DateOnly))

@@ -3,7 +3,6 @@ package cashflow
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -101,7 +100,7 @@ func (w *workload) invalidCase(f fault) *load.Case {
 	}
 	closings := &closings{valid: w.valid}
 	c.Verify = func(x *load.Exchange, fail func(string, error)) {
-		verifyError(x, f.named, fail)
+		w.verifyError(x, f.named, fail)
 		if f.mayClose {
 			return
 		}
@@ -113,48 +112,49 @@ func (w *workload) invalidCase(f fault) *load.Case {
 }
 
 // verifyError checks the body of a rejection.
-func verifyError(x *load.Exchange, named bool, fail func(string, error)) {
-	var raw json.RawMessage
-	if !decode(x, &raw, fail) || !named {
-		return
-	}
-	var got any
-	numbers := json.NewDecoder(bytes.NewReader(raw))
-	numbers.UseNumber() // a quoted input may hold numbers beyond a float64
-	if err := numbers.Decode(&got); err != nil {
-		fail(checkJSONForm, fmt.Errorf("read the error: %w", err))
+func (w *workload) verifyError(x *load.Exchange, named bool, fail func(string, error)) {
+	a := w.answer()
+	defer w.done(a)
+	if !a.take(x, fail) {
 		return
 	}
 	memo, ok := x.Request.Memo.(*invalidMemo)
-	if !ok || !mentions(got, memo.field) {
-		fail(checkNamesField, fmt.Errorf("the answer does not name the field at fault: %s", clip(string(x.Response.Body))))
+	found := false
+	if ok && named {
+		found = a.mentions(memo.field)
+	} else {
+		a.skip()
+	}
+	if a.finish(fail) && named && !found {
+		fail(checkNamesField, fmt.Errorf("the answer does not name the field at fault: %s", clip(x.Response.Body)))
 	}
 }
 
-// mentions reports whether a name or text of body holds field: the loc of FastAPI,
-// the key of an object of errors, or a sentence. An input that is quoted, as
-// FastAPI does, proves nothing and is left out.
-func mentions(body any, field string) bool {
-	switch body := body.(type) {
-	case string:
-		return strings.Contains(body, field)
-	case []any:
-		for _, item := range body {
-			if mentions(item, field) {
-				return true
-			}
+// mentions reads a value and reports whether a name or text of it holds field:
+// the loc of FastAPI, the key of an object of errors, or a sentence. An input that
+// is quoted, as FastAPI does, proves nothing and is left out.
+func (r *reader) mentions(field string) (found bool) {
+	switch r.peek() {
+	case '"':
+		return bytes.Contains(r.str(), []byte(field))
+	case '[':
+		for r.begin(); r.next(']'); {
+			found = r.mentions(field) || found
 		}
-	case map[string]any:
-		for name, value := range body {
-			if name == "input" || name == "body" {
+	case '{':
+		for r.begin(); r.next('}'); {
+			name := r.name()
+			if string(name) == "input" || string(name) == "body" {
+				r.skip()
 				continue
 			}
-			if strings.Contains(name, field) || mentions(value, field) {
-				return true
-			}
+			found = bytes.Contains(name, []byte(field)) || found
+			found = r.mentions(field) || found
 		}
+	default:
+		r.skip()
 	}
-	return false
+	return found
 }
 
 // rejected are the statuses of input that is not acceptable. 422 is for what is
@@ -176,14 +176,16 @@ func spoiled(name, field string, raws ...string) fault {
 // spoil asks a question that is right but for one field.
 func (w *workload) spoil(d load.Draw, alter alteration) *load.Request {
 	q := w.anyQuestion(d)
-	return w.post(w.paths.forecast, encodeQuestion(&q, alter), &invalidMemo{field: alter.field})
+	body := encodeQuestion(d.Buffer(q.size()+len(alter.raw)), &q, alter)
+	d.Keep(body)
+	return w.post(&d, w.paths.forecast, body, &invalidMemo{field: alter.field})
 }
 
 // anyQuestion makes a small valid question, with Monte Carlo so that those of its
 // fields can be spoiled too.
 func (w *workload) anyQuestion(d load.Draw) question {
 	return question{
-		portfolio:  w.portfolio(fresh(d.Rand, w.today()), span[int]{1, 2}),
+		portfolio:  w.portfolio(fresh(d.Rand, w.today()), span[int]{1, 2}, make([]loan, 2)),
 		iterations: monteCarloIterations, seed: 1 + int64(d.Rand.Uint64()>>33),
 	}
 }
@@ -191,7 +193,9 @@ func (w *workload) anyQuestion(d load.Draw) question {
 // anyBody is a small valid body.
 func (w *workload) anyBody(d load.Draw) []byte {
 	q := w.anyQuestion(d)
-	return encodeQuestion(&q, alteration{})
+	body := encodeQuestion(d.Buffer(q.size()), &q, alteration{})
+	d.Keep(body)
+	return body
 }
 
 // bodyFaults are the faults of what is sent to the forecast.
@@ -235,7 +239,7 @@ func (w *workload) formFaults() []fault {
 	big, deep := w.big(), nested()
 	asJSON := func(body func(w *workload, d load.Draw) []byte) func(*workload, load.Draw) (*load.Request, error) {
 		return func(w *workload, d load.Draw) (*load.Request, error) {
-			return w.post(w.paths.forecast, body(w, d), &invalidMemo{}), nil
+			return w.post(&d, w.paths.forecast, body(w, d), &invalidMemo{}), nil
 		}
 	}
 	return []fault{
@@ -250,7 +254,7 @@ func (w *workload) formFaults() []fault {
 			// object in it and says 422 or 400.
 			statuses: append([]int{http.StatusUnsupportedMediaType}, rejected()...),
 			build: func(w *workload, d load.Draw) (*load.Request, error) {
-				r := w.post(w.paths.forecast, w.anyBody(d), &invalidMemo{})
+				r := w.post(&d, w.paths.forecast, w.anyBody(d), &invalidMemo{})
 				r.ContentType = "text/plain"
 				return r, nil
 			},
@@ -284,8 +288,8 @@ func malformed(w *workload, d load.Draw) []byte {
 // big is valid but for its size: a body with a long unknown field.
 func (w *workload) big() []byte {
 	from := w.booked(usualBook, 0, w.today())
-	q := question{portfolio: w.portfolio(from, span[int]{1, 1})}
-	rest := encodeQuestion(&q, alteration{})
+	q := question{portfolio: w.portfolio(from, span[int]{1, 1}, make([]loan, 1))}
+	rest := encodeQuestion(nil, &q, alteration{})
 	rest[0] = ',' // instead of its opening brace
 	const start = `{"note":"`
 	note := strings.Repeat("x", bigBody-len(start)-len(`"`)-len(rest))
@@ -336,14 +340,14 @@ func accessFaults() []fault {
 			},
 		},
 		{name: unknownID, reads: true, statuses: []int{http.StatusNotFound}, build: func(w *workload, d load.Draw) (*load.Request, error) {
-			return w.get(w.paths.scenario+randomUUID(d.Rand), &invalidMemo{}), nil
+			return w.get(&d, w.paths.scenario+randomUUID(d.Rand), &invalidMemo{}), nil
 		}},
 		{
 			// A route that only matches UUIDs says 404.
 			name: "invalid_scenario_id", reads: true, statuses: append([]int{http.StatusNotFound}, rejected()...),
 			build: func(w *workload, d load.Draw) (*load.Request, error) {
 				ids := [...]string{"not-a-uuid", "42", "%27%20OR%201%3D1", strings.Repeat("f", 200)}
-				return w.get(w.paths.scenario+ids[d.Rand.IntN(len(ids))], &invalidMemo{}), nil
+				return w.get(&d, w.paths.scenario+ids[d.Rand.IntN(len(ids))], &invalidMemo{}), nil
 			},
 		},
 		{
@@ -353,15 +357,17 @@ func accessFaults() []fault {
 			name: "invalid_method", statuses: []int{http.StatusMethodNotAllowed},
 			build: func(w *workload, d load.Draw) (*load.Request, error) {
 				methods := [...]string{http.MethodDelete, http.MethodPatch, http.MethodPut}
-				return &load.Request{Method: methods[d.Rand.IntN(len(methods))], Path: w.paths.forecast, Memo: &invalidMemo{}}, nil
+				r := w.get(&d, w.paths.forecast, &invalidMemo{})
+				r.Method = methods[d.Rand.IntN(len(methods))]
+				return r, nil
 			},
 		},
 	}
 }
 
 func buildWith(credentials load.Credentials) func(*workload, load.Draw) (*load.Request, error) {
-	return func(w *workload, _ load.Draw) (*load.Request, error) {
-		r := w.get(w.paths.list, &invalidMemo{})
+	return func(w *workload, d load.Draw) (*load.Request, error) {
+		r := w.get(&d, w.paths.list, &invalidMemo{})
 		r.Credentials = credentials
 		return r, nil
 	}
@@ -375,7 +381,7 @@ func buildForeign(w *workload, d load.Draw) (*load.Request, error) {
 	if !found {
 		return nil, load.ErrNoState
 	}
-	return w.get(w.paths.scenario+s.id, &invalidMemo{}), nil
+	return w.get(&d, w.paths.scenario+s.id, &invalidMemo{}), nil
 }
 
 // randomUUID returns a version 4 UUID (RFC 9562, 5.4) of the arrival's numbers.

@@ -174,10 +174,10 @@ func stir(z uint64) uint64 {
 }
 
 // portfolio makes the portfolio of a recipe: loans of random kinds, as many as
-// size allows.
-func (g *generator) portfolio(of recipe, size span[int]) portfolio {
+// size allows, which room must hold.
+func (g *generator) portfolio(of recipe, size span[int], room []loan) portfolio {
 	d := newDice(of.a, of.b)
-	loans := make([]loan, between(&d, size))
+	loans := room[:between(&d, size)]
 	var sum rate
 	for i := range loans {
 		loans[i] = g.loan(&d, of.born)

@@ -26,7 +26,7 @@ import (
 const apiKey = "a key for the tests of the workload"
 
 // startAPI runs the reference API on a real Postgres and a real Redis.
-func startAPI(t *testing.T) *httptest.Server {
+func startAPI(t testing.TB) *httptest.Server {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
@@ -72,7 +72,7 @@ type driver struct {
 }
 
 // send makes one request of a case and checks its answer.
-func (d *driver) send(t *testing.T, c *load.Case, draw func() load.Draw) {
+func (d *driver) send(t testing.TB, c *load.Case, draw func() load.Draw) {
 	r, err := c.Build(draw())
 	if errors.Is(err, load.ErrNoState) && c.Fallback != nil {
 		c = c.Fallback

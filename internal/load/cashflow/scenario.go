@@ -1,12 +1,12 @@
 package cashflow
 
 import (
-	"encoding/json"
+	"bytes"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"soakd/internal/load"
@@ -37,31 +37,36 @@ const (
 	scriptText
 )
 
-// wordings returns the names of each kind. They do no harm to a target that takes
-// them for more than text: SQL that only reads, scripts that only call alert.
-func (k wording) names() []string {
+// name returns one of the kind's names, the one of a random number. They do no
+// harm to a target that takes them for more than text: SQL that only reads,
+// scripts that only call alert.
+func (k wording) name(random uint64) string {
 	switch k {
 	case sqlText:
-		return []string{
+		return pick(random, [...]string{
 			"' OR '1'='1",
 			"'; SELECT pg_sleep(0); --",
 			`" UNION SELECT NULL, NULL, NULL --`,
 			"Robert'); SELECT 1; --",
-		}
+		})
 	case scriptText:
-		return []string{
+		return pick(random, [...]string{
 			"<script>alert(1)</script>",
 			`"><img src=x onerror=alert(1)>`,
 			"{{7*7}} ${7*7} <%= 7*7 %>",
 			"javascript:alert('x')//\\",
-		}
+		})
 	default:
-		return []string{
+		names := [...]string{
 			"Base case", "Rising rates", "Früh getilgt", "Scénario prudent", "金利上昇", "Плавающая ставка",
 			`Plan "B" & co.`, "50% more / 10% less", "What's next?", "Refinancing 🏠",
 		}
+		return names[random%uint64(len(names))]
 	}
 }
+
+// pick returns the name of a random number.
+func pick(random uint64, names [4]string) string { return names[random%uint64(len(names))] }
 
 // scenarioRecipe is all it takes to make a scenario's content again.
 type scenarioRecipe struct {
@@ -75,24 +80,54 @@ type scenarioMemo struct {
 	id     string
 	recipe scenarioRecipe
 	save   uint64
+	// home is where the memo is given back; nil when it was not taken from there.
+	home *sync.Pool
 }
 
-func (r scenarioRecipe) name() string {
-	names := r.wording.names()
-	return names[r.a%uint64(len(names))] + " " + strconv.FormatUint(r.b>>40, 16)
+// Release implements [load.Releaser].
+func (m *scenarioMemo) Release() {
+	if m.home != nil {
+		m.home.Put(m)
+	}
 }
 
-func (r scenarioRecipe) description() string {
-	return fmt.Sprintf("Saved by a soak test.\nVariant %d\tof its kind.", r.b%1000)
+func (w *workload) newScenarioMemo(id string, r scenarioRecipe, save uint64) *scenarioMemo {
+	m, ok := w.scenarioMemos.Get().(*scenarioMemo)
+	if !ok {
+		m = &scenarioMemo{home: &w.scenarioMemos}
+	}
+	m.id, m.recipe, m.save = id, r, save
+	return m
 }
 
-// scenario returns the body that saves the scenario of a recipe.
-func (w *workload) scenario(r scenarioRecipe) []byte {
-	q := question{portfolio: w.portfolio(r.recipe, usualSize())}
-	e := encoder{buf: make([]byte, 0, q.size()+questionBytes)}
+// appendName appends the scenario's name.
+func (r scenarioRecipe) appendName(b []byte) []byte {
+	b = append(append(b, r.wording.name(r.a)...), ' ')
+	return strconv.AppendUint(b, r.b>>40, 16)
+}
+
+// appendDescription appends the scenario's description.
+func (r scenarioRecipe) appendDescription(b []byte) []byte {
+	b = append(b, "Saved by a soak test.\nVariant "...)
+	b = strconv.AppendUint(b, r.b%1000, 10)
+	return append(b, "\tof its kind."...)
+}
+
+// scenarioBytes bounds the body that saves a scenario.
+const scenarioBytes = 2*questionBytes + maxUsual*loanBytes
+
+// appendScenario writes the body that saves the scenario of a recipe into the
+// empty buffer b.
+func (w *workload) appendScenario(b []byte, r scenarioRecipe) []byte {
+	var (
+		loans [maxUsual]loan
+		text  [128]byte // a name and a description are shorter
+	)
+	q := question{portfolio: w.portfolio(r.recipe, usualSize(), loans[:])}
+	e := encoder{buf: b}
 	e.open()
-	e.text("name", r.name())
-	e.text("description", r.description())
+	e.text("name", r.appendName(text[:0]))
+	e.text("description", r.appendDescription(text[:0]))
 	if e.key("forecast_params") {
 		e.question(&q)
 	}
@@ -115,7 +150,9 @@ func (w *workload) saveCase(name string, class load.Class, weight float64, text 
 				return nil, err
 			}
 			r := scenarioRecipe{recipe: fresh(d.Rand, w.today()), wording: text}
-			return w.post(w.paths.save, w.scenario(r), &scenarioMemo{recipe: r, save: w.people.saves.Add(1)}), nil
+			body := w.appendScenario(d.Buffer(scenarioBytes), r)
+			d.Keep(body)
+			return w.post(&d, w.paths.save, body, w.newScenarioMemo("", r, w.people.saves.Add(1))), nil
 		},
 		Checks: checks,
 		Verify: w.verifySave,
@@ -129,15 +166,20 @@ func (w *workload) verifySave(x *load.Exchange, fail func(string, error)) {
 		fail(checkShape, errors.New("the request is not of this case"))
 		return
 	}
-	var got scenarioAnswer
-	if !decode(x, &got, fail) {
+	a := w.answer()
+	defer w.done(a)
+	if !a.take(x, fail) {
+		return
+	}
+	got := a.saved()
+	if !a.finish(fail) {
 		return
 	}
 	if err := got.ID.check(); err != nil {
 		fail(checkShape, err)
 		return
 	}
-	if err := w.foreign(x.User, &got); err != nil {
+	if err := w.foreign(x.User, got.UserID, got.ID); err != nil {
 		fail(checkForeign, err)
 		return
 	}
@@ -149,33 +191,38 @@ func (w *workload) verifySave(x *load.Exchange, fail func(string, error)) {
 	if memo.recipe.wording != plainText {
 		check = checkName
 	}
+	a.own = memo.recipe.appendName(a.own[:0])
 	switch {
 	case got.Name == nil && check == checkName:
 		fail(checkShape, errors.New("there is no name"))
-	case got.Name != nil && *got.Name != memo.recipe.name():
-		fail(check, fmt.Errorf("the name came back as %s, %s was sent", clip(*got.Name), clip(memo.recipe.name())))
+	case got.Name != nil && !bytes.Equal(got.Name, a.own):
+		fail(check, fmt.Errorf("the name came back as %s, %s was sent", clip(got.Name), clip(a.own)))
 	}
 }
 
 // foreign returns an error when a scenario that was given to user is another's.
-func (w *workload) foreign(user load.User, got *scenarioAnswer) error {
-	if err := w.foreignOwner(user, got.UserID); err != nil {
+func (w *workload) foreign(user load.User, owner, id identifier) error {
+	if err := w.foreignOwner(user, owner); err != nil {
 		return err
 	}
-	if w.people.ownedByAnother(user.Index, string(got.ID)) {
-		return fmt.Errorf("scenario %s was saved by another user", clip(string(got.ID)))
+	if w.people.ownedByAnother(user.Index, id) {
+		return savedByAnother(id)
 	}
 	return nil
+}
+
+func savedByAnother(id identifier) error {
+	return fmt.Errorf("scenario %s was saved by another user", clip(id))
 }
 
 // foreignOwner returns an error when a record's owner is named and is not user.
 // Whom an opaque token stands for is not known, nor who a user is to a target
 // that is sent no token. The subject of a JWT is known, whoever shares it.
 func (w *workload) foreignOwner(user load.User, owner identifier) error {
-	if w.cfg.Anonymous || user.ID == "" || owner == "" || string(owner) == user.ID {
+	if w.cfg.Anonymous || user.ID == "" || len(owner) == 0 || string(owner) == user.ID {
 		return nil
 	}
-	return fmt.Errorf("it belongs to %s, not to %s", clip(string(owner)), user.ID)
+	return fmt.Errorf("it belongs to %s, not to %s", clip(owner), user.ID)
 }
 
 func (w *workload) listCase() *load.Case {
@@ -186,7 +233,7 @@ func (w *workload) listCase() *load.Case {
 			if err := w.known(d.User); err != nil {
 				return nil, err
 			}
-			return w.get(w.paths.list, nil), nil
+			return w.get(&d, w.paths.list, nil), nil
 		},
 		Checks: []string{checkJSONForm, checkShape, checkForeign, checkInList},
 		Verify: w.verifyList,
@@ -194,38 +241,60 @@ func (w *workload) listCase() *load.Case {
 }
 
 func (w *workload) verifyList(x *load.Exchange, fail func(string, error)) {
-	var got []scenarioAnswer
-	if !decode(x, &got, fail) {
+	a := w.answer()
+	defer w.done(a)
+	if !a.take(x, fail) {
 		return
 	}
-	if err := listShape(got); err != nil {
+	isList := a.list()
+	if isList {
+		a.entries = a.rows(a.entries, scenarioForm())
+	}
+	if !a.finish(fail) {
+		return
+	}
+	rows := a.entries
+	if err := listShape(isList, rows); err != nil {
 		fail(checkShape, err)
 		return
 	}
-	for i := range got {
-		if err := w.foreign(x.User, &got[i]); err != nil {
-			fail(checkForeign, fmt.Errorf("entry %d: %w", i+1, err))
-			break
-		}
+	if err := w.foreignEntry(x.User, rows); err != nil {
+		fail(checkForeign, err)
 	}
-	page := page{
-		size:   len(got),
-		has:    func(id string) bool { return listHas(got, id) },
-		sorted: listSorted(got),
-	}
-	if lost := page.lost(w.people.scenarios(x.User), x.Sent); lost != nil {
+	a.known = w.people.scenarios(x.User, a.known[:0])
+	page := page{entries: rows, sorted: listSorted(rows)}
+	if lost := page.lost(a.known, x.Sent); lost != nil {
 		w.people.forget(x.User.Index, lost.id) // each loss is reported once
 		fail(checkInList, fmt.Errorf("scenario %s, saved %v before, is not among the %d listed",
-			lost.id, x.Sent.Sub(lost.received).Round(time.Millisecond), len(got)))
+			lost.id, x.Sent.Sub(lost.received).Round(time.Millisecond), len(rows)))
 	}
 }
 
-func listShape(got []scenarioAnswer) error {
-	if got == nil {
+// foreignEntry returns an error for the first entry of a list that is another's
+// than user's.
+func (w *workload) foreignEntry(user load.User, rows []row) error {
+	owned := w.people.firstOfAnother(user.Index, rows)
+	for i := range rows[:owned] {
+		if err := w.foreignOwner(user, rows[i].UserID); err != nil {
+			return fmt.Errorf("entry %d: %w", i+1, err)
+		}
+	}
+	if owned == len(rows) {
+		return nil
+	}
+	err := w.foreignOwner(user, rows[owned].UserID)
+	if err == nil {
+		err = savedByAnother(rows[owned].ID)
+	}
+	return fmt.Errorf("entry %d: %w", owned+1, err)
+}
+
+func listShape(isList bool, rows []row) error {
+	if !isList {
 		return errors.New("null where a list belongs")
 	}
-	for i := range got {
-		if err := got[i].ID.check(); err != nil {
+	for i := range rows {
+		if err := rows[i].ID.check(); err != nil {
 			return fmt.Errorf("entry %d: %w", i+1, err)
 		}
 	}
@@ -233,30 +302,29 @@ func listShape(got []scenarioAnswer) error {
 }
 
 // listSorted reports whether a list shows that its newest entries come first.
-func listSorted(list []scenarioAnswer) bool {
-	for i := range list {
-		if list[i].CreatedAt.IsZero() {
+func listSorted(rows []row) bool {
+	for i := range rows {
+		if rows[i].CreatedAt.IsZero() {
 			return false
 		}
 	}
-	return newestFirst(len(list), func(i int) time.Time { return list[i].CreatedAt.Time }) == nil
-}
-
-func listHas(list []scenarioAnswer, id string) bool {
-	for i := range list {
-		if string(list[i].ID) == id {
-			return true
-		}
-	}
-	return false
+	return newestFirst(rows) == nil
 }
 
 // page is the newest part of what the target keeps for a user.
 type page struct {
-	size int
-	has  func(id string) bool
+	entries []row
 	// sorted tells that the newest come first.
 	sorted bool
+}
+
+func (p *page) has(id string) bool {
+	for i := range p.entries {
+		if string(p.entries[i].ID) == id {
+			return true
+		}
+	}
+	return false
 }
 
 // lost returns one of known that should be on the page and is not.
@@ -271,7 +339,7 @@ func (p *page) lost(known []made, asked time.Time) *made {
 		if !missing.received.Before(asked) || p.has(missing.id) {
 			continue
 		}
-		if p.size < pageSize || (p.sorted && p.hasOlder(known, missing)) {
+		if len(p.entries) < pageSize || (p.sorted && p.hasOlder(known, missing)) {
 			return missing
 		}
 	}
@@ -289,10 +357,11 @@ func (p *page) hasOlder(known []made, than *made) bool {
 
 // newestFirst returns an error when the times of a list rise. Equal times, and
 // those of two workers whose clocks differ a little, are no rise.
-func newestFirst(n int, at func(i int) time.Time) error {
-	for i := 1; i < n; i++ {
-		if at(i).After(at(i - 1).Add(clockSlack)) {
-			return fmt.Errorf("entry %d is of %s, entry %d of %s", i, at(i-1).Format(time.RFC3339), i+1, at(i).Format(time.RFC3339))
+func newestFirst(rows []row) error {
+	for i := 1; i < len(rows); i++ {
+		before, at := rows[i-1].CreatedAt, rows[i].CreatedAt
+		if at.After(before.Add(clockSlack)) {
+			return fmt.Errorf("entry %d is of %s, entry %d of %s", i, before.Format(time.RFC3339), i+1, at.Format(time.RFC3339))
 		}
 	}
 	return nil
@@ -311,7 +380,7 @@ func (w *workload) getCase(save *load.Case) *load.Case {
 			if !found {
 				return nil, load.ErrNoState
 			}
-			return w.get(w.paths.scenario+s.id, &scenarioMemo{id: s.id, recipe: s.recipe, save: s.save}), nil
+			return w.get(&d, w.paths.scenario+s.id, w.newScenarioMemo(s.id, s.recipe, s.save)), nil
 		},
 		Checks:   []string{checkFound, checkJSONForm, checkShape, checkForeign, checkReadBack},
 		Verify:   w.verifyGet,
@@ -332,77 +401,32 @@ func (w *workload) verifyGet(x *load.Exchange, fail func(string, error)) {
 		}
 		return
 	}
-	var head scenarioAnswer
-	if !decode(x, &head, fail) {
+	a := w.answer()
+	defer w.done(a)
+	if !a.take(x, fail) {
+		return
+	}
+	a.own = w.appendScenario(a.own[:0], memo.recipe)
+	if err := a.content.prepare(a.own); err != nil {
+		fail(checkReadBack, err)
+		return
+	}
+	head := a.kept(&a.content)
+	if !a.finish(fail) {
 		return
 	}
 	if err := head.ID.check(); err != nil {
 		fail(checkShape, err)
 		return
 	}
-	if err := w.foreign(x.User, &head); err != nil {
+	if err := w.foreign(x.User, head.UserID, head.ID); err != nil {
 		fail(checkForeign, err)
 	}
 	if string(head.ID) != memo.id {
-		fail(checkReadBack, fmt.Errorf("scenario %s came back for %s", clip(string(head.ID)), memo.id))
+		fail(checkReadBack, fmt.Errorf("scenario %s came back for %s", clip(head.ID), memo.id))
 		return
 	}
-	if err := sameContent(w.scenario(memo.recipe), x.Response.Body); err != nil {
+	if err := a.content.difference(); err != nil {
 		fail(checkReadBack, err)
 	}
-}
-
-// sameContent returns an error when a field of sent is not in got, or has
-// another value. Fields that were not sent may be there too.
-func sameContent(sent, got []byte) error {
-	var want, have any
-	if err := json.Unmarshal(sent, &want); err != nil {
-		return fmt.Errorf("make the saved scenario again: %w", err)
-	}
-	if err := json.Unmarshal(got, &have); err != nil {
-		return fmt.Errorf("read the scenario: %w", err)
-	}
-	return contains(have, want, "")
-}
-
-// contains returns an error for the first difference, at path. Its depth is that
-// of want, which is soakd's own.
-func contains(have, want any, path string) error {
-	switch want := want.(type) {
-	case map[string]any:
-		fields, ok := have.(map[string]any)
-		if !ok {
-			return fmt.Errorf("%s is no object", path)
-		}
-		for name, value := range want {
-			field, found := fields[name]
-			if !found {
-				return fmt.Errorf("%s.%s was saved and is missing", path, name)
-			}
-			if err := contains(field, value, path+"."+name); err != nil {
-				return err
-			}
-		}
-		return nil
-	case []any:
-		items, ok := have.([]any)
-		if !ok || len(items) != len(want) {
-			return fmt.Errorf("%s is no list of %d", path, len(want))
-		}
-		for i := range want {
-			if err := contains(items[i], want[i], path+"["+strconv.Itoa(i)+"]"); err != nil {
-				return err
-			}
-		}
-		return nil
-	case float64:
-		if number, ok := have.(float64); ok && math.Abs(number-want) <= 1e-12*math.Abs(want) {
-			return nil
-		}
-	default:
-		if have == want {
-			return nil
-		}
-	}
-	return fmt.Errorf("%s was saved as %s and came back as %s", path, clip(fmt.Sprint(want)), clip(fmt.Sprint(have)))
 }

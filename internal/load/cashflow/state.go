@@ -1,7 +1,7 @@
 package cashflow
 
 import (
-	"hash/fnv"
+	"hash/maphash"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -99,22 +99,24 @@ type population struct {
 	// saves counts the saves that were asked for by all users.
 	saves atomic.Uint64
 
+	// seed makes the hashes; they do not leave the process.
+	seed maphash.Seed
+
 	mu sync.RWMutex
 	// owners maps the hash of each remembered scenario's id to its user's index.
 	owners map[uint64]int32
 }
 
 func newPopulation(users int, shared bool) *population {
-	return &population{members: make([]member, users), shared: shared, owners: make(map[uint64]int32)}
+	return &population{members: make([]member, users), shared: shared, seed: maphash.MakeSeed(), owners: make(map[uint64]int32)}
 }
 
-// hashID is the 64-bit FNV-1a hash of an id. With 20 000 ids two are alike once
-// in 10^11 runs.
-func hashID(id string) uint64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(id)) // never fails
-	return h.Sum64()
-}
+// hash is of an id, or of a request. With 20 000 of them two are alike once in
+// 10^11 runs.
+func (p *population) hash(text []byte) uint64 { return maphash.Bytes(p.seed, text) }
+
+// hashID is the same of an id that is remembered.
+func (p *population) hashID(id string) uint64 { return maphash.String(p.seed, id) }
 
 // adopt takes note of who a user is to the target. When a token file came to hold
 // another subject's token the user is someone else, to whom nothing of what was
@@ -134,7 +136,7 @@ func (p *population) adopt(user load.User) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range gone {
-		delete(p.owners, hashID(gone[i].id))
+		delete(p.owners, p.hashID(gone[i].id))
 	}
 }
 
@@ -152,9 +154,9 @@ func (p *population) saved(user load.User, s scenario) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if full {
-		delete(p.owners, hashID(gone.id))
+		delete(p.owners, p.hashID(gone.id))
 	}
-	p.owners[hashID(s.id)] = int32(user.Index)
+	p.owners[p.hashID(s.id)] = int32(user.Index)
 }
 
 // forget drops a scenario of a user.
@@ -166,19 +168,40 @@ func (p *population) forget(user int, id string) {
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.owners, hashID(id))
+	delete(p.owners, p.hashID(id))
 }
 
 // ownedByAnother reports whether id is known to belong to another user than the
 // given one. Users who share an identity own everything together.
-func (p *population) ownedByAnother(user int, id string) bool {
+func (p *population) ownedByAnother(user int, id []byte) bool {
 	if p.shared {
 		return false
 	}
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	owner, known := p.owners[hashID(id)]
+	return p.anothers(user, id)
+}
+
+// anothers is ownedByAnother for who holds the lock.
+func (p *population) anothers(user int, id []byte) bool {
+	owner, known := p.owners[p.hash(id)]
 	return known && int(owner) != user
+}
+
+// firstOfAnother returns the index of the first entry whose id is known to belong
+// to another user than the given one, len(entries) when there is none.
+func (p *population) firstOfAnother(user int, entries []row) int {
+	if p.shared {
+		return len(entries)
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	for i := range entries {
+		if p.anothers(user, entries[i].ID) {
+			return i
+		}
+	}
+	return len(entries)
 }
 
 // anyScenario draws one of a user's scenarios.
@@ -193,32 +216,31 @@ func (p *population) anyScenario(user int, r *rand.Rand) (scenario, bool) {
 	return m.scenarios.entries[at%uint64(len(m.scenarios.entries))], true
 }
 
-// scenarios returns a copy of what a user saved; nothing when the user is another
+// scenarios appends what a user saved to list; nothing when the user is another
 // by now.
-func (p *population) scenarios(user load.User) []made {
+func (p *population) scenarios(user load.User, list []made) []made {
 	m := &p.members[user.Index]
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.id != user.ID {
-		return nil
+		return list
 	}
-	list := make([]made, len(m.scenarios.entries))
-	for i := range list {
-		list[i] = m.scenarios.entries[i].made
+	for i := range m.scenarios.entries {
+		list = append(list, m.scenarios.entries[i].made)
 	}
 	return list
 }
 
-// forecasts returns a copy of the forecasts that a user made; nothing when the
+// forecasts appends the forecasts that a user made to list; nothing when the
 // user is another by now.
-func (p *population) forecasts(user load.User) []made {
+func (p *population) forecasts(user load.User, list []made) []made {
 	m := &p.members[user.Index]
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.id != user.ID {
-		return nil
+		return list
 	}
-	return append([]made(nil), m.forecasts.entries...)
+	return append(list, m.forecasts.entries...)
 }
 
 // forecast remembers a forecast of a user, unless the user is another by now.
