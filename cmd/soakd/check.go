@@ -108,6 +108,10 @@ func (c *checker) row(w io.Writer, cells ...string) {
 // saved first.
 func (c *checker) try(ctx context.Context, write bool) {
 	c.printf("\n")
+	// One that cannot be had shows in the cases below, with the reason.
+	if peer, err := load.Reach(ctx, c.traffic.client); err == nil {
+		c.printf("connection: to %s, %s\n", peer.Address, peer.Protocol)
+	}
 	var saved *load.Case
 	if opening := c.traffic.workload.Opening; opening != nil && write {
 		saved = opening.Case

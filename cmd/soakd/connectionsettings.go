@@ -23,7 +23,7 @@ type connectionSettings struct {
 	ConnectionMaxRequests int           `envconfig:"CONNECTION_MAX_REQUESTS" default:"0" desc:"Requests after which a connection is closed and another made; 0: no limit."`
 	ConnectionMaxAge      time.Duration `envconfig:"CONNECTION_MAX_AGE" default:"0s" desc:"Age at which a connection is closed and another made; 0s: no limit."`
 	ConnectionIdleTimeout time.Duration `envconfig:"CONNECTION_IDLE_TIMEOUT" default:"90s" model:"open" desc:"Time after which an idle connection beyond SOAKD_CONNECTIONS_AHEAD is closed; 0s: never."`
-	DNSInterval           time.Duration `envconfig:"DNS_INTERVAL" default:"30s" model:"open" desc:"Time between two resolutions of the target's name, at least 1s, so that a target that moves is followed; 0s: it is resolved once."`
+	DNSInterval           time.Duration `envconfig:"DNS_INTERVAL" default:"30s" desc:"Time between two resolutions of the target's name, at least 1s, so that a target that moves is followed; 0s: it is resolved once."`
 	HTTPVersion           string        `envconfig:"HTTP_VERSION" default:"auto" desc:"auto (TLS agrees on HTTP/2 or 1.1; without TLS 1.1), 1.1 or 2 (without TLS by prior knowledge)."`
 	Compression           bool          `envconfig:"COMPRESSION" default:"true" desc:"Whether gzip is asked for. Answers that come packed are unpacked either way."`
 	TargetSocket          string        `envconfig:"TARGET_SOCKET" desc:"Path of a unix socket to connect to instead of the host in SOAKD_TARGET_URL, which requests still name."`

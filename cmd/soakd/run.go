@@ -61,6 +61,7 @@ func newTraffic(cfg *config, log *slog.Logger) (*traffic, error) {
 	if err != nil {
 		return nil, err
 	}
+	mix.InShards(cfg.Shard.of)
 	client, err := cfg.client(load.ClientConfig{
 		Target: cfg.TargetURL, UserAgent: userAgent(), Token: source.Token, MaxResponseBytes: cfg.MaxResponseBytes,
 	}, cfg.AllowedHosts, log)
