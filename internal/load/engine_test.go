@@ -206,13 +206,10 @@ func TestEngineSendsItsShard(t *testing.T) {
 			}
 			cfg.Arrivals = arrivals
 		})
-		aimed := 0.0
-		go func() {
-			time.Sleep(5 * time.Second) // of the bubble's clock: in the middle of the run
-			aimed = r.engine.TargetRate()
-		}()
+		middle := make(chan float64, 1)
+		time.AfterFunc(5*time.Second, func() { middle <- r.engine.TargetRate() }) // by the bubble's clock
 		r.engine.Run(t.Context())
-		if aimed != 12.5 || r.engine.Counts().Scheduled != 125 {
+		if aimed := <-middle; aimed != 12.5 || r.engine.Counts().Scheduled != 125 {
 			t.Errorf("a quarter of 50 a second for 10 s: aimed at %v, %d scheduled", aimed, r.engine.Counts().Scheduled)
 		}
 	})
