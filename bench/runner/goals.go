@@ -50,7 +50,7 @@ func (r results) goals() []goal {
 		{"2 000/s: CPU in k6's", r.ratio("2000", "soakd", "2000", "k6"), 0.8},
 		{"2 000/s: lag p99, us", r.median("2000", "soakd", func(s sample) float64 { return s.claim.LagP99 }), 300},
 		{"2 000/s, ticks of 5 ms: CPU in vegeta's", r.ratio("2000", tick, "2000", "vegeta"), 0.5},
-		{"10 000/s: dropped", r.median("10000", "soakd", func(s sample) float64 { return float64(s.claim.Dropped) }), 0},
+		{"10 000/s: dropped", r.median("10000", "soakd", droppedOf), 0},
 		{"10 000/s: rate off, %", r.median("10000", "soakd", func(s sample) float64 { return math.Abs(off(s.pacing.rate, 10000)) }), 0.1},
 		{"10 000/s: p99, us", r.median("10000", "soakd", func(s sample) float64 { return s.claim.P99 }), 5000},
 		{"10 000/s: CPU in the bare loop's", r.ratio("10000", "soakd", "10000", "bare fasthttp"), 1.4},

@@ -219,7 +219,7 @@ func (b *bench) most(ctx context.Context) (float64, error) {
 func (b *bench) header(ctx context.Context, args []string) string {
 	var text strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&text, "- "+format+"\n", args...) }
-	fmt.Fprintln(&text, "## soakd beside other tools\n\nRatios are the tool's CPU time a request in soakd's: above 1, soakd takes less. Medians, in brackets the least and the most.\n ")
+	fmt.Fprint(&text, "## soakd beside other tools\n\nRatios are the tool's CPU time a request in soakd's: above 1, soakd takes less. Medians, in brackets the least and the most.\n\n")
 	line("command: `make bench-peers ARGS='%s'`: %d rounds of %v", strings.Join(args, " "), b.rounds, b.length)
 	line("date: %s", time.Now().UTC().Format("2006-01-02 15:04 MST"))
 	line("machine: %s, kernel %s, load before the start %s", cpuModel(), word("/proc/sys/kernel/osrelease"), word("/proc/loadavg"))

@@ -224,6 +224,7 @@ func (m machine) run(ctx context.Context, t tool, program string, s scenario, j 
 		// The reference API is counted by soakd's own word.
 		result.answered, result.arrived = result.claim.Requests-result.claim.Errors, result.claim.Requests
 		result.divide(w.atFirst)
+		result.pacing = pace(nil, j.rate, j.due())
 		return result, err
 	}
 	counted, arrivals, stopErr := target.stop()

@@ -113,7 +113,7 @@ func stalling(connections int) scenario {
 }
 
 func latencies(length time.Duration) []scenario {
-	j := job{rate: 500, connections: latencyInFlight, duration: length}
+	j := job{rate: 500, connections: latencyInFlight, duration: length, capped: true}
 	list := []scenario{{
 		name: "lognormal", title: "Known latency, log-normal with a median of 5 ms and sigma 0.5", target: []string{"-median", "5ms"},
 	}}

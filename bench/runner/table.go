@@ -26,9 +26,11 @@ func (r row) over(figure func(sample) float64) spread {
 	return spreadOf(values)
 }
 
-// figure is one number of a run.
+// These are single figures of a run.
 func cpuOf(s sample) float64      { return s.cpu }
 func residentOf(s sample) float64 { return s.resident }
+func errorsOf(s sample) float64   { return float64(s.claim.Errors) }
+func droppedOf(s sample) float64  { return float64(s.claim.Dropped) }
 func answeredOf(s sample) float64 { return float64(s.answered) }
 
 // column is one column of a table.
@@ -71,6 +73,11 @@ func spreadColumn(title string, figure func(sample) float64) column {
 	}}
 }
 
+// count is a column with the median of a whole number.
+func count(title string, figure func(sample) float64) column {
+	return column{title, func(r, _ row) string { return strconv.FormatFloat(r.over(figure).median, 'f', -1, 64) }}
+}
+
 func ratioColumn() column {
 	return column{"x soakd", func(r, soakd row) string { return number(r.over(cpuOf).median / soakd.over(cpuOf).median) }}
 }
@@ -86,7 +93,7 @@ func columns(k kind) []column {
 			column{"answers a second", func(r, _ row) string {
 				return number(r.over(func(s sample) float64 { return float64(s.answered) / r.job.duration.Seconds() }).median)
 			}},
-			median("errors", errorsOf), median("target busy, %", func(s sample) float64 { return 100 * s.busy }),
+			count("errors", errorsOf), median("target busy, %", func(s sample) float64 { return 100 * s.busy }),
 		)
 	case kindPaced:
 		return append(cpuColumns(), pacedColumns()...)
@@ -105,8 +112,6 @@ func cpuColumns() []column {
 	}
 }
 
-func errorsOf(s sample) float64 { return float64(s.claim.Errors) }
-
 // answeredOfDue shows how much of what was due was answered.
 func answeredOfDue() column {
 	return column{"answered of due", func(r, _ row) string {
@@ -116,8 +121,8 @@ func answeredOfDue() column {
 
 func pacedColumns() []column {
 	return []column{
-		answeredOfDue(), median("dropped", func(s sample) float64 { return float64(s.claim.Dropped) }),
-		median("errors", errorsOf),
+		answeredOfDue(), count("dropped", droppedOf),
+		count("errors", errorsOf),
 		median("< 100 us after the one before, %", func(s sample) float64 { return 100 * s.pacing.together }),
 		median("lag p99, own, us", func(s sample) float64 { return known(s.claim.LagP99) }),
 		median("late p99, target's clock, us", func(s sample) float64 { return s.pacing.late }),
@@ -137,7 +142,7 @@ func stallColumns() []column {
 		median("true p99.9 ms", func(s sample) float64 { return s.truth.P999 / 1e3 }),
 		median("reported", func(s sample) float64 { return known(s.claim.P999) / 1e3 }),
 		median("off, %", func(s sample) float64 { return off(s.claim.P999, s.truth.P999) }),
-		answeredOfDue(), median("dropped", func(s sample) float64 { return float64(s.claim.Dropped) }),
+		answeredOfDue(), count("dropped", droppedOf),
 	}
 }
 
@@ -167,7 +172,7 @@ func sweepColumns() []column {
 		{"off, %", func(r, _ row) string {
 			return strconv.FormatFloat(r.over(func(s sample) float64 { return off(s.pacing.rate, r.job.rate) }).median, 'f', 3, 64)
 		}},
-		answeredOfDue(), median("dropped", func(s sample) float64 { return float64(s.claim.Dropped) }),
+		answeredOfDue(), count("dropped", droppedOf),
 		median("CPU us a request", cpuOf),
 		median("lag p99, own, us", func(s sample) float64 { return known(s.claim.LagP99) }),
 	}

@@ -178,13 +178,16 @@ func vegetaCommand(program string, p place, j job) (command, error) {
 	if err := os.WriteFile(targets, []byte(text), 0o600); err != nil {
 		return command{}, fmt.Errorf("write vegeta's targets: %w", err)
 	}
-	connections := strconv.Itoa(j.connections)
 	args := []string{
 		program, "attack", "-targets", targets, "-output", filepath.Join(p.scratch, "vegeta.bin"), "-duration", j.duration.String(),
 		"-rate", decimal(j.rate), "-timeout", "10s", "-max-body", "0",
 	}
+	connections := strconv.Itoa(j.connections)
 	if j.capped || j.rate == 0 {
-		args = append(args, "-workers", connections, "-max-workers", connections, "-connections", connections)
+		args = append(args, "-max-workers", connections, "-connections", connections)
+	}
+	if j.rate == 0 {
+		args = append(args, "-workers", connections) // at a rate it adds workers as it needs them
 	}
 	return command{args: args}, nil
 }
