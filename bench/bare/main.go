@@ -122,7 +122,7 @@ func plainSenders(o options, body []byte) func() sender {
 				return err
 			}
 			_, err = io.Copy(io.Discard, response.Body)
-			if err = cmp.Or(err, response.Body.Close()); err != nil {
+			if err := cmp.Or(err, response.Body.Close()); err != nil {
 				return err
 			}
 			if response.StatusCode != http.StatusOK {

@@ -21,7 +21,7 @@ const (
 	exitOK     = 0 // passed
 	exitFailed = 1 // judged and failed
 	exitUsage  = 2 // wrong use or configuration
-	exitNotRun = 3 // could not run
+	exitNotRun = 3 // could not run, or not judge
 )
 
 func main() {
@@ -135,7 +135,7 @@ const help = `soakd keeps steady mixed traffic on an HTTP API and watches the AP
 
 Settings are environment variables (SOAKD_RATE=50) or flags of the same name (--rate 50), which win.
 'soakd run --help' lists them. Secrets are variables or files (SOAKD_JWT_SECRET_FILE), never flags.
-Exit codes: 0 passed, 1 judged and failed, 2 wrong use or configuration, 3 could not run.
+Exit codes: 0 passed, 1 judged and failed, 2 wrong use or configuration, 3 could not run or not judge.
 `
 
 // printFlags lists the flags of a command.

@@ -85,6 +85,7 @@ type daemon struct {
 	probes   []probes.Probe
 	board    *probes.Board
 	poller   *probes.Poller
+	windows  *windows
 	server   *exporter.Server
 }
 
@@ -157,8 +158,12 @@ func (d *daemon) watch() error {
 	if err != nil {
 		return err
 	}
+	if d.windows, err = d.judgeOwnWork(); err != nil {
+		return err
+	}
 	d.metrics.WatchTraffic(exporter.Traffic{
 		Counts: d.engine.Counts, TargetRate: d.engine.TargetRate, Transfer: d.traffic.client.Transfer, Users: d.cfg.Users,
+		Throttle: d.engine.Throttle, Fitness: d.windows.fitness.Status, CPUShare: d.windows.cpuShare,
 	})
 	polling := probes.Settings{Interval: d.cfg.ProbeInterval, Timeout: d.cfg.ProbeTimeout, MaxBackoff: max(d.cfg.ProbeInterval, maxProbeBackoff)}
 	names := make([]string, len(d.probes))
@@ -215,6 +220,7 @@ func (d *daemon) run(ctx context.Context) error {
 	group.Go(func() error { return d.server.Run(background) })
 	group.Go(func() error { d.poll(background); return nil })
 	group.Go(func() error { d.progress(background); return nil })
+	group.Go(func() error { d.windows.run(background); return nil })
 
 	// Traffic ends with ctx, and when the server or the poller fails.
 	sending, halt := context.WithCancel(ctx)
@@ -255,7 +261,7 @@ func (d *daemon) outcome(interrupted bool) error {
 	case all.OK == 0:
 		return failedError{fmt.Errorf("not one of %d requests was answered rightly", all.Finished)}
 	}
-	return nil
+	return d.windows.verdict()
 }
 
 // status is what the page, the progress line and the table show.
@@ -265,6 +271,7 @@ func (d *daemon) status() report.Status {
 	return report.Status{
 		Target: d.cfg.TargetURL, Workload: d.traffic.workload.Name, Rate: d.cfg.rate(),
 		Start: d.start, Elapsed: now.Sub(d.start), Duration: d.cfg.Duration, Counts: d.engine.Counts(),
+		Users: d.cfg.Users, TargetRate: d.engine.TargetRate(), Throttle: d.engine.Throttle(), Fitness: d.windows.fitness.Status(),
 		Cases: cases, All: all, Probes: d.board.Snapshot(now),
 	}
 }

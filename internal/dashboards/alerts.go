@@ -7,6 +7,12 @@ const (
 	// lagLimitSeconds: from here on soakd's own delay is a visible part of the
 	// latencies that are measured from the due time.
 	lagLimitSeconds = 0.05
+	// unfitLimit: where half of the windows are lost, a judgement takes twice as long.
+	unfitLimit = 0.5
+	// heldLimit: with a tenth of the users kept away the load is not the one that was set.
+	heldLimit = 0.1
+	// cpuLimit is the default of SOAKD_CPU_LIMIT.
+	cpuLimit = 0.9
 	// errorRatioLimit: one request in a hundred.
 	errorRatioLimit = 0.01
 	// latencyLimitSeconds holds for cases that read, write or calculate a few
@@ -85,6 +91,9 @@ func selfAlerts() []Alert {
 			Name: "SoakdNoTraffic", Severity: Page, For: "2m", Dashboard: trafficUID,
 			// Below one arrival in 20 s five minutes say nothing.
 			Signal: "rate(soakd_arrivals_sent_total[5m])\n/\n(soakd_load_target_rate > 0.05)", Condition: "< 0.01",
+			// While the target keeps every user away, which SoakdHeld tells, soakd
+			// does as it was asked.
+			Only:    "unless on (job, instance)\nsoakd_load_held_users == soakd_load_virtual_users",
 			Summary: "soakd {{ $labels.instance }} is up but sends nothing",
 			Description: "soakd sent {{ $value | humanizePercentage }} of the rate that it aims at over 5 minutes. " +
 				"The soak says nothing about the target until it sends again.",
@@ -98,10 +107,41 @@ func selfAlerts() []Alert {
 		},
 		{
 			Name: "SoakdDropping", Severity: Ticket, Dashboard: trafficUID,
-			Signal: `sum by (job, instance) (increase(soakd_arrivals_dropped_total{reason!="shutdown"}[10m]))`, Condition: "> 0",
+			Signal: `sum by (job, instance) (increase(soakd_arrivals_dropped_total{reason!~"shutdown|retry_after"}[10m]))`, Condition: "> 0",
 			Summary: "soakd {{ $labels.instance }} drops arrivals",
 			Description: "About {{ printf \"%.0f\" $value }} arrivals were dropped in 10 minutes. " +
 				"Quantiles of that time are lower bounds, and no judgement can pass on it.",
+		},
+		{
+			Name: "SoakdUnfit", Severity: Ticket, For: "5m", Dashboard: trafficUID,
+			Signal: "sum by (job, instance, reason) (increase(soakd_windows_unfit_total[10m]))\n/ on (job, instance) group_left ()\n" +
+				"(sum by (job, instance) (increase(soakd_windows_total[10m])) > 0)",
+			Condition: above(unfitLimit),
+			Summary:   "soakd {{ $labels.instance }} is not fit to judge its target: {{ $labels.reason }}",
+			Description: "{{ $value | humanizePercentage }} of the windows of 10 minutes were not fit to pass a judgement for the reason {{ $labels.reason }} (limit 50%). " +
+				"soakd's log says what would help.",
+		},
+		{
+			Name: "SoakdOutOfPortsOrFiles", Severity: Ticket, Dashboard: trafficUID,
+			Signal: "sum by (job, instance, kind) (increase(soakd_http_dial_system_errors_total[10m]))", Condition: "> 0",
+			Summary: "soakd's own machine is out of {{ $labels.kind }}",
+			Description: "About {{ printf \"%.0f\" $value }} connections of {{ $labels.instance }} failed in 10 minutes because its own machine had no {{ $labels.kind }} left. " +
+				"They say nothing against the target.",
+		},
+		{
+			Name: "SoakdCircuitOpen", Severity: Ticket, For: "5m", Dashboard: trafficUID,
+			Signal: "soakd_load_factor_ratio", Condition: "< 1",
+			Only:    "and on (job, instance)\nsoakd_circuit_state{state=\"closed\"} == 0",
+			Summary: "soakd {{ $labels.instance }} has lowered its load for an unwell target",
+			Description: "soakd has sent less than was set for 5 minutes, {{ $value | humanizePercentage }} now, because too many requests failed. " +
+				"The load comes back in steps once the target answers rightly.",
+		},
+		{
+			Name: "SoakdHeld", Severity: Ticket, For: "5m", Dashboard: trafficUID,
+			Signal: "avg_over_time(soakd_load_held_users[10m])\n/\nsoakd_load_virtual_users", Condition: above(heldLimit),
+			Summary: "The target keeps soakd {{ $labels.instance }} away",
+			Description: "{{ $value | humanizePercentage }} of the users were left alone over 10 minutes because the target asked for it with 429 or Retry-After (limit 10%). " +
+				"The load is not the one that was set.",
 		},
 		{
 			Name: "SoakdProbeBlind", Severity: Ticket, For: "2m", Dashboard: overviewUID,

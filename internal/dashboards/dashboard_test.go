@@ -65,7 +65,8 @@ func metricLabels(t *testing.T) map[string][]string {
 	return known
 }
 
-// enumerations are the label values that queries may name.
+// enumerations are the label values that queries may name, by label, or by metric
+// and label where the label means different things.
 func enumerations(t *testing.T) map[string][]string {
 	t.Helper()
 	workload, err := cashflow.New(cashflow.Config{APIVersion: "v1", Users: 1, CanMint: true})
@@ -73,7 +74,9 @@ func enumerations(t *testing.T) map[string][]string {
 		t.Fatal(err)
 	}
 	all := map[string][]string{
-		"outcome": texts(load.Outcomes()), "reason": append(texts(load.DropReasons()), texts(load.SubstituteReasons())...),
+		"outcome": texts(load.Outcomes()),
+		"reason":  slices.Concat(texts(load.DropReasons()), texts(load.SubstituteReasons()), texts(load.UnfitReasons())),
+		"kind":    texts(load.SystemKinds()), "soakd_circuit_state.state": texts(load.CircuitStates()),
 		"check": load.BuiltinChecks(), "probe": {postgres.Name, redis.Name, api.Name},
 	}
 	for _, c := range workload.Cases {
@@ -148,7 +151,11 @@ func checkNames(t *testing.T, q query, known, values map[string][]string) {
 			if !slices.Contains(append([]string{"job", "instance"}, own...), m.label) {
 				t.Errorf("%s: %s has no label %s", q.where, s.metric, m.label)
 			}
-			checkValues(t, q, m, values[m.label])
+			possible, own := values[s.metric+"."+m.label]
+			if !own {
+				possible = values[m.label]
+			}
+			checkValues(t, q, m, possible)
 		}
 	}
 	for _, label := range p.grouped {

@@ -27,7 +27,7 @@ func overviewDashboard() Dashboard {
 			{Title: "Traffic", Panels: overviewTraffic()},
 			{Title: "Postgres and Redis", Panels: overviewDependencies()},
 			{Title: "API", Panels: overviewAPI()},
-			{Title: "Can soakd see?", Panels: []Panel{probesPanel()}},
+			{Title: "Can soakd see?", Panels: []Panel{probesPanel(), fitPanel(12)}},
 		},
 	}
 }
@@ -104,8 +104,8 @@ func trafficTiles() []Panel {
 		},
 		{
 			Title: "Arrivals dropped", Kind: Stat, Unit: "none", Thresholds: badAt(1), Detail: trafficUID,
-			Description: "Arrivals since soakd started that were never sent. With any, quantiles are lower bounds: the target was too slow for the places in flight, or soakd was starved.",
-			Targets:     []Target{{Query: sum(sel("soakd_arrivals_dropped_total", `reason!="shutdown"`))}},
+			Description: "Arrivals since soakd started that were never sent, but for those that the target asked not to be sent. With any, quantiles are lower bounds: the target was too slow for the places in flight, or soakd was starved.",
+			Targets:     []Target{{Query: sum(sel("soakd_arrivals_dropped_total", `reason!~"shutdown|retry_after"`))}},
 		},
 	}
 }
@@ -177,7 +177,7 @@ func unsentPanel() Panel {
 func lagPanel() Panel {
 	return Panel{
 		Title: "Schedule lag", Unit: "s", Log: true, Thresholds: badAt(lagLimitSeconds),
-		Description: "How late soakd noticed that arrivals were due. It is soakd's own delay: above 50 ms give soakd more CPU, or more shards, before judging the target.",
+		Description: "How late soakd noticed that arrivals were due. It is soakd's own delay: above 50 ms give soakd more CPU, or more shards, before judging the target. A window whose p99 is above SOAKD_LAG_LIMIT is not fit to pass a judgement.",
 		Targets: []Target{
 			{Query: quantile("0.5", sel("soakd_schedule_lag_seconds_bucket")), Legend: "p50"},
 			{Query: quantile("0.99", sel("soakd_schedule_lag_seconds_bucket")), Legend: "p99"},
@@ -231,7 +231,7 @@ func overviewAPI() []Panel {
 
 func probesPanel() Panel {
 	return Panel{
-		Title: "Probes", Unit: "none", Width: 24, Height: 5, Limits: ZeroToOne, Texts: map[int]string{0: "blind", 1: "sees"},
+		Title: "Probes", Unit: "none", Width: 12, Height: 5, Limits: ZeroToOne, Texts: map[int]string{0: "blind", 1: "sees"},
 		Description: "1 while the probe reads all it should. At 0 the graphs of that dependency have gaps or lack a part: soakd's log says once why.",
 		Targets:     []Target{{Query: lowest(sel("soakd_probe_success"), "probe", "instance"), Legend: "{{probe}} {{instance}}"}},
 	}

@@ -51,7 +51,12 @@ func selfRuleTests() []ruleTest {
 
 		{
 			alert: "SoakdNoTraffic", kind: fires, at: "15m", pending: "11m",
-			series: [][2]string{{"soakd_arrivals_sent_total", "0+600x5 3000+0x30"}, {"soakd_load_target_rate", "10+0x30"}},
+			series: [][2]string{
+				{"soakd_arrivals_sent_total", "0+600x5 3000+0x30"},
+				{"soakd_load_target_rate", "10+0x30"},
+				{"soakd_load_held_users", "1+0x30"}, // that one user is left alone explains nothing
+				{"soakd_load_virtual_users", "20+0x30"},
+			},
 			want: []wanted{{
 				summary:     "soakd soakd:9470 is up but sends nothing",
 				description: "soakd sent 0% of the rate that it aims at over 5 minutes. The soak says nothing about the target until it sends again.",
@@ -65,6 +70,14 @@ func selfRuleTests() []ruleTest {
 				// The load of this one has ended.
 				{`soakd_arrivals_sent_total{job="soakd",instance="done:9470"}`, "3000+0x30"},
 				{`soakd_load_target_rate{job="soakd",instance="done:9470"}`, "0+0x30"},
+				// Somebody has paused this one: it aims at nothing.
+				{`soakd_arrivals_sent_total{job="soakd",instance="paused:9470"}`, "0+600x5 3000+0x30"},
+				{`soakd_load_target_rate{job="soakd",instance="paused:9470"}`, "10+0x5 0+0x30"},
+				// The target of this one has asked everybody to stay away.
+				{`soakd_arrivals_sent_total{job="soakd",instance="held:9470"}`, "0+600x5 3000+0x30"},
+				{`soakd_load_target_rate{job="soakd",instance="held:9470"}`, "10+0x30"},
+				{`soakd_load_held_users{job="soakd",instance="held:9470"}`, "0+0x4 20+0x30"},
+				{`soakd_load_virtual_users{job="soakd",instance="held:9470"}`, "20+0x40"},
 			},
 		},
 		nothing("SoakdNoTraffic"),
@@ -104,10 +117,82 @@ func selfRuleTests() []ruleTest {
 			series: [][2]string{
 				{`soakd_arrivals_dropped_total{reason="late"}`, "3+0x30"}, // long ago
 				{`soakd_arrivals_dropped_total{reason="shutdown"}`, "0+7x30"},
+				{`soakd_arrivals_dropped_total{reason="retry_after"}`, "0+7x30"}, // as the target asked
 			},
 		},
 		nothing("SoakdDropping"),
 		{alert: "SoakdDropping", kind: reset, at: "12m", series: [][2]string{{`soakd_arrivals_dropped_total{reason="late"}`, "7+0x10 0+0x20"}}},
+
+		{
+			alert: "SoakdUnfit", kind: fires, at: "40m", pending: "18m", // late in all windows from minute 10 on, starved of CPU in two of six
+			series: windowSeries("0+6x10 60+0x40", "0+0x10 6+6x40", [2]string{"late", "0+0x10 6+6x40"}, [2]string{"cpu", "0+2x50"}),
+			want: []wanted{{
+				labels:      map[string]string{"reason": "late"},
+				summary:     "soakd soakd:9470 is not fit to judge its target: late",
+				description: "100% of the windows of 10 minutes were not fit to pass a judgement for the reason late (limit 50%). soakd's log says what would help.",
+			}},
+			calm: []string{"10m"},
+		},
+		{alert: "SoakdUnfit", kind: quiet, at: "40m", series: windowSeries("0+3x50", "0+3x50", [2]string{"dropped", "0+3x50"}, [2]string{"paused", "0+0x50"})}, // half
+		nothing("SoakdUnfit"),
+		{alert: "SoakdUnfit", kind: reset, at: "27m", series: windowSeries("200+6x20 0+6x30", "100+0x20 0+0x30", [2]string{"late", "100+0x20 0+0x30"})},
+
+		{
+			alert: "SoakdOutOfPortsOrFiles", kind: fires, at: "8m", calm: []string{"4m", "20m"},
+			series: [][2]string{
+				{`soakd_http_dial_system_errors_total{kind="ports"}`, "0+0x5 5+0x20"},
+				{`soakd_http_dial_system_errors_total{kind="files"}`, "0+0x30"},
+			},
+			want: []wanted{{
+				labels:      map[string]string{"kind": "ports"},
+				summary:     "soakd's own machine is out of ports",
+				description: "About 5 connections of soakd:9470 failed in 10 minutes because its own machine had no ports left. They say nothing against the target.",
+			}},
+		},
+		{
+			alert: "SoakdOutOfPortsOrFiles", kind: quiet, at: "20m",
+			series: [][2]string{
+				{`soakd_http_dial_system_errors_total{kind="files"}`, "3+0x30"}, // long ago
+				{"soakd_http_dial_errors_total", "0+60x30"},                     // the target refuses
+			},
+		},
+		nothing("SoakdOutOfPortsOrFiles"),
+		{alert: "SoakdOutOfPortsOrFiles", kind: reset, at: "12m", series: [][2]string{{`soakd_http_dial_system_errors_total{kind="files"}`, "7+0x10 0+0x20"}}},
+
+		{
+			alert: "SoakdCircuitOpen", kind: fires, at: "12m", pending: "9m", calm: []string{"22m"},
+			series: circuitSeries("1+0x5 0.01+0x15 1+0x20", "1+0x5 0+0x15 1+0x20"),
+			want: []wanted{{
+				summary:     "soakd soakd:9470 has lowered its load for an unwell target",
+				description: "soakd has sent less than was set for 5 minutes, 1% now, because too many requests failed. The load comes back in steps once the target answers rightly.",
+			}},
+		},
+		{
+			alert: "SoakdCircuitOpen", kind: quiet, at: "20m", series: slices.Concat(
+				circuitSeries("1+0x5 0+0x30", "1+0x40"), // paused, and the circuit is closed
+				[][2]string{ // a rate so low that the trickle is all of it
+					{`soakd_load_factor_ratio{job="soakd",instance="slow:9470"}`, "1+0x40"},
+					{`soakd_circuit_state{job="soakd",instance="slow:9470",state="closed"}`, "0+0x40"},
+				},
+			),
+		},
+		nothing("SoakdCircuitOpen"),
+		{alert: "SoakdCircuitOpen", kind: reset, at: "11m", series: circuitSeries("1+0x5 0.01+0x2 1+0x20", "1+0x5 0+0x2 1+0x20")}, // restarted
+
+		{
+			alert: "SoakdHeld", kind: fires, at: "30m", pending: "14m", calm: []string{"10m"},
+			series: [][2]string{{"soakd_load_held_users", "0+0x5 4+0x40"}, {"soakd_load_virtual_users", "20+0x50"}},
+			want: []wanted{{
+				summary:     "The target keeps soakd soakd:9470 away",
+				description: "20% of the users were left alone over 10 minutes because the target asked for it with 429 or Retry-After (limit 10%). The load is not the one that was set.",
+			}},
+		},
+		{alert: "SoakdHeld", kind: quiet, at: "30m", series: [][2]string{{"soakd_load_held_users", "2+0x40"}, {"soakd_load_virtual_users", "20+0x40"}}}, // a tenth
+		nothing("SoakdHeld"),
+		{
+			alert: "SoakdHeld", kind: reset, at: "12m", // restarted: it knows of nobody any more
+			series: [][2]string{{"soakd_load_held_users", "0+0x7 3+0x1 stale 0+0x30"}, {"soakd_load_virtual_users", "20+0x8 stale 20+0x30"}},
+		},
 
 		{
 			alert: "SoakdProbeBlind", kind: fires, at: "10m", pending: "7m",
@@ -172,6 +257,19 @@ func lagBuckets(below50ms, all string) [][2]string {
 		{`soakd_schedule_lag_seconds_bucket{le="0.1"}`, all},
 		{`soakd_schedule_lag_seconds_bucket{le="+Inf"}`, all},
 	}
+}
+
+// windowSeries are the windows by verdict, and unfit ones by reason.
+func windowSeries(fit, unfit string, reasons ...[2]string) [][2]string {
+	all := [][2]string{{`soakd_windows_total{verdict="fit"}`, fit}, {`soakd_windows_total{verdict="unfit"}`, unfit}}
+	for _, r := range reasons {
+		all = append(all, [2]string{`soakd_windows_unfit_total{reason="` + r[0] + `"}`, r[1]})
+	}
+	return all
+}
+
+func circuitSeries(factor, closed string) [][2]string {
+	return [][2]string{{"soakd_load_factor_ratio", factor}, {`soakd_circuit_state{state="closed"}`, closed}}
 }
 
 func pollSeries(polls, failures string) [][2]string {

@@ -14,6 +14,8 @@ func trafficDashboard() Dashboard {
 			{Title: "Outcomes", Panels: outcomePanels()},
 			{Title: "Invalid input", Panels: invalidPanels()},
 			{Title: "Is the schedule kept?", Panels: schedulePanels()},
+			{Title: "Is soakd fit to judge?", Panels: fitnessPanels()},
+			{Title: "Is the load held back?", Panels: mannersPanels()},
 			{Title: "Connections and bytes", Panels: connectionPanels()},
 			{Title: "soakd itself", Panels: selfPanels()},
 		},
@@ -158,6 +160,77 @@ func schedulePanels() []Panel {
 	}
 }
 
+func fitPanel(width int) Panel {
+	height := 0
+	if width > 8 {
+		height = 5
+	}
+	return Panel{
+		Title: "Fit to judge", Unit: "none", Width: width, Height: height, Limits: ZeroToOne, Texts: map[int]string{0: "not fit", 1: "fit"}, Detail: trafficUID,
+		Description: "1 while the latest window of 10 s was fit to judge the target by. At 0 soakd was starved, dropped arrivals, ran out of something, or sent less than was set: soakd's log says why and what helps.",
+		Targets:     []Target{{Query: lowest(sel("soakd_window_fit"), "instance"), Legend: "{{instance}}"}},
+	}
+}
+
+func fitnessPanels() []Panel {
+	return []Panel{
+		fitPanel(8),
+		{
+			Title: "Unfit windows since the start of soakd", Unit: "short", Width: 8,
+			Description: "Windows that cannot pass a judgement, by reason. late, cpu, stalled: give soakd more CPU; dropped: see 'Waiting, dropped, in flight'; ports, files, memory: soakd's machine; throttled, paused: see 'Is the load held back?'.",
+			Targets: []Target{
+				{Query: sum(sel("soakd_windows_unfit_total"), "reason"), Legend: "{{reason}}"},
+				{Query: sum(sel("soakd_windows_total"), "verdict"), Legend: "all that were {{verdict}}", Dashed: true},
+			},
+		},
+		{
+			Title: "soakd's share of its CPUs", Unit: "percentunit", Width: 8, Limits: ZeroToOne, Thresholds: badAt(cpuLimit),
+			Description: "CPU time of soakd in all that it may use, quotas of its container included, over the latest window. Above SOAKD_CPU_LIMIT requests wait for a CPU and their time counts as the target's: more CPU, or more shards.",
+			Targets:     []Target{{Query: worst(sel("soakd_window_cpu_ratio"), "instance"), Legend: "{{instance}}"}},
+		},
+	}
+}
+
+func mannersPanels() []Panel {
+	return []Panel{
+		{
+			Title: "Share of the load that is sent", Unit: "percentunit", Width: 8, Limits: ZeroToOne,
+			Description: "What is left of the rate that was set, in closed mode of the users: below 1 while the circuit is not closed, 0 while somebody has paused the load.",
+			Targets: []Target{
+				{Query: lowest(sel("soakd_load_factor_ratio"), "instance"), Legend: "sent {{instance}}"},
+				{Query: worst(sel("soakd_load_paused"), "instance"), Legend: "paused {{instance}}", Dashed: true},
+			},
+		},
+		{
+			Title: "State of the circuit", Unit: "none", Width: 8, Limits: ZeroToOne,
+			Description: "closed: the whole load flows. open: too many requests failed (SOAKD_CIRCUIT_ERROR_RATIO for SOAKD_CIRCUIT_FOR), a trickle is left. recovering: the load comes back in steps.",
+			Targets:     []Target{{Query: worst(sel("soakd_circuit_state"), "state"), Legend: "{{state}}"}},
+		},
+		{
+			Title: "Trips of the circuit since the start of soakd", Unit: "short", Width: 8,
+			Description: "How often the load was lowered, how often its return failed, and the step of the recovery now. Relapses at one step: the target bears no more than the step before.",
+			Targets: []Target{
+				{Query: sum(sel("soakd_circuit_trips_total"), "instance"), Legend: "trips {{instance}}"},
+				{Query: sum(sel("soakd_circuit_relapses_total"), "instance"), Legend: "relapses {{instance}}"},
+				{Query: worst(sel("soakd_circuit_step"), "instance"), Legend: "step {{instance}}", Dashed: true},
+			},
+		},
+		{
+			Title: "Users that the target keeps away", Unit: "percentunit", Limits: ZeroToOne, Thresholds: badAt(heldLimit),
+			Description: "Share of the virtual users that are left alone because the target asked for it (429, Retry-After). Their arrivals are dropped as retry_after. Lasting: the rate is above what the target grants a user; more SOAKD_USERS or a lower SOAKD_RATE.",
+			Targets:     []Target{{Query: worst(sel("soakd_load_held_users")+" / "+sel("soakd_load_virtual_users"), "instance"), Legend: "{{instance}}"}},
+		},
+		{
+			Title: "Requests to be left alone", Unit: "ops",
+			Description: "How often a second the target was obeyed, by whom it concerned: the user that was answered, or everybody. capped: it asked for longer than SOAKD_RETRY_AFTER_MAX.",
+			Targets: []Target{
+				{Query: sum(rate(sel("soakd_retry_after_holds_total")), "scope"), Legend: "{{scope}}"},
+				{Query: sum(rate(sel("soakd_retry_after_capped_total"))), Legend: "capped", Dashed: true},
+			},
+		},
+	}
+}
+
 func connectionPanels() []Panel {
 	return []Panel{
 		{
@@ -166,6 +239,19 @@ func connectionPanels() []Panel {
 			Targets: []Target{
 				{Query: sum(rate(sel("soakd_http_connections_opened_total"))), Legend: "opened"},
 				{Query: sum(rate(sel("soakd_http_connections_reused_total"))), Legend: "reused"},
+			},
+		},
+		{
+			Title: "Open connections", Unit: "short",
+			Description: "Connections to the target that are open, at most SOAKD_MAX_IN_FLIGHT. It climbs to what the load needs and stays; at its maximum arrivals wait: the target does not keep up.",
+			Targets:     []Target{{Query: sum(sel("soakd_http_connections_open"), "instance"), Legend: "{{instance}}"}},
+		},
+		{
+			Title: "Failed connections", Unit: "ops",
+			Description: "Attempts to connect that failed, and those among them for which soakd's own machine had no room: ports (widen net.ipv4.ip_local_port_range), files (raise ulimit -n), memory. All others are the target's or the network's.",
+			Targets: []Target{
+				{Query: sum(rate(sel("soakd_http_dial_errors_total"))), Legend: "all"},
+				{Query: sum(rate(sel("soakd_http_dial_system_errors_total")), "kind"), Legend: "soakd's machine is out of {{kind}}"},
 			},
 		},
 		{

@@ -45,6 +45,24 @@ var (
 	bytesSent           = traffic("soakd_http_sent_bytes_total", "counter", "Bytes written to the connections to the target, headers included.")
 	bytesReceived       = traffic("soakd_http_received_bytes_total", "counter", "Bytes read from the connections to the target, headers included.")
 
+	connectionsOpen  = traffic("soakd_http_connections_open", "gauge", "Connections to the target that are open.")
+	dialErrors       = traffic("soakd_http_dial_errors_total", "counter", "Attempts to connect to the target that failed, for whatever reason.")
+	systemErrors     = traffic("soakd_http_dial_system_errors_total", "counter", "Failed attempts to connect for which soakd's own machine had no room, by what it ran out of: local ports, file descriptors (files), or memory for sockets. Not the target's fault.", "kind")
+	loadFactor       = traffic("soakd_load_factor_ratio", "gauge", "Share of the schedule's rate that is sent, in closed mode of the users that are active: below 1 while the circuit is not closed, 0 while the load is paused. Users that the target keeps away are not taken off.")
+	loadPaused       = traffic("soakd_load_paused", "gauge", "1 while somebody has paused the load, else 0.")
+	heldUsers        = traffic("soakd_load_held_users", "gauge", "Virtual users that the target has asked to leave alone for now (429, Retry-After).")
+	retryAfterHolds  = traffic("soakd_retry_after_holds_total", "counter", "How often the target was obeyed when it asked to be left alone, by one user (429) or by everybody (503, and 429 where all users are one to the target).", "scope")
+	retryAfterCapped = traffic("soakd_retry_after_capped_total", "counter", "Those of these times at which the target asked for longer than SOAKD_RETRY_AFTER_MAX and got only that.")
+	circuitState     = traffic("soakd_circuit_state", "gauge", "1 for the state of the circuit, 0 for the others: closed (the whole load flows, also where there is no circuit), open (a trickle is left for a target that fails too many requests), recovering (the load comes back in steps).", "state")
+	circuitStep      = traffic("soakd_circuit_step", "gauge", "Step of the circuit's recovery, from 1; 0 while it does not recover.")
+	circuitTrips     = traffic("soakd_circuit_trips_total", "counter", "How often the circuit opened because too many requests failed.")
+	circuitRelapses  = traffic("soakd_circuit_relapses_total", "counter", "How often a step of the recovery went wrong and the load fell to the trickle again.")
+
+	windows      = own("soakd_windows_total", "counter", "Windows of 10 s in which soakd judged its own work, by verdict: fit or unfit to judge the target by.", "verdict")
+	windowsUnfit = own("soakd_windows_unfit_total", "counter", "Windows that were not fit to judge the target by, by reason; a window may have several. stalled: soakd stood still; dropped: arrivals were dropped or requests cut; late, cpu: soakd was starved; ports, files, memory: its machine ran out of them; throttled: less was sent for the target's sake; paused: somebody paused the load.", "reason")
+	windowFit    = own("soakd_window_fit", "gauge", "1 when the latest window was fit to judge the target by, else 0. Absent before the first window.")
+	windowCPU    = own("soakd_window_cpu_ratio", "gauge", "Share of the CPUs that soakd may use that it used in the latest window. Absent before the first window and where it is not known.")
+
 	probeSuccess     = own("soakd_probe_success", "gauge", "1 when the latest poll of the probe read all it should and is not stale, else 0. Absent before the first poll.", "probe")
 	probeDuration    = own("soakd_probe_duration_seconds", "gauge", "How long the latest poll of the probe took.", "probe")
 	probeLastSuccess = own("soakd_probe_last_success_timestamp_seconds", "gauge", "Unix time at which the probe last succeeded. Absent when it never did.", "probe")
@@ -65,11 +83,19 @@ func (d Definition) desc() *prometheus.Desc {
 	return prometheus.NewDesc(d.Name, d.Help, d.Labels, nil)
 }
 
+// fromTraffic reports whether the metric is read from the load engine, its client
+// and its recorder, or from what is judged of their work.
+func (d Definition) fromTraffic() bool {
+	return d.Source == "traffic" || slices.Contains([]string{labelOverflow.Name, windows.Name, windowsUnfit.Name, windowFit.Name, windowCPU.Name}, d.Name)
+}
+
 func ownDefinitions() []Definition {
 	return []Definition{
 		arrivalsScheduled, arrivalsSent, arrivalsWaiting, arrivalsDropped, arrivalsSubstituted,
 		requests, requestsCut, responseTime, requestDuration, checkFailures, inFlight, targetRate, virtualUsers, scheduleLag,
-		connectionsOpened, connectionsReused, bytesSent, bytesReceived,
+		connectionsOpened, connectionsReused, bytesSent, bytesReceived, connectionsOpen, dialErrors, systemErrors,
+		loadFactor, loadPaused, heldUsers, retryAfterHolds, retryAfterCapped, circuitState, circuitStep, circuitTrips, circuitRelapses,
+		windows, windowsUnfit, windowFit, windowCPU,
 		probeSuccess, probeDuration, probeLastSuccess, probePolls, probeFailures, labelOverflow,
 	}
 }

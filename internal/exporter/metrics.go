@@ -3,6 +3,7 @@
 package exporter
 
 import (
+	"cmp"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,6 +40,13 @@ type Traffic struct {
 	TargetRate func() float64
 	Transfer   func() load.Transfer
 	Users      int
+	// Throttle is what holds the load back; nil leaves its metrics out.
+	Throttle func() load.Throttle
+	// Fitness says which windows of soakd's own work were fit for judgement, and
+	// CPUShare how much of its CPUs soakd used in the latest, when that is known;
+	// nil leaves their metrics out.
+	Fitness  func() load.FitnessStatus
+	CPUShare func() (float64, bool)
 }
 
 // WatchTraffic adds the metrics of the load engine and its client.
@@ -61,7 +69,7 @@ type trafficCollector struct {
 // Describe implements [prometheus.Collector].
 func (*trafficCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range ownDefinitions() {
-		if d.Source == "traffic" || d.Name == labelOverflow.Name {
+		if d.fromTraffic() {
 			ch <- d.desc()
 		}
 	}
@@ -103,8 +111,8 @@ func (t *Traffic) collect(ch chan<- prometheus.Metric) {
 	send(arrivalsScheduled, float64(counts.Scheduled))
 	send(arrivalsSent, float64(counts.Sent))
 	send(arrivalsWaiting, float64(counts.Waiting))
-	for reason, n := range counts.Dropped {
-		send(arrivalsDropped, float64(n), string(reason))
+	for _, reason := range load.DropReasons() {
+		send(arrivalsDropped, float64(counts.Dropped[reason]), string(reason))
 	}
 	for _, s := range counts.Substituted {
 		send(arrivalsSubstituted, float64(s.Count), s.Case.Name, string(s.Reason))
@@ -117,9 +125,74 @@ func (t *Traffic) collect(ch chan<- prometheus.Metric) {
 	send(connectionsReused, float64(transfer.ConnectionsReused))
 	send(bytesSent, float64(transfer.BytesSent))
 	send(bytesReceived, float64(transfer.BytesReceived))
+	send(connectionsOpen, float64(transfer.ConnectionsOpen))
+	send(dialErrors, float64(transfer.DialErrors))
+	for _, kind := range load.SystemKinds() {
+		send(systemErrors, float64(transfer.SystemErrors[kind]), string(kind))
+	}
+	t.collectThrottle(send)
+	t.collectFitness(send)
 }
 
-func sender(ch chan<- prometheus.Metric) func(Definition, float64, ...string) {
+// send hands over one value of a metric.
+type send func(d Definition, value float64, labels ...string)
+
+func (t *Traffic) collectThrottle(emit send) {
+	if t.Throttle == nil {
+		return
+	}
+	throttle := t.Throttle()
+	emit(loadFactor, throttle.Factor)
+	emit(loadPaused, oneIf(throttle.Paused))
+	emit(heldUsers, float64(throttle.HeldUsers))
+	emit(retryAfterHolds, float64(throttle.Holds.User), "user")
+	emit(retryAfterHolds, float64(throttle.Holds.Everybody), "everybody")
+	emit(retryAfterCapped, float64(throttle.Holds.Capped))
+
+	circuit := throttle.Circuit
+	state := cmp.Or(circuit.State, load.CircuitClosed) // where there is none, the whole load flows
+	for _, one := range load.CircuitStates() {
+		emit(circuitState, oneIf(one == state), string(one))
+	}
+	step := 0
+	if state == load.CircuitRecovering {
+		step = circuit.Step + 1
+	}
+	emit(circuitStep, float64(step))
+	emit(circuitTrips, float64(circuit.Trips))
+	emit(circuitRelapses, float64(circuit.Relapses))
+}
+
+func (t *Traffic) collectFitness(emit send) {
+	if t.Fitness == nil {
+		return
+	}
+	fitness := t.Fitness()
+	emit(windows, float64(fitness.Windows-fitness.Unfit), "fit")
+	emit(windows, float64(fitness.Unfit), "unfit")
+	for _, reason := range load.UnfitReasons() {
+		emit(windowsUnfit, float64(fitness.ByReason[reason]), string(reason))
+	}
+	if fitness.Windows == 0 {
+		return
+	}
+	emit(windowFit, oneIf(fitness.Fit()))
+	if t.CPUShare == nil {
+		return
+	}
+	if share, known := t.CPUShare(); known {
+		emit(windowCPU, share)
+	}
+}
+
+func oneIf(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+func sender(ch chan<- prometheus.Metric) send {
 	return func(d Definition, value float64, labels ...string) {
 		kind := prometheus.GaugeValue
 		if d.Type == "counter" {

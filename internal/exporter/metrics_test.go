@@ -72,9 +72,24 @@ func fullMetrics() full {
 		},
 		TargetRate: func() float64 { return 12.5 },
 		Transfer: func() load.Transfer {
-			return load.Transfer{ConnectionsOpened: 5, ConnectionsReused: 7, BytesSent: 100, BytesReceived: 200}
+			return load.Transfer{
+				ConnectionsOpened: 5, ConnectionsReused: 7, BytesSent: 100, BytesReceived: 200,
+				ConnectionsOpen: 3, DialErrors: 9, SystemErrors: map[load.SystemKind]int64{load.SystemFiles: 4},
+			}
 		},
 		Users: 20,
+		Throttle: func() load.Throttle {
+			return load.Throttle{
+				Factor: 0.25, HeldUsers: 2, Holds: load.HoldCounts{User: 6, Everybody: 1, Capped: 5},
+				Circuit: load.CircuitStatus{State: load.CircuitRecovering, Step: 1, Trips: 3, Relapses: 2},
+			}
+		},
+		Fitness: func() load.FitnessStatus {
+			return load.FitnessStatus{
+				Windows: 7, Unfit: 2, ByReason: map[load.UnfitReason]int64{load.UnfitLate: 2, load.UnfitCPU: 1}, Latest: []load.UnfitReason{load.UnfitLate},
+			}
+		},
+		CPUShare: func() (float64, bool) { return 0.75, true },
 	})
 	probe := newFixedProbe()
 	board := probes.NewBoard([]string{"fixed"}, time.Minute)
@@ -121,6 +136,14 @@ func TestMetricsValues(t *testing.T) {
 		`soakd_arrivals_substituted_total{case="forecast",reason="limit"} 4`, `soakd_http_requests_cut_total 1`, `soakd_http_in_flight_requests 2`,
 		`soakd_load_target_rate 12.5`, `soakd_load_virtual_users 20`, `soakd_http_connections_opened_total 5`, `soakd_http_connections_reused_total 7`,
 		`soakd_http_sent_bytes_total 100`, `soakd_http_received_bytes_total 200`,
+		`soakd_arrivals_dropped_total{reason="retry_after"} 0`, `soakd_http_connections_open 3`, `soakd_http_dial_errors_total 9`,
+		`soakd_http_dial_system_errors_total{kind="files"} 4`, `soakd_http_dial_system_errors_total{kind="ports"} 0`,
+		`soakd_load_factor_ratio 0.25`, `soakd_load_paused 0`, `soakd_load_held_users 2`,
+		`soakd_retry_after_holds_total{scope="user"} 6`, `soakd_retry_after_holds_total{scope="everybody"} 1`, `soakd_retry_after_capped_total 5`,
+		`soakd_circuit_state{state="closed"} 0`, `soakd_circuit_state{state="open"} 0`, `soakd_circuit_state{state="recovering"} 1`,
+		`soakd_circuit_step 2`, `soakd_circuit_trips_total 3`, `soakd_circuit_relapses_total 2`,
+		`soakd_windows_total{verdict="fit"} 5`, `soakd_windows_total{verdict="unfit"} 2`, `soakd_window_fit 0`, `soakd_window_cpu_ratio 0.75`,
+		`soakd_windows_unfit_total{reason="late"} 2`, `soakd_windows_unfit_total{reason="cpu"} 1`, `soakd_windows_unfit_total{reason="paused"} 0`,
 		`soakd_http_requests_total{case="forecast",class="standard",code="200",outcome="ok"} 1`,
 		`soakd_http_requests_total{case="forecast",class="standard",code="200",outcome="check_failed"} 1`,
 		`soakd_http_requests_total{case="invalid_term",class="invalid",code="other",outcome="accepted_invalid"} 1`,
@@ -134,6 +157,44 @@ func TestMetricsValues(t *testing.T) {
 		`soakd_probe_success{probe="fixed"} 1`, `soakd_probe_duration_seconds{probe="fixed"} 0.25`, `soakd_probe_polls_total{probe="fixed"} 1`,
 		`soakd_fixed_size_bytes{node="a:1"} 42`, `soakd_fixed_events_total 7`,
 	)
+}
+
+// Before anything has happened the series of every reason, kind and state are
+// there, so that their first event is an increase; only what is not known is absent.
+func TestMetricsBeforeAnythingHappened(t *testing.T) {
+	m := NewMetrics(load.NewRecorder(testWorkload(), time.Now()))
+	throttle, fitness := load.Throttle{Factor: 1, Paused: true}, load.FitnessStatus{}
+	m.WatchTraffic(Traffic{
+		Counts: func() load.Counts { return load.Counts{} }, TargetRate: func() float64 { return 0 },
+		Transfer: func() load.Transfer { return load.Transfer{} },
+		Throttle: func() load.Throttle { return throttle }, Fitness: func() load.FitnessStatus { return fitness },
+		CPUShare: func() (float64, bool) { return 0, false },
+	})
+	text := scrape(t, m, "text/plain")
+	want := []string{
+		`soakd_load_paused 1`, `soakd_circuit_state{state="closed"} 1`, `soakd_circuit_state{state="open"} 0`, `soakd_circuit_step 0`,
+		`soakd_windows_total{verdict="fit"} 0`, `soakd_windows_total{verdict="unfit"} 0`,
+	}
+	for _, reason := range load.DropReasons() {
+		want = append(want, `soakd_arrivals_dropped_total{reason="`+string(reason)+`"} 0`)
+	}
+	for _, reason := range load.UnfitReasons() {
+		want = append(want, `soakd_windows_unfit_total{reason="`+string(reason)+`"} 0`)
+	}
+	for _, kind := range load.SystemKinds() {
+		want = append(want, `soakd_http_dial_system_errors_total{kind="`+string(kind)+`"} 0`)
+	}
+	has(t, text, want...)
+	if strings.Contains(text, "soakd_window_fit") || strings.Contains(text, "soakd_window_cpu_ratio") {
+		t.Error("there is a verdict before the first window")
+	}
+	fitness.Windows = 1
+	throttle.Circuit.State = load.CircuitOpen
+	text = scrape(t, m, "text/plain")
+	has(t, text, `soakd_window_fit 1`, `soakd_circuit_state{state="closed"} 0`, `soakd_circuit_state{state="open"} 1`, `soakd_circuit_step 0`)
+	if strings.Contains(text, "soakd_window_cpu_ratio") {
+		t.Error("the CPU share is not known and has a value")
+	}
 }
 
 // A poll that fails takes its values with it: absent, not 0 and not the last.
@@ -172,7 +233,7 @@ func TestExemplarsCarryTheTraceID(t *testing.T) {
 	})
 	text := scrape(t, m.Metrics, "application/openmetrics-text; version=1.0.0")
 	at := strconv.FormatFloat(float64(done.UnixMilli()/1000), 'e', -1, 64)
-	at = at[:strings.Index(at, "e")] // the seconds, whatever follows
+	at, _, _ = strings.Cut(at, "e") // the seconds, whatever follows
 	for _, want := range []string{
 		`soakd_http_response_time_seconds_bucket{case="forecast",class="standard",le="+Inf"} 1 # {trace_id="` + trace + `"} 90.0 ` + at,
 		`soakd_http_request_duration_seconds_bucket{case="forecast",class="standard",le="0.025"} 1 # {trace_id="` + trace + `"} 0.02 ` + at,

@@ -171,7 +171,8 @@ func TestNativeCanBeLeftEarly(t *testing.T) {
 		h.Observe(d)
 	}
 	for key, n := range h.Native(3) {
-		if key != -79 || n != 1 { // ceil(8 * log2(0.001))
+		// The bucket of 1 ms is the smallest integer above 8 times log2 of 0.001.
+		if key != -79 || n != 1 {
 			t.Errorf("the first bucket is %d with %d", key, n)
 		}
 		break

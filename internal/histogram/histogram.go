@@ -48,7 +48,7 @@ func (h *Histogram) block(i int) *[perDouble]uint64 {
 
 // Merge adds what another histogram has counted, exactly.
 func (h *Histogram) Merge(other *Histogram) {
-	for i, block := range other.blocks {
+	for i, block := range &other.blocks {
 		if block == nil {
 			continue
 		}
@@ -69,7 +69,7 @@ func (h *Histogram) Merge(other *Histogram) {
 func (h *Histogram) Sub(older *Histogram) Histogram {
 	since := Histogram{zeros: h.zeros - older.zeros, count: h.count - older.count, sum: h.sum - older.sum}
 	highest := -1
-	for i, block := range h.blocks {
+	for i, block := range &h.blocks {
 		if block == nil {
 			continue
 		}
@@ -120,7 +120,7 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 	if seen >= rank || h.count == 0 {
 		return 0
 	}
-	for i, block := range h.blocks {
+	for i, block := range &h.blocks {
 		if block == nil {
 			continue
 		}
@@ -141,7 +141,7 @@ func (h *Histogram) Native(schema int) iter.Seq2[int, uint64] {
 	shift := Schema - schema
 	return func(yield func(int, uint64) bool) {
 		key, sum := 0, uint64(0)
-		for i, block := range h.blocks {
+		for i, block := range &h.blocks {
 			if block == nil {
 				continue
 			}

@@ -74,7 +74,7 @@ type flat struct {
 
 func flatten(h *Histogram) flat {
 	f := flat{zeros: h.zeros, sum: h.sum, all: h.count, max: h.max}
-	for i, block := range h.blocks {
+	for i, block := range &h.blocks {
 		if block != nil {
 			copy(f.counts[i*perDouble:], block[:])
 		}

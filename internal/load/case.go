@@ -140,8 +140,6 @@ type Request struct {
 	Credentials Credentials
 	// Memo is whatever the case's Verify needs to know about what was sent.
 	Memo any
-	// token is the bearer token, "" for none.
-	token string
 }
 
 // Header gives the value of a header field by its name, in any case; "" when it

@@ -124,7 +124,10 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 	}
 	e := &Engine{cfg: cfg, ledger: newLedger(), holds: NewHolds(cfg.Mix.users), factor: FullFactor}
 	if cfg.Closed == nil {
-		return e, e.checkPeak()
+		if err := e.checkPeak(); err != nil {
+			return nil, err
+		}
+		return e, nil
 	}
 	e.gate = newGate(cfg.Closed.Users)
 	if cfg.Manners.Ceiling > 0 {
@@ -176,7 +179,7 @@ func (e *Engine) Run(ctx context.Context) {
 		return
 	}
 	defer e.cfg.Sleeper.Close()
-	e.pool = newPool(e, requests)
+	e.pool = newPool(requests, e)
 	e.pool.prime(ctx)
 	start := time.Now()
 	e.start.Store(&start)

@@ -50,7 +50,7 @@ type pool struct {
 	drained  chan struct{}
 }
 
-func newPool(e *Engine, requests context.Context) *pool {
+func newPool(requests context.Context, e *Engine) *pool {
 	return &pool{
 		e: e, requests: requests, all: map[*slot]struct{}{}, waiting: queue{limit: max(e.cfg.MaxWaiting, 1)},
 		tokens: float64(e.cfg.Ahead), refilled: time.Now(), drained: make(chan struct{}),
@@ -525,13 +525,6 @@ func (p *pool) close() {
 	}
 	p.mu.Unlock()
 	p.members.Wait()
-}
-
-// size returns how many slots there are, busy or not.
-func (p *pool) size() (open, idle int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.all), len(p.idle)
 }
 
 // queue is a first-in-first-out queue of bounded length whose room grows as

@@ -2,12 +2,14 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed" // the page's template
 	"html/template"
 	"math"
 	"net/http"
 	"time"
 
+	"soakd/internal/load"
 	"soakd/internal/probes"
 )
 
@@ -21,6 +23,7 @@ func Page(status func() Status) http.Handler {
 	page := template.Must(template.New("page").Funcs(template.FuncMap{
 		"span": span, "clock": clock, "number": number, "busy": busy, "version": Version,
 		"percent": percent, "ago": ago, "values": values, "hit": hitRatio, "pool": pool,
+		"pace": pace, "share": percentOf, "rounded": rounded, "circuit": circuit, "reasons": reasons, "unfit": unfitCounts,
 	}).Parse(pageText))
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		var body bytes.Buffer
@@ -40,8 +43,14 @@ func percent(part, whole int64) string {
 	if whole == 0 {
 		return "-"
 	}
-	return number(math.Round(1e4*float64(part)/float64(whole))/100) + " %"
+	return percentOf(float64(part) / float64(whole))
 }
+
+// rounded prints a rate that is aimed at: three digits are enough to see it move.
+func rounded(rate float64) string { return number(math.Round(1e3*rate) / 1e3) }
+
+// circuit is the state of the circuit, and where there is none that the load flows.
+func circuit(t load.Throttle) load.CircuitState { return cmp.Or(t.Circuit.State, load.CircuitClosed) }
 
 func ago(t time.Time) string {
 	if t.IsZero() {

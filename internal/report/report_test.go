@@ -78,6 +78,89 @@ func TestProgressLine(t *testing.T) {
 	}
 }
 
+// strained is a run that was held back and was not fit to judge.
+func strained() Status {
+	status := testStatus()
+	status.TargetRate = 3.125
+	status.Throttle = load.Throttle{
+		Factor: 0.25, HeldUsers: 2, Holds: load.HoldCounts{User: 4, Everybody: 1, Capped: 1},
+		Circuit: load.CircuitStatus{State: load.CircuitRecovering, Step: 1, Trips: 3, Relapses: 2},
+	}
+	status.Fitness = load.FitnessStatus{
+		Windows: 6, Unfit: 2, ByReason: map[load.UnfitReason]int64{load.UnfitCPU: 1, load.UnfitLate: 2},
+		Latest: []load.UnfitReason{load.UnfitLate, load.UnfitCPU},
+	}
+	return status
+}
+
+func TestWhatHoldsTheLoadBackIsSaid(t *testing.T) {
+	status := strained()
+	line := ProgressLine(status, load.Window{})
+	if want := "  circuit recovering (25 % of the load), 2 users held  unfit for judgement: late, cpu  probe down: postgres\n"; !strings.HasSuffix(line, want) {
+		t.Errorf("got %q, want at its end %q", line, want)
+	}
+	status.Throttle.Paused = true
+	if line := ProgressLine(status, load.Window{}); !strings.Contains(line, "  paused, circuit recovering, 2 users held  ") {
+		t.Errorf("paused: %q", line)
+	}
+	table := Table(status)
+	for _, want := range []string{
+		"\nwindows: 2 of 6 not fit to pass a judgement (late 2, cpu 1)\n",
+		"\nheld back: circuit opened 3, relapsed 2; the target asked to be left alone 5 (one user 4, everybody 1, capped 1)\n",
+	} {
+		if !strings.Contains(table, want) {
+			t.Errorf("the table lacks %q:\n%s", want, table)
+		}
+	}
+	status.Closed, status.Users = true, 40
+	if table := Table(status); !strings.HasPrefix(table, "\ncashflow in closed mode with 40 users against http://127.0.0.1:8000, 1m1s;") {
+		t.Errorf("closed mode:\n%s", table)
+	}
+	status = testStatus()
+	status.Fitness.Windows = 6
+	if table := Table(status); !strings.Contains(table, "\nwindows: all 6 fit to pass a judgement\n") || strings.Contains(table, "held back") {
+		t.Errorf("a fit run that was not held back:\n%s", table)
+	}
+}
+
+func TestPageShowsTheStateOfTheLoad(t *testing.T) {
+	page := func(status Status) string {
+		recorder := httptest.NewRecorder()
+		Page(func() Status { return status }).ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody))
+		return recorder.Body.String()
+	}
+	fresh, paused, closed, fit := testStatus(), strained(), strained(), testStatus()
+	fresh.Throttle.Factor = 1
+	paused.Throttle.Paused = true
+	closed.Closed, closed.Users = true, 40
+	fit.Fitness.Windows = 1
+	for name, test := range map[string]struct {
+		status        Status
+		want, without []string
+	}{
+		"fresh": {fresh, []string{`<b class="good">100 %</b><span>of the load allowed, circuit closed</span>`, `<b class="">-</b><span>to pass a judgement</span>`}, []string{"windows were not fit"}},
+		"strained": {strained(), []string{
+			`<b>3.125/s</b><span>aimed at now, 12.5/s configured</span>`, `<b class="bad">25 %</b><span>of the load allowed, circuit recovering, 2 users held</span>`,
+			`<b class="bad">not fit</b><span>to pass a judgement: late, cpu</span>`, `2 of 6 windows were not fit to pass a judgement: late 2, cpu 1.`,
+		}, nil},
+		"paused": {paused, []string{`<b class="bad">paused</b>`}, []string{"25 %"}},
+		"closed": {closed, []string{"cashflow in closed mode with 40 users against", `<b>closed</b><span>mode: 40 users, no set rate</span>`}, []string{"aimed at now"}},
+		"fit":    {fit, []string{`<b class="good">fit</b><span>to pass a judgement</span>`}, nil},
+	} {
+		text := page(test.status)
+		for _, want := range test.want {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: the page lacks %q", name, want)
+			}
+		}
+		for _, not := range test.without {
+			if strings.Contains(text, not) {
+				t.Errorf("%s: the page has %q", name, not)
+			}
+		}
+	}
+}
+
 func TestTable(t *testing.T) {
 	got := Table(testStatus())
 	want := `

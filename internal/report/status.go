@@ -19,6 +19,15 @@ type Status struct {
 	// Workload is the workload's name, Rate the set arrivals a second.
 	Workload string
 	Rate     float64
+	// Closed tells that users take the place of the rate; Users is how many there are.
+	Closed bool
+	Users  int
+	// TargetRate is what is aimed at now; 0 in closed mode and when it is over.
+	TargetRate float64
+	// Throttle is what holds the load back, Fitness says which windows of soakd's
+	// own work were fit for judgement.
+	Throttle load.Throttle
+	Fitness  load.FitnessStatus
 	// Start is when the run began, Elapsed how long ago; Duration is how long it
 	// was asked to send, 0 for ever.
 	Start             time.Time

@@ -68,11 +68,84 @@ func ProgressLine(s Status, w load.Window) string {
 		fields = append(fields, fmt.Sprintf("waiting %d", s.Counts.Waiting))
 	}
 	fields = append(fields, "hit ratio "+hitRatio(s), "pool "+pool(s))
+	if held := heldBack(s.Throttle); held != "" {
+		fields = append(fields, held)
+	}
+	if len(s.Fitness.Latest) > 0 {
+		fields = append(fields, "unfit for judgement: "+reasons(s.Fitness.Latest))
+	}
 	if down := down(s); down != "" {
 		fields = append(fields, "probe down: "+down)
 	}
 	return strings.Join(fields, "  ") + "\n"
 }
+
+// heldBack says what holds the load back; "" when nothing does.
+func heldBack(t load.Throttle) string {
+	var said []string
+	if t.Paused {
+		said = append(said, "paused")
+	}
+	if state := t.Circuit.State; state == load.CircuitOpen || state == load.CircuitRecovering {
+		said = append(said, fmt.Sprintf("circuit %s", state))
+		if !t.Paused { // which leaves no share
+			said[len(said)-1] += fmt.Sprintf(" (%s of the load)", percentOf(t.Factor))
+		}
+	}
+	if t.HeldUsers > 0 {
+		said = append(said, fmt.Sprintf("%d users held", t.HeldUsers))
+	}
+	return strings.Join(said, ", ")
+}
+
+func reasons(list []load.UnfitReason) string {
+	texts := make([]string, len(list))
+	for i, reason := range list {
+		texts[i] = string(reason)
+	}
+	return strings.Join(texts, ", ")
+}
+
+// fitness says which windows of soakd's own work were fit; "" before the first.
+func fitness(s load.FitnessStatus) string {
+	switch {
+	case s.Windows == 0:
+		return ""
+	case s.Unfit == 0:
+		return fmt.Sprintf("windows: all %d fit to pass a judgement\n", s.Windows)
+	}
+	return fmt.Sprintf("windows: %d of %d not fit to pass a judgement (%s)\n", s.Unfit, s.Windows, unfitCounts(s))
+}
+
+// unfitCounts says how many windows each reason made unfit.
+func unfitCounts(s load.FitnessStatus) string {
+	var counts []string
+	for _, reason := range load.UnfitReasons() {
+		if n := s.ByReason[reason]; n > 0 {
+			counts = append(counts, fmt.Sprintf("%s %d", reason, n))
+		}
+	}
+	return strings.Join(counts, ", ")
+}
+
+// manners counts what held the load back; "" when nothing did.
+func manners(t load.Throttle) string {
+	var said []string
+	if t.Circuit.Trips > 0 {
+		said = append(said, fmt.Sprintf("circuit opened %d, relapsed %d", t.Circuit.Trips, t.Circuit.Relapses))
+	}
+	if held := t.Holds.User + t.Holds.Everybody; held > 0 {
+		said = append(said, fmt.Sprintf("the target asked to be left alone %d (one user %d, everybody %d, capped %d)",
+			held, t.Holds.User, t.Holds.Everybody, t.Holds.Capped))
+	}
+	if len(said) == 0 {
+		return ""
+	}
+	return "held back: " + strings.Join(said, "; ") + "\n"
+}
+
+// percentOf prints a share with at most two decimals.
+func percentOf(share float64) string { return number(math.Round(1e4*share)/100) + " %" }
 
 // latency prints the quantiles, with a mark when they are lower bounds.
 func latency(q load.Quantiles) string {
@@ -128,11 +201,12 @@ func down(s Status) string {
 }
 
 // Table is what a run prints last: a row a case, the sum, the account of all
-// arrivals, and the first reason of each kind of failure.
+// arrivals, the first reason of each kind of failure, and whether soakd itself was
+// fit to judge.
 func Table(s Status) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s at %s arrivals a second against %s, %s; times from the intended start, sent: from the send\n\n",
-		s.Workload, number(s.Rate), s.Target, clock(s.Elapsed))
+	fmt.Fprintf(&b, "\n%s %s against %s, %s; times from the intended start, sent: from the send\n\n",
+		s.Workload, pace(s), s.Target, clock(s.Elapsed))
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "case\trequests\tok\tfailed\tp50\tp95\tp99\tmax\tsent p50\tsent p99\t")
 	for _, row := range s.Cases {
@@ -145,7 +219,16 @@ func Table(s Status) string {
 	flush(w)
 	b.WriteString("\n" + account(s.Counts))
 	b.WriteString(failures(s.Cases))
+	b.WriteString(manners(s.Throttle) + fitness(s.Fitness))
 	return b.String()
+}
+
+// pace says how much was to be sent.
+func pace(s Status) string {
+	if s.Closed {
+		return fmt.Sprintf("in closed mode with %d users", s.Users)
+	}
+	return fmt.Sprintf("at %s arrivals a second", number(s.Rate))
 }
 
 func tableRow(w *tabwriter.Writer, row load.CaseSummary) {

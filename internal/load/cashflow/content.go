@@ -144,11 +144,11 @@ func (r *reader) compareField(c *content, object int, name []byte, likely int) i
 // find returns the field called name of the object node, -1 when there is none.
 func (c *content) find(object int, name []byte, likely int) int {
 	end := c.nodes[object].after
-	if likely < end && string(c.nodes[likely].name) == string(name) {
+	if likely < end && bytes.Equal(c.nodes[likely].name, name) {
 		return likely
 	}
 	for i := object + 1; i < end; i = c.nodes[i].after {
-		if string(c.nodes[i].name) == string(name) {
+		if bytes.Equal(c.nodes[i].name, name) {
 			return i
 		}
 	}

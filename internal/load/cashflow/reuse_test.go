@@ -89,7 +89,8 @@ func TestRoomIsTidied(t *testing.T) {
 		if broken, wrong := a.end(); broken != nil || wrong != nil {
 			t.Fatalf("%.60s: %v, %v", body, broken, wrong)
 		}
-		return a, a.tidy()
+		kept = a.tidy()
+		return a, kept
 	}
 	_, golden := goldenAnswer()
 	a, kept := read(golden)

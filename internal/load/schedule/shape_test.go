@@ -160,7 +160,7 @@ func TestSteadyEnds(t *testing.T) {
 func TestRampIsTheClosedForm(t *testing.T) {
 	ramp := parsed(t, "ramp:from=0,to=100,over=10s")
 	for n := range int64(500) {
-		// floor(10^9 * sqrt(n/5)) = floor(sqrt(n * 10^18 / 5))
+		// In ns that is the root of n times 10^18 / 5, rounded down.
 		square := new(big.Int).Mul(big.NewInt(n), big.NewInt(1_000_000_000_000_000_000/5))
 		if got, ok := ramp.Due(n); !ok || int64(got) != square.Sqrt(square).Int64() {
 			t.Fatalf("arrival %d is due at %d, %v, want %d", n, got, ok, square)
