@@ -271,7 +271,7 @@ func (d *daemon) status() report.Status {
 	return report.Status{
 		Target: d.cfg.TargetURL, Workload: d.traffic.workload.Name, Rate: d.cfg.rate(),
 		Start: d.start, Elapsed: now.Sub(d.start), Duration: d.cfg.Duration, Counts: d.engine.Counts(),
-		Users: d.cfg.Users, TargetRate: d.engine.TargetRate(), Throttle: d.engine.Throttle(), Fitness: d.windows.fitness.Status(),
+		Closed: d.cfg.closed(), Users: d.cfg.Users, TargetRate: d.engine.TargetRate(), Throttle: d.engine.Throttle(), Fitness: d.windows.fitness.Status(),
 		Cases: cases, All: all, Probes: d.board.Snapshot(now),
 	}
 }
