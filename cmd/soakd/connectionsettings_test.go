@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"log/slog"
 	"math/big"
 	"net"
@@ -180,8 +181,8 @@ func TestWaysToTheTarget(t *testing.T) {
 			"connection: to "+strings.TrimPrefix(secure, "https://")+", HTTP/2\n", "case health: ok,", "all reached\n")
 		text = command(t, withTLS, "run", "--duration", "1s", "--rate", "20", "--users", "1", "--http-version", "1.1", "--listen", "127.0.0.1:0")
 		has(t, text, "requests: 20 sent = 20 finished + 0 in flight + 0 cut\nno failures\n")
-		if old, new := clients.count("soakd of the test HTTP/1.1"), clients.count("soakd of the test HTTP/2.0"); old != 20 || new < 5 {
-			t.Errorf("%d requests over HTTP/1.1, want 20; %d over HTTP/2", old, new)
+		if one, two := clients.count("soakd of the test HTTP/1.1"), clients.count("soakd of the test HTTP/2.0"); one != 20 || two < 5 {
+			t.Errorf("%d requests over HTTP/1.1, want 20; %d over HTTP/2", one, two)
 		}
 	})
 	t.Run("unix socket", func(t *testing.T) {
@@ -277,5 +278,32 @@ func TestClientCertificateIsFollowed(t *testing.T) {
 	send("second")
 	if !strings.Contains(log.String(), "the client certificate changed: new connections use it") {
 		t.Errorf("the log does not say that it changed:\n%s", &log)
+	}
+}
+
+// A certificate that nobody vouches for is refused, and taken with a warning
+// where that was asked for.
+func TestUnverifiedTarget(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(anything))
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	server.StartTLS()
+	defer server.Close()
+	for _, unverified := range []bool{false, true} {
+		cfg, err := configOf(t, "--target-url", server.URL, fmt.Sprintf("--tls-insecure-skip-verify=%v", unverified))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var log lockedbuffer.Buffer
+		made, err := newTraffic(cfg, cfg.logger(&log))
+		if err != nil {
+			t.Fatal(err)
+		}
+		peer, err := load.Reach(t.Context(), made.client)
+		if reached := err == nil && peer.Protocol == "HTTP/1.1"; reached != unverified {
+			t.Errorf("not verified %v: %+v, %v", unverified, peer, err)
+		}
+		if warned := strings.Contains(log.String(), "level=WARN msg=\"the target's certificate is not verified"); warned != unverified {
+			t.Errorf("not verified %v: the log says\n%s", unverified, &log)
+		}
 	}
 }

@@ -36,8 +36,8 @@ type Mix struct {
 	limits         map[*Case]*limit
 	// shards is how many mixes share the arrivals; see InShards.
 	shards int64
-	pcg            rand.PCG
-	rng            *rand.Rand
+	pcg    rand.PCG
+	rng    *rand.Rand
 }
 
 // share is a list of cases with the running sum of their weights.
