@@ -73,10 +73,13 @@ func same(j job, names ...string) []entry {
 }
 
 func full(length time.Duration) scenario {
+	j := job{connections: users, duration: length}
+	discard := j
+	discard.discard = true
 	return scenario{
 		name: "full", title: fmt.Sprintf("Full speed: %d connections, no pause", users), kind: kindClosed,
-		entries: same(job{connections: users, duration: length}, "soakd", "wrk", "bombardier", "fortio", "bare fasthttp", "bare net/http",
-			"vegeta", "k6", "Locust FastHttpUser", "Locust HttpUser"),
+		entries: append(same(j, "soakd", "wrk", "bombardier", "fortio", "bare fasthttp", "bare net/http", "vegeta", "k6",
+			"Locust FastHttpUser", "Locust HttpUser"), entry{"vegeta, bodies not kept", "vegeta", discard}),
 	}
 }
 
@@ -84,7 +87,9 @@ func paced2000(length time.Duration) scenario {
 	j := job{rate: 2000, connections: pacedInFlight, duration: length}
 	ticks := j
 	ticks.tick = 5 * time.Millisecond
-	entries := append(same(j, "soakd"), entry{"soakd, ticks of 5 ms", "soakd", ticks})
+	discard := j
+	discard.discard = true
+	entries := append(same(j, "soakd"), entry{"soakd, ticks of 5 ms", "soakd", ticks}, entry{"vegeta, bodies not kept", "vegeta", discard})
 	return scenario{
 		name: "2000", title: "2 000 arrivals a second, evenly paced", kind: kindPaced,
 		entries: append(entries, same(j, "vegeta", "k6", "fortio", "bare fasthttp", "bare net/http")...),
@@ -103,7 +108,7 @@ func paced10000(length time.Duration) scenario {
 // is then a tenth, whenever the tool begins.
 func stalling(connections int) scenario {
 	p := stallPattern()
-	j := job{rate: 500, connections: connections, duration: p.Period, capped: true}
+	j := job{rate: 500, connections: connections, duration: p.Period, capped: true, discard: true}
 	return scenario{
 		name: "stall" + strconv.Itoa(connections), kind: kindStall, pattern: p,
 		title:   fmt.Sprintf("500 a second at a target that stalls for 1 s every 10 s, %d connections at most", connections),
@@ -113,7 +118,7 @@ func stalling(connections int) scenario {
 }
 
 func latencies(length time.Duration) []scenario {
-	j := job{rate: 500, connections: latencyInFlight, duration: length, capped: true}
+	j := job{rate: 500, connections: latencyInFlight, duration: length, capped: true, discard: true}
 	list := []scenario{{
 		name: "lognormal", title: "Known latency, log-normal with a median of 5 ms and sigma 0.5", target: []string{"-median", "5ms"},
 	}}

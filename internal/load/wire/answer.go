@@ -30,6 +30,8 @@ type Answer struct {
 	packed  []byte
 	memory  *Memory
 	held    int64
+	// beside is what is held beside the body that is being read: the packed one.
+	beside int64
 }
 
 // Get returns the value of a header field, "" when it is absent.
@@ -57,7 +59,7 @@ func (a *Answer) Release() {
 
 func (a *Answer) reset(memory *Memory) {
 	a.Release()
-	a.Status, a.Closing, a.memory, a.headers = 0, false, memory, nil
+	a.Status, a.Closing, a.memory, a.headers, a.beside = 0, false, memory, nil, 0
 	a.Body, a.packed = a.Body[:0], a.packed[:0]
 }
 
@@ -84,11 +86,12 @@ type Memory struct {
 // Held returns the bytes that are held at this moment.
 func (m *Memory) Held() int64 { return m.held.Load() }
 
-// take counts n more bytes of an answer that then holds total.
-func (a *Answer) take(total, limit int64) error {
-	if total > limit {
+// take counts what an answer holds whose body now has size bytes, packed or not.
+func (a *Answer) take(size, limit int64) error {
+	if size > limit {
 		return ErrTooLarge
 	}
+	total := size + a.beside
 	if more := total - freeBytes - a.held; more > 0 {
 		a.held += more
 		if a.memory.held.Add(more) > a.memory.Limit {
@@ -99,7 +102,8 @@ func (a *Answer) take(total, limit int64) error {
 }
 
 // readAll appends to buffer what r gives until its end; exactly size bytes when
-// size is not negative.
+// size is not negative. The buffer never grows beyond what may come and the one
+// byte that shows that more did.
 func (a *Answer) readAll(buffer []byte, r io.Reader, size, limit int64) ([]byte, error) {
 	if size > limit {
 		return buffer, ErrTooLarge
@@ -110,7 +114,11 @@ func (a *Answer) readAll(buffer []byte, r io.Reader, size, limit int64) ([]byte,
 			room = int(min(size-int64(len(buffer)), growBytes))
 		}
 		if cap(buffer)-len(buffer) < room {
-			grown := make([]byte, len(buffer), 2*cap(buffer)+room)
+			most := limit + 1
+			if size >= 0 {
+				most = size
+			}
+			grown := make([]byte, len(buffer), max(min(2*int64(cap(buffer))+int64(room), most), int64(len(buffer)+1)))
 			copy(grown, buffer)
 			buffer = grown
 		}
@@ -147,20 +155,25 @@ func (a *Answer) read(br *bufio.Reader, method string, limit int64, decoders *sy
 			break
 		}
 	}
-	a.Closing = a.plain.ConnectionClose()
+	// After 101 the connection speaks something else.
+	a.Closing = a.plain.ConnectionClose() || a.Status == http.StatusSwitchingProtocols
 	if method == http.MethodHead || a.Status < 200 || a.Status == http.StatusNoContent || a.Status == http.StatusNotModified {
 		return nil
 	}
-	if packed := a.plain.ContentEncoding(); len(packed) > 0 && bytes.EqualFold(packed, []byte("gzip")) {
-		var err error
+	var err error
+	if isGzip(a.plain.ContentEncoding()) {
 		if a.packed, err = a.readBody(a.packed, br, limit); err != nil {
 			return err
 		}
 		return a.unpack(limit, decoders)
 	}
-	var err error
 	a.Body, err = a.readBody(a.Body, br, limit)
 	return err
+}
+
+// isGzip knows a content coding by both of its names (RFC 9110, 8.4.1.3).
+func isGzip(coding []byte) bool {
+	return len(coding) > 0 && (bytes.EqualFold(coding, []byte("gzip")) || bytes.EqualFold(coding, []byte("x-gzip")))
 }
 
 // readBody reads a body in any of its three framings (RFC 9112, 6.3).
@@ -189,6 +202,8 @@ func skipTrailer(br *bufio.Reader) error {
 		switch {
 		case errors.Is(err, io.EOF):
 			return io.ErrUnexpectedEOF
+		case errors.Is(err, bufio.ErrBufferFull):
+			return fmt.Errorf("a trailer field of more than %d bytes: %w", headerBytes, ErrTooLarge)
 		case err != nil:
 			return err
 		case len(bytes.TrimRight(line, "\r\n")) == 0:
@@ -198,11 +213,13 @@ func skipTrailer(br *bufio.Reader) error {
 	return fmt.Errorf("more than %d trailer fields: %w", trailerLines, ErrTooLarge)
 }
 
-// unpack decodes a body that was sent as gzip.
+// unpack decodes a body that was sent as gzip. That it cannot be decoded is no
+// error of the connection, which has given all of its bytes.
 func (a *Answer) unpack(limit int64, decoders *sync.Pool) error {
 	if len(a.packed) == 0 {
 		return nil
 	}
+	a.beside = int64(len(a.packed))
 	source := bytes.NewReader(a.packed)
 	decoder, ok := decoders.Get().(*gzip.Reader)
 	var err error
@@ -212,11 +229,10 @@ func (a *Answer) unpack(limit int64, decoders *sync.Pool) error {
 		decoder, err = gzip.NewReader(source)
 	}
 	if err != nil {
-		return fmt.Errorf("the body is announced as gzip and is not: %w", err)
+		return &Error{Kind: Protocol, Err: fmt.Errorf("the body is announced as gzip and is not: %w", err)}
 	}
 	defer decoders.Put(decoder)
 	if a.Body, err = a.readAll(a.Body, decoder, -1, limit); err != nil && !errors.Is(err, ErrTooLarge) {
-		// Not an error of the connection, which has given all of its bytes.
 		return &Error{Kind: Protocol, Err: fmt.Errorf("decode the gzip body: %w", err)}
 	}
 	return err

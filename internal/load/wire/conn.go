@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -152,6 +153,7 @@ func (c *Conn) Start(r *Request, deadline time.Time) error {
 	return nil
 }
 
+// write writes the whole request, or its head, or its body.
 func (c *Conn) write(p []byte) error {
 	n, err := c.stream.Write(p)
 	c.sent.Add(int64(n))
@@ -191,14 +193,12 @@ func (c *Conn) Settle(a *Answer, failed bool) {
 			c.Close()
 		} else {
 			_ = c.stream.SetWriteDeadline(time.Now().Add(settleTime)) // a closed connection: the write ends at once
+			defer c.stream.SetWriteDeadline(time.Time{})              //nolint:errcheck // likewise
 		}
 	}
 	c.writing.Wait()
 	if c.written.Swap(writeEnded) == writeFailed {
 		a.Closing = true
-	}
-	if !c.direct {
-		_ = c.stream.SetWriteDeadline(time.Time{})
 	}
 }
 
@@ -212,12 +212,16 @@ func (c *Conn) finish(a *Answer) error {
 	if err := a.read(c.br, c.method, c.dialer.cfg.MaxResponseBytes, &c.dialer.decoders); err != nil {
 		return exchangeError(c.reason(err))
 	}
+	if a.Status == http.StatusProxyAuthRequired && c.dialer.forwards() {
+		return &Error{Kind: Connect, Err: errors.New("the proxy refused the request: status 407: it wants a user and a password, or others")}
+	}
 	return nil
 }
 
 // reason prefers what the network said to what a parser made of it.
 func (c *Conn) reason(err error) error {
-	if c.broken == nil || errors.Is(err, ErrTooLarge) {
+	var known *Error
+	if c.broken == nil || errors.Is(err, ErrTooLarge) || errors.As(err, &known) {
 		return err
 	}
 	if errors.Is(c.broken, io.EOF) && c.br.Buffered() > 0 {
@@ -235,14 +239,20 @@ func (c *Conn) Reusable(a *Answer, now time.Time) bool {
 	cfg := &c.dialer.cfg
 	return !a.Closing && c.br.Buffered() == 0 && c.broken == nil &&
 		(cfg.MaxRequests == 0 || c.used.Load() < int64(cfg.MaxRequests)) &&
-		(cfg.MaxAge == 0 || now.Sub(c.Opened) < cfg.MaxAge)
+		c.Young(now)
 }
 
 // Used returns how many requests the connection has carried.
 func (c *Conn) Used() int { return int(c.used.Load()) }
 
+// Young reports whether the connection is below the age up to which it may be used.
+func (c *Conn) Young(now time.Time) bool {
+	return c.dialer.cfg.MaxAge == 0 || now.Sub(c.Opened) < c.dialer.cfg.MaxAge
+}
+
 // Alive looks whether the target has closed the idle connection, without
-// waiting. What cannot be looked at counts as alive.
+// waiting for the target. What cannot be looked at counts as alive. It must not
+// be called while another goroutine waits in Await.
 func (c *Conn) Alive() bool {
 	socket, ok := c.raw.(syscall.Conn)
 	if !ok {
@@ -254,8 +264,25 @@ func (c *Conn) Alive() bool {
 	}
 	state := peekNothing
 	err = access.Control(func(fd uintptr) { state = peek(fd) })
-	// TLS has messages of its own, such as session tickets, that nobody asked for.
-	return err == nil && (state == peekNothing || (state == peekBytes && c.stream != c.raw))
+	if err == nil && state == peekBytes && c.stream != c.raw {
+		return c.digest()
+	}
+	return err == nil && state == peekNothing
+}
+
+// digestTime is how long reading what has come already may take.
+const digestTime = time.Millisecond
+
+// digest reads what has come unasked over TLS: session tickets, after which the
+// connection is as good as before, or its end, which TLS announces.
+func (c *Conn) digest() bool {
+	c.expect(time.Now().Add(digestTime))
+	defer c.expect(time.Time{})
+	if err := c.Await(); err == nil || !isTimeout(err) {
+		return false
+	}
+	c.broken = nil // nothing further came, that is all
+	return true
 }
 
 // peeked is what an idle socket holds.

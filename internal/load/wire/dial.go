@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -57,7 +58,8 @@ type Config struct {
 	MaxAge      time.Duration
 	// Allow refuses addresses that must not be connected to; nil allows all.
 	Allow func(netip.Addr) error
-	// Dial makes a connection; nil means the system's.
+	// Dial makes a connection; nil means the system's. It is given the target's
+	// name, unless LookUp is set too.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// LookUp resolves a name; nil means the system's resolver.
 	LookUp func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -88,7 +90,8 @@ func NewDialer(cfg Config) (*Dialer, error) {
 	if d.cfg.Dial == nil {
 		d.cfg.Dial = (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext
 	}
-	if _, err := netip.ParseAddr(cfg.Target.Hostname()); err != nil && cfg.Socket == "" && cfg.Proxy == nil && cfg.Dial == nil {
+	_, err := netip.ParseAddr(cfg.Target.Hostname())
+	if named := err != nil && cfg.Socket == "" && cfg.Proxy == nil; named && (cfg.Dial == nil || cfg.LookUp != nil) {
 		d.resolver = newResolver(cfg.Target.Hostname(), cfg.LookUp)
 	}
 	d.setTLS()
@@ -143,7 +146,7 @@ func (d *Dialer) setHeaders() {
 // forwards reports whether requests themselves go to an HTTP proxy, instead of
 // through a tunnel.
 func (d *Dialer) forwards() bool {
-	return d.cfg.Proxy != nil && d.cfg.Proxy.Scheme == "http" && d.cfg.Target.Scheme == "http"
+	return d.cfg.Proxy != nil && d.cfg.Proxy.Scheme == "http" && d.cfg.Target.Scheme == "http" && d.cfg.Version != HTTP2
 }
 
 func proxyCredentials(u *url.URL) string {
@@ -202,6 +205,11 @@ func (d *Dialer) Dial(ctx context.Context) (Link, error) {
 // connect makes the connection below TLS, through a proxy where one is set.
 func (d *Dialer) connect(ctx context.Context) (net.Conn, string, error) {
 	target := hostPort(d.cfg.Target)
+	if ip, err := netip.ParseAddr(d.cfg.Target.Hostname()); err == nil && d.cfg.Socket == "" {
+		if err := d.allowed(ip); err != nil {
+			return nil, "", err
+		}
+	}
 	switch {
 	case d.cfg.Socket != "":
 		conn, err := d.cfg.Dial(ctx, "unix", d.cfg.Socket)
@@ -228,11 +236,6 @@ func (d *Dialer) connect(ctx context.Context) (net.Conn, string, error) {
 // connectTo connects to the target itself, trying its addresses in turn.
 func (d *Dialer) connectTo(ctx context.Context, target string) (net.Conn, string, error) {
 	if d.resolver == nil {
-		if ip, err := netip.ParseAddr(d.cfg.Target.Hostname()); err == nil {
-			if err := d.allowed(ip); err != nil {
-				return nil, "", err
-			}
-		}
 		conn, err := d.cfg.Dial(ctx, "tcp", target)
 		return conn, target, err
 	}
@@ -242,13 +245,13 @@ func (d *Dialer) connectTo(ctx context.Context, target string) (net.Conn, string
 	}
 	_, port, _ := net.SplitHostPort(target)
 	var errs []error
-	for _, ip := range addresses {
+	for i, ip := range addresses {
 		if err := d.allowed(ip); err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		address := net.JoinHostPort(ip.String(), port)
-		conn, err := d.cfg.Dial(ctx, "tcp", address)
+		conn, err := d.dialWithin(ctx, address, len(addresses)-i)
 		if err == nil {
 			return conn, address, nil
 		}
@@ -258,6 +261,17 @@ func (d *Dialer) connectTo(ctx context.Context, target string) (net.Conn, string
 		}
 	}
 	return nil, "", errors.Join(errs...)
+}
+
+// dialWithin dials one of so many addresses that are left to try, within its part
+// of the time, so that one that swallows everything leaves time for the others.
+func (d *Dialer) dialWithin(ctx context.Context, address string, left int) (net.Conn, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		part, cancel := context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
+		defer cancel()
+		ctx = part
+	}
+	return d.cfg.Dial(ctx, "tcp", address)
 }
 
 func (d *Dialer) allowed(ip netip.Addr) error {
@@ -324,9 +338,18 @@ func (f contextDialer) DialContext(ctx context.Context, network, address string)
 // tunnel asks an HTTP proxy for a connection to the target (RFC 9110, 9.3.6).
 func tunnel(ctx context.Context, conn net.Conn, target, userAgent, credentials string) error {
 	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline)      // a closed connection: the write says so
-		defer conn.SetDeadline(time.Time{}) //nolint:errcheck // likewise
+		_ = conn.SetDeadline(deadline) // a closed connection: the write says so
 	}
+	ended := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	err := askForTunnel(conn, target, userAgent, credentials)
+	if !ended() && err == nil {
+		err = ctx.Err()
+	}
+	_ = conn.SetDeadline(time.Time{}) // likewise
+	return err
+}
+
+func askForTunnel(conn net.Conn, target, userAgent, credentials string) error {
 	request := fmt.Sprintf("CONNECT %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\n", target, target, userAgent)
 	if credentials != "" {
 		request += "Proxy-Authorization: " + credentials + "\r\n"
@@ -335,14 +358,23 @@ func tunnel(ctx context.Context, conn net.Conn, target, userAgent, credentials s
 		return fmt.Errorf("ask the proxy for a tunnel: %w", err)
 	}
 	var answer fasthttp.ResponseHeader
-	if err := answer.Read(bufio.NewReaderSize(conn, 4096)); err != nil {
+	// What follows the answer is the target's, so not a byte too much may be read.
+	if err := answer.Read(bufio.NewReaderSize(bytewise{conn}, 4096)); err != nil {
 		return fmt.Errorf("ask the proxy for a tunnel: %w", err)
 	}
-	if status := answer.StatusCode(); status != http.StatusOK {
+	switch status := answer.StatusCode(); {
+	case status == http.StatusProxyAuthRequired:
+		return fmt.Errorf("the proxy refused the tunnel to %s: status 407: it wants a user and a password, or others", target)
+	case status/100 != 2:
 		return fmt.Errorf("the proxy refused the tunnel to %s: status %d", target, status)
 	}
 	return nil
 }
+
+// bytewise reads one byte at a time.
+type bytewise struct{ io.Reader }
+
+func (b bytewise) Read(p []byte) (int, error) { return b.Reader.Read(p[:min(len(p), 1)]) }
 
 // hostPort returns host:port of a URL, with the port of its scheme by default.
 func hostPort(u *url.URL) string {

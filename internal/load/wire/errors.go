@@ -74,7 +74,7 @@ func dialError(err error) *Error {
 // tlsError is an error of a handshake: one of TLS, unless the network broke.
 func tlsError(err error) *Error {
 	kind := TLS
-	if isTimeout(err) {
+	if isTimeout(err) || (isBroken(err) && !isTLS(err)) {
 		kind = Connect
 	}
 	return &Error{Kind: kind, Unsent: true, Silent: true, Err: fmt.Errorf("TLS handshake: %w", err)}
@@ -94,12 +94,20 @@ func exchangeError(err error) *Error {
 		kind = TooLarge
 	case isTimeout(err):
 		kind = Timeout
+	case isTLS(err):
+		kind = TLS // before isBroken: an alert is of the same type as a broken connection
 	case isBroken(err):
 		kind = Reset
-	case isTLS(err):
-		kind = TLS
 	}
-	return &Error{Kind: kind, Err: err}
+	return &Error{Kind: kind, Unsent: kind == Reset && isRefused(err), Err: err}
+}
+
+// isRefused reports whether an error of HTTP/2 says that the target has not
+// looked at the request and that it may be sent again (RFC 9113, 8.7).
+func isRefused(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "REFUSED_STREAM") || strings.Contains(text, "graceful shutdown GOAWAY") ||
+		strings.Contains(text, "client conn not usable") || strings.Contains(text, "client conn could not be established")
 }
 
 func isTimeout(err error) bool {
@@ -112,8 +120,21 @@ func isBroken(err error) bool {
 	var operation *net.OpError
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.As(err, &operation) ||
-		strings.Contains(err.Error(), "client connection lost") || strings.Contains(err.Error(), "client connection force closed") ||
-		strings.Contains(err.Error(), "GOAWAY") || strings.Contains(err.Error(), "stream error")
+		isBrokenHTTP2(err.Error())
+}
+
+// isBrokenHTTP2 knows the texts of net/http for an end of an HTTP/2 connection or
+// stream; their types are not exported.
+func isBrokenHTTP2(text string) bool {
+	for _, known := range [...]string{
+		"client connection lost", "client connection force closed", "client conn is closed", "client conn not usable",
+		"client conn could not be established", "GOAWAY", "stream error",
+	} {
+		if strings.Contains(text, known) {
+			return true
+		}
+	}
+	return false
 }
 
 func isTLS(err error) bool {
@@ -125,6 +146,10 @@ func isTLS(err error) bool {
 		hostname  x509.HostnameError
 		invalid   x509.CertificateInvalidError
 	)
+	var operation *net.OpError
+	if errors.As(err, &operation) && (operation.Op == "remote error" || operation.Op == "local error") {
+		return true // how crypto/tls wraps alerts, whose type it does not export
+	}
 	return errors.As(err, &record) || errors.As(err, &alert) || errors.As(err, &verify) ||
 		errors.As(err, &authority) || errors.As(err, &hostname) || errors.As(err, &invalid)
 }

@@ -58,6 +58,7 @@ func (r *resolver) refresh(ctx context.Context) ([]netip.Addr, error) {
 	if err != nil {
 		return nil, fmt.Errorf("resolve the target's name: %w", err)
 	}
+	found = slices.Clone(found) // whoever looked it up may keep it
 	for i := range found {
 		found[i] = found[i].Unmap()
 	}
