@@ -180,6 +180,9 @@ func (c *Client) Transfer() Transfer {
 // dial makes a connection and counts it.
 func (c *Client) dial(ctx context.Context) (wire.Link, error) {
 	link, err := c.dialer.Dial(ctx)
+	if errors.Is(err, context.Canceled) {
+		return link, err // it was not wanted any more
+	}
 	if err != nil {
 		c.dialErrors.Add(1)
 		if kind, own := SystemError(err); own {
@@ -237,6 +240,9 @@ func (c *Client) hangUp(link wire.Link) {
 func (c *Client) exchange(ctx context.Context, link wire.Link, f *flight) (done time.Time, err error) {
 	deadline := f.sent.Add(f.c.Timeout)
 	if link.HTTP2 != nil {
+		if !link.HTTP2.Reserve(f.sent) {
+			return time.Now(), &wire.Error{Kind: wire.Reset, Unsent: true, Silent: true, Err: errors.New("the connection takes no further request")}
+		}
 		ctx, cancel := context.WithDeadline(ctx, deadline)
 		defer cancel()
 		err = link.HTTP2.Exchange(ctx, &f.wire, &f.answer)

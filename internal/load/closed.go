@@ -216,7 +216,7 @@ func (u *closedUser) connect(f *flight) error {
 	}
 	if u.connected() {
 		// After a pause the target may have closed the connection.
-		if f.sent.Sub(u.used) < trustedIdle || u.link.HTTP2 != nil || u.link.Conn.Alive() {
+		if f.sent.Sub(u.used) < trustedIdle || u.usable(f.sent) {
 			return nil
 		}
 		u.hangUp()
@@ -234,6 +234,14 @@ func (u *closedUser) connect(f *flight) error {
 	return nil
 }
 
+// usable reports whether the idle connection can still be used.
+func (u *closedUser) usable(now time.Time) bool {
+	if u.link.HTTP2 != nil {
+		return u.link.HTTP2.Usable(now)
+	}
+	return u.link.Conn.Young(now) && u.link.Conn.Alive()
+}
+
 // trustedIdle is for how long an idle connection is taken to be open unseen.
 const trustedIdle = time.Millisecond
 
@@ -245,8 +253,8 @@ func (u *closedUser) exchange(f *flight) (time.Time, error) {
 	for {
 		done, err := u.e.cfg.Client.exchange(u.requests, u.link, f)
 		u.used = done
-		again := u.link.Conn != nil && mayRepeat(f, err, u.link.Conn.Used())
-		if err != nil || !u.reusable(f, done) {
+		again := mayRepeat(f, err, u.link)
+		if !u.reusable(f, done, err) {
 			u.hangUp()
 		}
 		if !again || u.e.cutting.Load() {
@@ -259,11 +267,11 @@ func (u *closedUser) exchange(f *flight) (time.Time, error) {
 	}
 }
 
-func (u *closedUser) reusable(f *flight, now time.Time) bool {
+func (u *closedUser) reusable(f *flight, now time.Time, err error) bool {
 	if u.link.HTTP2 != nil {
 		return u.link.HTTP2.Usable(now)
 	}
-	return u.link.Conn.Reusable(&f.answer, now)
+	return err == nil && u.link.Conn.Reusable(&f.answer, now)
 }
 
 func (u *closedUser) hangUp() {

@@ -14,9 +14,11 @@ import (
 // limited rate; one that replaces another is not growth.
 type pool struct {
 	e *Engine
-	// requests ends when requests in flight are cut.
-	requests context.Context
-	members  sync.WaitGroup
+	// requests ends when requests in flight are cut, dials when no connection is
+	// wanted any more.
+	requests, dials context.Context
+	stopDials       func()
+	members         sync.WaitGroup
 
 	mu sync.Mutex
 	// idle is a stack: the connection that was used last is used next, so that
@@ -51,7 +53,9 @@ type pool struct {
 }
 
 func newPool(requests context.Context, e *Engine) *pool {
+	dials, stopDials := context.WithCancel(requests)
 	return &pool{
+		dials: dials, stopDials: stopDials,
 		e: e, requests: requests, all: map[*slot]struct{}{}, waiting: queue{limit: max(e.cfg.MaxWaiting, 1)},
 		tokens: float64(e.cfg.Ahead), refilled: time.Now(), drained: make(chan struct{}),
 	}
@@ -113,17 +117,17 @@ func (p *pool) admit(a Arrival) {
 	}
 	p.busy++
 	p.mu.Unlock()
-	if !p.begin(s, a) {
-		p.free(s)
+	if !p.begin(s, a) && !p.free(s) {
+		p.dismiss(s)
 	}
 }
 
-// takeIdle returns the slot that was used last, with its lock held, or nil. The
-// pool's lock is held.
+// takeIdle returns the slot that was used last, with its lock held and its use
+// reserved, or nil. The pool's lock is held.
 func (p *pool) takeIdle() *slot {
 	for n := len(p.idle) - 1; n >= 0; n-- {
 		s := p.idle[n]
-		if s.jobs != nil && !s.link.HTTP2.Usable(time.Now()) {
+		if !s.reserve() {
 			p.discard(s)
 			continue
 		}
@@ -136,16 +140,19 @@ func (p *pool) takeIdle() *slot {
 	return nil
 }
 
-// begin sends an arrival over a slot whose lock is held, and releases it. It
-// returns false when nothing was sent: the slot is then still the caller's.
+// begin sends an arrival over a reserved slot whose lock is held, and releases it.
+// It returns false when nothing was sent: the slot is then still the caller's, and
+// not reserved.
 func (p *pool) begin(s *slot, a Arrival) bool {
 	if late := p.e.sinceStart() - a.Due; late > p.e.allowedLateness(a.Case) {
+		s.unreserve()
 		s.mu.Unlock()
 		p.e.ledger.drop(DropLate)
 		return false
 	}
 	f, ok := p.e.build(a)
 	if !ok {
+		s.unreserve()
 		s.mu.Unlock()
 		return false
 	}
@@ -174,7 +181,7 @@ func (p *pool) free(s *slot) bool {
 	for {
 		p.mu.Lock()
 		p.busy--
-		if p.ended || s.last {
+		if p.ended || s.last || !s.reserve() {
 			p.checkDrained()
 			p.mu.Unlock()
 			return false
@@ -189,6 +196,7 @@ func (p *pool) free(s *slot) bool {
 		}
 		a, ok := p.waiting.pop()
 		if !ok {
+			s.unreserve()
 			s.idle, s.since = true, time.Now()
 			p.idle = append(p.idle, s)
 			p.checkDrained()
@@ -249,16 +257,37 @@ func (p *pool) unlist(s *slot) {
 
 // retire gives a slot's connection up, and lets another be dialled for it.
 func (p *pool) retire(s *slot) {
-	if s.streams == nil || s.streams.leave() {
+	closed := s.streams == nil || s.streams.leave()
+	if closed {
 		p.e.cfg.Client.hangUp(s.link)
 	}
+	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.all, s)
-	if !s.last {
+	if closed && !s.surplus {
 		p.replaceable = min(p.replaceable+1, p.e.cfg.MaxInFlight)
 	}
-	p.grow(time.Now())
+	if closed && !s.last && !s.proven && s.young(now) {
+		// A target that accepts connections and closes them at once is not to be
+		// asked for another as fast as it can.
+		p.backOff(now)
+	}
+	p.grow(now)
+}
+
+// backOff puts off dialling ahead, longer with each failure. The lock is held.
+func (p *pool) backOff(now time.Time) {
+	p.failures++
+	p.spareAt = now.Add(min(100*time.Millisecond<<min(p.failures, 10), maxSpareBackoff))
+}
+
+// prove notes that a new connection has brought its first answer.
+func (p *pool) prove(s *slot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.proven = true
+	p.failures, p.spareAt = 0, time.Time{}
 }
 
 // grow dials as many connections as are wanted and allowed. The lock is held.
@@ -294,7 +323,7 @@ const growthBurst = 100 * time.Millisecond
 
 // dial makes one connection and serves it until it ends.
 func (p *pool) dial() {
-	link, err := p.e.cfg.Client.dial(p.requests)
+	link, err := p.e.cfg.Client.dial(p.dials)
 	if err != nil {
 		p.dialFailed(err)
 		return
@@ -313,7 +342,7 @@ func (p *pool) join(link wire.Link) []*slot {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dialled()
-	p.failures, p.spareAt, p.starved = 0, time.Time{}, false
+	p.starved = false
 	if link.HTTP2 == nil {
 		s := &slot{link: link}
 		p.all[s] = struct{}{}
@@ -331,14 +360,20 @@ func (p *pool) join(link wire.Link) []*slot {
 
 // enter gives a new slot its first work, and serves it.
 func (p *pool) enter(s *slot, serve func(*slot)) {
-	p.mu.Lock()
-	p.busy++ // free ends one
-	p.mu.Unlock()
-	if !p.free(s) {
+	if !p.employ(s) {
 		p.retire(s)
 		return
 	}
 	serve(s)
+}
+
+// employ gives a slot that carries nothing work, or makes it idle. It returns
+// false when the slot must be retired.
+func (p *pool) employ(s *slot) bool {
+	p.mu.Lock()
+	p.busy++ // free ends one
+	p.mu.Unlock()
+	return p.free(s)
 }
 
 // maxSpareBackoff bounds how long no connection is dialled ahead after failures.
@@ -351,13 +386,14 @@ const maxSpareBackoff = 5 * time.Second
 func (p *pool) dialFailed(err error) {
 	p.mu.Lock()
 	p.dialled()
-	p.failures++
-	p.spareAt = time.Now().Add(min(100*time.Millisecond<<min(p.failures, 10), maxSpareBackoff))
+	p.backOff(time.Now())
 	victims := 1
+	var again []*flight
 	if _, p.starved = SystemError(err); p.starved {
 		victims = 0
 	} else if len(p.all) == 0 && p.dialling == 0 {
 		victims = p.waiting.len()
+		again, p.again = p.again, nil
 	}
 	var lost []Arrival
 	for range victims {
@@ -365,16 +401,19 @@ func (p *pool) dialFailed(err error) {
 			lost = append(lost, a)
 		}
 	}
-	again := p.again
-	p.again = nil
 	p.mu.Unlock()
 	now := time.Now()
 	for _, a := range lost {
 		p.e.lost(a, now, err)
 		p.leave()
 	}
+	p.giveUp(again, err)
+}
+
+// giveUp ends requests that were to be sent again and cannot.
+func (p *pool) giveUp(again []*flight, err error) {
 	for _, f := range again {
-		p.e.finish(f, now, err)
+		p.e.finish(f, time.Now(), err)
 		p.leave()
 	}
 }
@@ -393,10 +432,11 @@ func (p *pool) tend(now time.Time) {
 		if now.Sub(s.since) < limit {
 			break
 		}
+		s.surplus = true
 		p.discard(s)
 	}
-	for _, s := range append([]*slot(nil), p.idle...) {
-		if s.jobs != nil && !s.link.HTTP2.Usable(now) {
+	for i := len(p.idle) - 1; i >= 0; i-- {
+		if s := p.idle[i]; !s.usable(now) {
 			p.discard(s)
 		}
 	}
@@ -414,22 +454,33 @@ func (p *pool) discard(s *slot) {
 	s.link.Conn.Close()
 }
 
+// dismiss ends a slot that is not idle and carries nothing.
+func (p *pool) dismiss(s *slot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.discard(s)
+}
+
 // expire ends what has waited longer than it may. When there is no connection at
 // all it was the target that could not be reached; else the cap is the limit.
 func (p *pool) expire() {
-	now := p.e.sinceStart()
-	for {
-		p.mu.Lock()
-		a, ok := p.waiting.peek()
-		if !ok || now-a.Due <= p.e.allowedLateness(a.Case) {
-			p.mu.Unlock()
-			return
+	at, now := p.e.sinceStart(), time.Now()
+	p.mu.Lock()
+	late := p.waiting.remove(func(a *Arrival) bool { return at-a.Due > p.e.allowedLateness(a.Case) })
+	var again, kept []*flight
+	for _, f := range p.again {
+		if now.Sub(f.sent) > f.c.Timeout {
+			again = append(again, f)
+		} else {
+			kept = append(kept, f)
 		}
-		p.waiting.pop()
-		none := len(p.all) == 0 && !p.starved
-		p.mu.Unlock()
+	}
+	p.again = kept
+	none := len(p.all) == 0 && !p.starved
+	p.mu.Unlock()
+	for _, a := range late {
 		if none {
-			p.e.lost(a, time.Now(), &wire.Error{
+			p.e.lost(a, now, &wire.Error{
 				Kind: wire.Connect, Unsent: true, Silent: true,
 				Err: fmt.Errorf("no connection could be made within %v", p.e.allowedLateness(a.Case)),
 			})
@@ -437,6 +488,16 @@ func (p *pool) expire() {
 			p.e.ledger.drop(DropLate)
 		}
 		p.leave()
+	}
+	p.giveUp(again, errNotAgain("no other connection could be had in time"))
+}
+
+// errNotAgain is what a request comes to that met a closed connection and could
+// not be sent again.
+func errNotAgain(why string) error {
+	return &wire.Error{
+		Kind: wire.Reset, Unsent: true, Silent: true,
+		Err: fmt.Errorf("the target had closed the connection, and %s", why),
 	}
 }
 
@@ -480,8 +541,8 @@ func (p *pool) checkDrained() {
 
 // refuse drops what waits and lets nothing further begin.
 func (p *pool) refuse() {
+	p.stopDials()
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.ended = true
 	for {
 		if _, ok := p.waiting.pop(); !ok {
@@ -490,28 +551,27 @@ func (p *pool) refuse() {
 		p.e.ledger.drop(DropShutdown)
 		p.busy--
 	}
+	again := p.again
+	p.again = nil
 	p.checkDrained()
+	p.mu.Unlock()
+	p.giveUp(again, errNotAgain("soakd was told to stop before it could be sent again"))
 }
 
 // cut breaks off whatever is in flight.
 func (p *pool) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, f := range p.again {
-		p.e.finish(f, time.Now(), &wire.Error{Kind: wire.Reset, Silent: true, Unsent: true, Err: context.Canceled})
-		p.busy--
-	}
-	p.again = nil
 	for s := range p.all {
 		if s.link.Conn != nil {
 			s.link.Conn.Close()
 		}
 	}
-	p.checkDrained()
 }
 
 // close ends all connections and waits for their goroutines.
 func (p *pool) close() {
+	p.stopDials()
 	p.mu.Lock()
 	p.ended = true
 	for s := range p.all {
@@ -555,13 +615,6 @@ func (q *queue) push(a Arrival) bool {
 	return true
 }
 
-func (q *queue) peek() (Arrival, bool) {
-	if q.n == 0 {
-		return Arrival{}, false
-	}
-	return q.ring[q.first], true
-}
-
 func (q *queue) pop() (Arrival, bool) {
 	if q.n == 0 {
 		return Arrival{}, false
@@ -571,4 +624,23 @@ func (q *queue) pop() (Arrival, bool) {
 	q.first = (q.first + 1) % len(q.ring)
 	q.n--
 	return a, true
+}
+
+// remove takes out what gone names, and keeps the order of the others.
+func (q *queue) remove(gone func(*Arrival) bool) (removed []Arrival) {
+	kept := 0
+	for i := range q.n {
+		a := &q.ring[(q.first+i)%len(q.ring)]
+		if gone(a) {
+			removed = append(removed, *a)
+			continue
+		}
+		q.ring[(q.first+kept)%len(q.ring)] = *a
+		kept++
+	}
+	for i := kept; i < q.n; i++ {
+		q.ring[(q.first+i)%len(q.ring)] = Arrival{}
+	}
+	q.n = kept
+	return removed
 }
