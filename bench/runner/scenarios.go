@@ -47,6 +47,7 @@ const (
 	pacedInFlight   = 64
 	cashflowFlight  = 256
 	latencyInFlight = 256
+	sweepInFlight   = 256 // soakd's default
 )
 
 // stallPattern is a target that stalls for one second in ten, in their middle, so
@@ -126,7 +127,7 @@ func latencies(length time.Duration) []scenario {
 		list = append(list, scenario{name: "latency" + latency, title: "Known latency of " + latency, target: []string{"-latency", latency}})
 	}
 	for i := range list {
-		list[i].title += ", 500 arrivals a second"
+		list[i].title += ", 500 arrivals a second, CPUs kept from halting"
 		list[i].kind, list[i].entries = kindLatency, same(j, "soakd", "vegeta", "k6")
 	}
 	return list
@@ -148,7 +149,7 @@ func sweep(length time.Duration, most float64) scenario {
 	for _, percent := range []int{20, 40, 60, 80} {
 		rate := float64(int(most*float64(percent)/100/100)) * 100
 		s.entries = append(s.entries, entry{
-			fmt.Sprintf("soakd, %d %%", percent), "soakd", job{rate: max(rate, 100), connections: pacedInFlight, duration: length},
+			fmt.Sprintf("soakd, %d %%", percent), "soakd", job{rate: max(rate, 100), connections: sweepInFlight, duration: length},
 		})
 	}
 	return s
