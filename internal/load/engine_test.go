@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,7 @@ import (
 // engine runs on the fake clock of a synctest bubble.
 type pipeTarget struct {
 	connections chan net.Conn
+	open        atomic.Int64
 	server      *http.Server
 	closed      chan struct{}
 	ended       chan struct{}
@@ -31,6 +33,7 @@ func newPipeTarget(handler http.HandlerFunc) *pipeTarget {
 		connections: make(chan net.Conn), closed: make(chan struct{}), ended: make(chan struct{}),
 		server: &http.Server{Handler: handler, ReadHeaderTimeout: time.Hour, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)},
 	}
+	target.server.ConnState = target.countState
 	go func() {
 		_ = target.server.Serve(target)
 		close(target.ended)
@@ -44,6 +47,18 @@ func (p *pipeTarget) Accept() (net.Conn, error) {
 		return conn, nil
 	case <-p.closed:
 		return nil, net.ErrClosed
+	}
+}
+
+// openConnections is how many connections the server has not closed or seen closed.
+func (p *pipeTarget) openConnections() int64 { return p.open.Load() }
+
+func (p *pipeTarget) countState(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		p.open.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		p.open.Add(-1)
 	}
 }
 

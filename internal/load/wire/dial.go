@@ -278,7 +278,7 @@ func (d *Dialer) allowed(ip netip.Addr) error {
 	if d.cfg.Allow == nil {
 		return nil
 	}
-	return d.cfg.Allow(ip)
+	return d.cfg.Allow(ip.Unmap()) // ::ffff:10.0.0.1 is 10.0.0.1
 }
 
 // Refresh resolves the target's name again. It reports whether connections to

@@ -53,6 +53,10 @@ const (
 	// else let every request on it run into its time limit, for ever.
 	silence  = 10 * time.Second
 	signTime = 5 * time.Second
+	// looseHeaderBytes is from which size of headers on net/http gives up the
+	// connection, and all that is under way on it. Below it, headers beyond
+	// headerBytes cost only the one request.
+	looseHeaderBytes = 8 * headerBytes
 )
 
 // speakHTTP2 begins HTTP/2 on a connection, which is one of TLS or counted itself.
@@ -65,7 +69,7 @@ func (d *Dialer) speakHTTP2(ctx context.Context, counted *countedConn, stream ne
 	transport := &http.Transport{
 		Protocols:              protocols,
 		DisableCompression:     true, // the answer unpacks, within its bounds
-		MaxResponseHeaderBytes: headerBytes,
+		MaxResponseHeaderBytes: looseHeaderBytes,
 		DialContext:            func(context.Context, string, string) (net.Conn, error) { return h.frames, nil },
 		HTTP2: &http.HTTP2Config{
 			StrictMaxConcurrentRequests: true, MaxReceiveBufferPerStream: streamBytes, MaxReceiveBufferPerConnection: connectionBytes,
@@ -158,9 +162,22 @@ func (h *HTTP2Conn) Exchange(ctx context.Context, r *Request, a *Answer) error {
 	return nil
 }
 
-// read reads the body of an answer.
+// headerSize is what the headers would take in HTTP/1.1, in bytes.
+func headerSize(header http.Header) (size int) {
+	for name, values := range header {
+		for _, value := range values {
+			size += len(name) + len(": \r\n") + len(value)
+		}
+	}
+	return size
+}
+
+// read reads the body of an answer, whose headers have come.
 func (h *HTTP2Conn) read(response *http.Response, a *Answer) (err error) {
 	limit := h.dialer.cfg.MaxResponseBytes
+	if headerSize(response.Header) > headerBytes {
+		return fmt.Errorf("headers of more than %d bytes: %w", headerBytes, ErrTooLarge)
+	}
 	if response.Request.Method != http.MethodHead && isGzip([]byte(response.Header.Get("Content-Encoding"))) {
 		if a.packed, err = a.readAll(a.packed, response.Body, -1, limit); err != nil {
 			return err
