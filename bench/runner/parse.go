@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"embed"
@@ -107,11 +108,21 @@ func readJSON(path string, into any) error {
 // quantile above 99 %.
 func parseVegeta(program string, p place, _ []byte) (claim, error) {
 	encode := exec.CommandContext(context.Background(), program, "encode", "-to", "csv", filepath.Join(p.scratch, "vegeta.bin")) // it ends with its input
-	out, err := encode.Output()
+	out, err := encode.StdoutPipe()
 	if err != nil {
 		return claim{}, fmt.Errorf("vegeta encode: %w", err)
 	}
-	return vegetaCSV(bytes.NewReader(out))
+	if err := encode.Start(); err != nil {
+		return claim{}, fmt.Errorf("vegeta encode: %w", err)
+	}
+	c, err := vegetaCSV(bufio.NewReaderSize(out, 1<<20))
+	if err != nil {
+		_, _ = io.Copy(io.Discard, out) // so that it ends
+	}
+	if ended := encode.Wait(); ended != nil && err == nil {
+		err = fmt.Errorf("vegeta encode: %w", ended)
+	}
+	return c, err
 }
 
 // vegetaCSV reads vegeta's CSV: 1 is the status, 2 the latency in ns.

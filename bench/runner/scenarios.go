@@ -47,6 +47,7 @@ const (
 	pacedInFlight   = 64
 	cashflowFlight  = 256
 	latencyInFlight = 256
+	sweepInFlight   = 256 // soakd's default
 )
 
 // stallPattern is a target that stalls for one second in ten, in their middle, so
@@ -73,10 +74,13 @@ func same(j job, names ...string) []entry {
 }
 
 func full(length time.Duration) scenario {
+	j := job{connections: users, duration: length}
+	discard := j
+	discard.discard = true
 	return scenario{
 		name: "full", title: fmt.Sprintf("Full speed: %d connections, no pause", users), kind: kindClosed,
-		entries: same(job{connections: users, duration: length}, "soakd", "wrk", "bombardier", "fortio", "bare fasthttp", "bare net/http",
-			"vegeta", "k6", "Locust FastHttpUser", "Locust HttpUser"),
+		entries: append(same(j, "soakd", "wrk", "bombardier", "fortio", "bare fasthttp", "bare net/http", "vegeta", "k6",
+			"Locust FastHttpUser", "Locust HttpUser"), entry{"vegeta, bodies not kept", "vegeta", discard}),
 	}
 }
 
@@ -84,7 +88,9 @@ func paced2000(length time.Duration) scenario {
 	j := job{rate: 2000, connections: pacedInFlight, duration: length}
 	ticks := j
 	ticks.tick = 5 * time.Millisecond
-	entries := append(same(j, "soakd"), entry{"soakd, ticks of 5 ms", "soakd", ticks})
+	discard := j
+	discard.discard = true
+	entries := append(same(j, "soakd"), entry{"soakd, ticks of 5 ms", "soakd", ticks}, entry{"vegeta, bodies not kept", "vegeta", discard})
 	return scenario{
 		name: "2000", title: "2 000 arrivals a second, evenly paced", kind: kindPaced,
 		entries: append(entries, same(j, "vegeta", "k6", "fortio", "bare fasthttp", "bare net/http")...),
@@ -103,7 +109,7 @@ func paced10000(length time.Duration) scenario {
 // is then a tenth, whenever the tool begins.
 func stalling(connections int) scenario {
 	p := stallPattern()
-	j := job{rate: 500, connections: connections, duration: p.Period, capped: true}
+	j := job{rate: 500, connections: connections, duration: p.Period, capped: true, discard: true}
 	return scenario{
 		name: "stall" + strconv.Itoa(connections), kind: kindStall, pattern: p,
 		title:   fmt.Sprintf("500 a second at a target that stalls for 1 s every 10 s, %d connections at most", connections),
@@ -113,7 +119,7 @@ func stalling(connections int) scenario {
 }
 
 func latencies(length time.Duration) []scenario {
-	j := job{rate: 500, connections: latencyInFlight, duration: length, capped: true}
+	j := job{rate: 500, connections: latencyInFlight, duration: length, capped: true, discard: true}
 	list := []scenario{{
 		name: "lognormal", title: "Known latency, log-normal with a median of 5 ms and sigma 0.5", target: []string{"-median", "5ms"},
 	}}
@@ -121,7 +127,7 @@ func latencies(length time.Duration) []scenario {
 		list = append(list, scenario{name: "latency" + latency, title: "Known latency of " + latency, target: []string{"-latency", latency}})
 	}
 	for i := range list {
-		list[i].title += ", 500 arrivals a second"
+		list[i].title += ", 500 arrivals a second, CPUs kept from halting"
 		list[i].kind, list[i].entries = kindLatency, same(j, "soakd", "vegeta", "k6")
 	}
 	return list
@@ -143,7 +149,7 @@ func sweep(length time.Duration, most float64) scenario {
 	for _, percent := range []int{20, 40, 60, 80} {
 		rate := float64(int(most*float64(percent)/100/100)) * 100
 		s.entries = append(s.entries, entry{
-			fmt.Sprintf("soakd, %d %%", percent), "soakd", job{rate: max(rate, 100), connections: pacedInFlight, duration: length},
+			fmt.Sprintf("soakd, %d %%", percent), "soakd", job{rate: max(rate, 100), connections: sweepInFlight, duration: length},
 		})
 	}
 	return s

@@ -21,6 +21,9 @@ type job struct {
 	cashflow bool
 	// capped limits vegeta's workers to the connections; by default it has no limit.
 	capped bool
+	// discard lets vegeta read answers without keeping them; by default it keeps
+	// their bodies, and writes them with its results.
+	discard bool
 }
 
 // due is how many arrivals a paced job has.
@@ -180,7 +183,10 @@ func vegetaCommand(program string, p place, j job) (command, error) {
 	}
 	args := []string{
 		program, "attack", "-targets", targets, "-output", filepath.Join(p.scratch, "vegeta.bin"), "-duration", j.duration.String(),
-		"-rate", decimal(j.rate), "-timeout", "10s", "-max-body", "0",
+		"-rate", decimal(j.rate), "-timeout", "10s",
+	}
+	if j.discard {
+		args = append(args, "-max-body", "0")
 	}
 	connections := strconv.Itoa(j.connections)
 	if j.capped || j.rate == 0 {

@@ -77,16 +77,16 @@ func (c *checker) printf(format string, args ...any) {
 // plan says what would run.
 func (c *checker) plan() {
 	w := c.traffic.workload
-	c.printf("soakd run would send %s to %s: %s arrivals a second, %d virtual users (%s), seed %d\n\n",
-		w.Name, c.cfg.TargetURL, c.cfg.Rate, c.cfg.Users, c.traffic.source.Describe(), c.cfg.Seed)
+	c.printf("soakd run would send %s to %s for %d virtual users (%s), seed %d\nload: %s\nconnections: %s\n\n",
+		w.Name, c.cfg.TargetURL, c.cfg.Users, c.traffic.source.Describe(), c.cfg.Seed, c.cfg.loadSettings.describe(), c.cfg.connectionSettings.describe(c.cfg.TargetURL))
 	table := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
-	c.row(table, "case", "class", "a second", "time limit", "least interval a user")
+	c.row(table, "case", "class", "share", "time limit", "least interval a user")
 	for _, one := range w.Cases {
 		least := "-"
 		if one.MinInterval > 0 {
 			least = one.MinInterval.String()
 		}
-		c.row(table, one.Name, string(one.Class), fmt.Sprintf("%.3g", w.Share(one)*c.cfg.Rate.PerSecond()), one.Timeout.String(), least)
+		c.row(table, one.Name, string(one.Class), fmt.Sprintf("%.3g %%", 100*w.Share(one)), one.Timeout.String(), least)
 	}
 	_ = table.Flush() // as printf
 	if o := w.Opening; o != nil {
@@ -108,6 +108,10 @@ func (c *checker) row(w io.Writer, cells ...string) {
 // saved first.
 func (c *checker) try(ctx context.Context, write bool) {
 	c.printf("\n")
+	// One that cannot be had shows in the cases below, with the reason.
+	if peer, err := load.Reach(ctx, c.traffic.client); err == nil {
+		c.printf("connection: to %s, %s\n", peer.Address, peer.Protocol)
+	}
 	var saved *load.Case
 	if opening := c.traffic.workload.Opening; opening != nil && write {
 		saved = opening.Case

@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,7 +17,6 @@ import (
 	"soakd/internal/exporter"
 	"soakd/internal/load"
 	"soakd/internal/load/cashflow"
-	"soakd/internal/load/schedule"
 	"soakd/internal/probes"
 	"soakd/internal/probes/api"
 	"soakd/internal/probes/postgres"
@@ -25,22 +26,20 @@ import (
 
 // config is everything that can be set, apart from what the probes bring.
 type config struct {
-	TargetURL        string        `envconfig:"TARGET_URL" desc:"URL of the API: http or https, host and port, perhaps a base path. Required by run and check."`
-	Workload         string        `envconfig:"WORKLOAD" default:"cashflow" desc:"What is sent: cashflow, the built-in workload for the Credit Cashflow Engine."`
-	APIVersion       string        `envconfig:"API_VERSION" default:"v1" desc:"Version in the path: /api/VERSION/..."`
-	Rate             schedule.Rate `envconfig:"RATE" default:"50" desc:"Arrivals a second, above 0 and up to 1000000, whatever the target's answers take."`
-	Duration         time.Duration `envconfig:"DURATION" default:"0s" desc:"How long to send; 0s means until stopped."`
-	Users            int           `envconfig:"USERS" default:"20" desc:"Virtual users: identities with scenarios of their own, 1 to 100000."`
-	Seed             uint64        `envconfig:"SEED" default:"1" desc:"Seed of the random choices: the same seed gives the same sequence of requests."`
-	MaxInFlight      int           `envconfig:"MAX_IN_FLIGHT" default:"256" desc:"Requests (and connections) in flight at the same time, 1 to 65535."`
-	MaxWaiting       int           `envconfig:"MAX_WAITING" default:"1000" desc:"Arrivals that may wait for a place in flight, 1 to 1000000; one more is dropped and counted."`
-	MaxLateness      time.Duration `envconfig:"MAX_LATENESS" default:"0s" desc:"How long after its due time an arrival may still be sent, else it is dropped and counted; 0s means the time limit of its case."`
+	TargetURL  string `envconfig:"TARGET_URL" desc:"URL of the API: http or https, host and port, perhaps a base path. Required by run and check."`
+	Workload   string `envconfig:"WORKLOAD" default:"cashflow" desc:"What is sent: cashflow, the built-in workload for the Credit Cashflow Engine."`
+	APIVersion string `envconfig:"API_VERSION" default:"v1" desc:"Version in the path: /api/VERSION/..."`
+
+	loadSettings
+
 	MaxResponseBytes int64         `envconfig:"MAX_RESPONSE_BYTES" default:"4194304" desc:"Largest answer that is read, in bytes, 1024 to 1073741824; a larger one is a failed check. All answers in flight together may hold 64 MiB, or four times this if that is more."`
 	ShutdownGrace    time.Duration `envconfig:"SHUTDOWN_GRACE" default:"10s" desc:"How long requests in flight may go on once soakd is told to stop; then they are cut and counted."`
 	LagLimit         time.Duration `envconfig:"LAG_LIMIT" default:"10ms" desc:"A window of 10 s is not fit to pass a judgement when soakd noticed 1 % of its arrivals later than this, above 0s."`
 	CPULimit         float64       `envconfig:"CPU_LIMIT" default:"0.9" desc:"Nor is one in which soakd used more than this share of the CPUs that it may use, above 0 and up to 1."`
-	AllowedHosts     []string      `envconfig:"ALLOWED_HOSTS" desc:"Hosts that may be the target, separated by commas, each a name or name:port; empty allows any. A guard against pointing a soak at production."`
-	UserPrefix       string        `envconfig:"USER_PREFIX" default:"soakd" desc:"Start of the virtual users' ids where tokens are minted. Two soakds on one target need different ones: their checks remember what their users saved."`
+	AllowedHosts     []string      `envconfig:"ALLOWED_HOSTS" desc:"Hosts that may be the target, separated by commas: name, name:port, *.name, an IP address or a network such as 10.0.0.0/8; empty allows any. Networks also bound the addresses that names resolve to. A guard against pointing a soak at production."`
+	UserPrefix       string        `envconfig:"USER_PREFIX" default:"soakd" desc:"Start of the virtual users' ids where tokens are minted; a shard adds its number. Two soakds on one target need different ones: their checks remember what their users saved."`
+
+	connectionSettings
 
 	AuthToken     secret.String `envconfig:"AUTH_TOKEN" desc:"Bearer token for every request (secret)."`
 	AuthTokenFile string        `envconfig:"AUTH_TOKEN_FILE" desc:"File with the bearer token, read again when it changes."`
@@ -54,6 +53,7 @@ type config struct {
 
 	Listen           string        `envconfig:"LISTEN" default:":9470" desc:"Where /metrics and the page are served, host:port; port 0 takes a free one."`
 	WebConfigFile    string        `envconfig:"WEB_CONFIG_FILE" desc:"exporter-toolkit web configuration: TLS and basic authentication."`
+	EnableLifecycle  bool          `envconfig:"ENABLE_LIFECYCLE" default:"false" desc:"Whether the load can be changed over HTTP: PUT /-/rate, POST /-/pause, POST /-/resume. Protect them with SOAKD_WEB_CONFIG_FILE."`
 	ProgressInterval time.Duration `envconfig:"PROGRESS_INTERVAL" default:"5s" desc:"Time between two progress lines on standard output; 0s means none."`
 	LogLevel         string        `envconfig:"LOG_LEVEL" default:"info" desc:"debug, info, warn or error."`
 	LogFormat        string        `envconfig:"LOG_FORMAT" default:"text" desc:"text or json."`
@@ -139,53 +139,105 @@ func readConfig(cmd command, args []string, stdout io.Writer) (*config, error) {
 	return cfg, nil
 }
 
-// validate returns every mistake and reads the secrets that stand in files.
-func (c *config) validate() error {
-	var errs []error
-	check := func(ok bool, format string, args ...any) {
-		if !ok {
-			errs = append(errs, fmt.Errorf(envPrefix+"_"+format, args...))
-		}
+// mistakes gathers what is wrong with settings.
+type mistakes []error
+
+// check takes note of a mistake unless all is well. The text starts with the name
+// of the setting, without the prefix.
+func (m *mistakes) check(ok bool, format string, args ...any) {
+	if !ok {
+		*m = append(*m, fmt.Errorf(envPrefix+"_"+format, args...))
 	}
-	check(validListen(c.Listen), "LISTEN: %q must be host:port, such as :9470 or 127.0.0.1:9470", c.Listen)
+}
+
+// validate returns every mistake and reads what stands in files.
+func (c *config) validate() error {
+	var m mistakes
+	m.check(validListen(c.Listen), "LISTEN: %q must be host:port, such as :9470 or 127.0.0.1:9470", c.Listen)
 	if err := exporter.CheckWebConfig(c.WebConfigFile); err != nil {
-		check(false, "WEB_CONFIG_FILE: %w", err)
+		m.check(false, "WEB_CONFIG_FILE: %w", err)
 	}
 	if c.selfOnly {
-		return errors.Join(errs...)
+		return errors.Join(m...)
 	}
-	if c.TargetURL == "" {
-		check(c.ownTarget, "TARGET_URL: not set; give the URL of the API, such as http://127.0.0.1:8000, or try `soakd demo`")
-	} else if u, err := load.ParseTarget(c.TargetURL); err != nil {
-		check(false, "TARGET_URL: %w", err)
-	} else {
-		allowed := len(c.AllowedHosts) == 0 || slices.Contains(c.AllowedHosts, u.Host) || slices.Contains(c.AllowedHosts, u.Hostname())
-		check(allowed, "TARGET_URL: the host %s is not among SOAKD_ALLOWED_HOSTS (%s)", u.Host, strings.Join(c.AllowedHosts, ", "))
-	}
-	check(c.Workload == "cashflow", "WORKLOAD: %q is not known; the workload is cashflow", c.Workload)
-	check(cashflow.ValidAPIVersion(c.APIVersion), "API_VERSION: %q must be 1 to 32 letters, digits, dots, dashes or underscores, such as v1", c.APIVersion)
-	check(c.Rate > 0, "RATE: it must be above 0")
-	check(c.Duration >= 0, "DURATION: %v must be 0s (until stopped) or more", c.Duration)
-	check(c.Users >= 1 && c.Users <= cashflow.MaxUsers, "USERS: %d must be 1 to %d", c.Users, cashflow.MaxUsers)
-	check(c.MaxInFlight >= 1 && c.MaxInFlight <= 65_535, "MAX_IN_FLIGHT: %d must be 1 to 65535", c.MaxInFlight)
-	check(c.MaxWaiting >= 1 && c.MaxWaiting <= 1_000_000, "MAX_WAITING: %d must be 1 to 1000000", c.MaxWaiting)
-	check(c.MaxLateness >= 0, "MAX_LATENESS: %v must be 0s (the time limit of the case) or more", c.MaxLateness)
-	check(c.MaxResponseBytes >= 1024 && c.MaxResponseBytes <= 1<<30, "MAX_RESPONSE_BYTES: %d must be 1024 to 1073741824", c.MaxResponseBytes)
-	check(c.ShutdownGrace >= 0, "SHUTDOWN_GRACE: %v must be 0s or more", c.ShutdownGrace)
-	check(c.LagLimit > 0, "LAG_LIMIT: %v must be above 0s", c.LagLimit)
-	check(c.CPULimit > 0 && c.CPULimit <= 1, "CPU_LIMIT: %v must be above 0 and up to 1", c.CPULimit)
-	check(c.ProgressInterval >= 0, "PROGRESS_INTERVAL: %v must be 0s (none) or more", c.ProgressInterval)
-	check(c.ProbeInterval >= probes.MinInterval, "PROBE_INTERVAL: %v must be at least %v", c.ProbeInterval, probes.MinInterval)
-	check(c.ProbeTimeout > 0 && c.ProbeTimeout <= c.ProbeInterval, "PROBE_TIMEOUT: %v must be above 0s and at most SOAKD_PROBE_INTERVAL (%v)", c.ProbeTimeout, c.ProbeInterval)
+	c.validateTarget(&m)
+	m.check(c.Workload == "cashflow", "WORKLOAD: %q is not known; the workload is cashflow", c.Workload)
+	m.check(cashflow.ValidAPIVersion(c.APIVersion), "API_VERSION: %q must be 1 to 32 letters, digits, dots, dashes or underscores, such as v1", c.APIVersion)
+	c.loadSettings.validate(&m, time.Now())
+	c.validateModel(&m)
+	m.check(c.MaxResponseBytes >= 1024 && c.MaxResponseBytes <= 1<<30, "MAX_RESPONSE_BYTES: %d must be 1024 to 1073741824", c.MaxResponseBytes)
+	m.check(c.ShutdownGrace >= 0, "SHUTDOWN_GRACE: %v must be 0s or more", c.ShutdownGrace)
+	m.check(c.LagLimit > 0, "LAG_LIMIT: %v must be above 0s", c.LagLimit)
+	m.check(c.CPULimit > 0 && c.CPULimit <= 1, "CPU_LIMIT: %v must be above 0 and up to 1", c.CPULimit)
+	m.check(c.ProgressInterval >= 0, "PROGRESS_INTERVAL: %v must be 0s (none) or more", c.ProgressInterval)
+	m.check(c.ProbeInterval >= probes.MinInterval, "PROBE_INTERVAL: %v must be at least %v", c.ProbeInterval, probes.MinInterval)
+	m.check(c.ProbeTimeout > 0 && c.ProbeTimeout <= c.ProbeInterval, "PROBE_TIMEOUT: %v must be above 0s and at most SOAKD_PROBE_INTERVAL (%v)", c.ProbeTimeout, c.ProbeInterval)
 	if _, err := c.level(); err != nil {
-		check(false, "LOG_LEVEL: %w", err)
+		m.check(false, "LOG_LEVEL: %w", err)
 	}
-	check(c.LogFormat == "text" || c.LogFormat == "json", "LOG_FORMAT: %q must be text or json", c.LogFormat)
-	errs = append(errs, c.validateAuth())
+	m.check(c.LogFormat == "text" || c.LogFormat == "json", "LOG_FORMAT: %q must be text or json", c.LogFormat)
+	m = append(m, c.validateAuth())
 	for _, kind := range c.kinds {
-		errs = append(errs, kind.Config.Validate())
+		m = append(m, kind.Config.Validate())
 	}
-	return errors.Join(errs...)
+	return errors.Join(m...)
+}
+
+// validateTarget checks where requests go and how connections are made.
+func (c *config) validateTarget(m *mistakes) {
+	for _, host := range c.AllowedHosts {
+		if err := load.ValidateAllowList([]string{host}); err != nil {
+			m.check(false, "ALLOWED_HOSTS: %w", err)
+		}
+	}
+	var target *url.URL
+	if c.TargetURL == "" {
+		m.check(c.ownTarget, "TARGET_URL: not set; give the URL of the API, such as http://127.0.0.1:8000, or try `soakd demo`")
+	} else if u, err := load.ParseTarget(c.TargetURL); err != nil {
+		m.check(false, "TARGET_URL: %w", err)
+	} else {
+		target = u
+		m.check(load.Allowed(c.AllowedHosts, u), "TARGET_URL: the host %s is not among SOAKD_ALLOWED_HOSTS (%s)", u.Host, strings.Join(c.AllowedHosts, ", "))
+	}
+	c.connectionSettings.validate(m, target, c.MaxInFlight)
+	if target == nil {
+		return
+	}
+	for _, s := range c.settings() {
+		if strings.HasPrefix(s.Name, envPrefix+"_TLS_") && s.isSet() && target.Scheme != "https" {
+			*m = append(*m, fmt.Errorf("%s: the target is %s, without TLS: give an https target, or unset this", s.Name, c.TargetURL))
+		}
+	}
+	// The name is then resolved elsewhere, and nothing can look at its addresses.
+	_, err := netip.ParseAddr(target.Hostname())
+	networks := slices.ContainsFunc(c.AllowedHosts, func(host string) bool { return strings.Contains(host, "/") })
+	m.check(err == nil || !networks || !c.ProxyURL.IsSet(),
+		"ALLOWED_HOSTS: networks cannot be kept to while the proxy of SOAKD_PROXY_URL resolves %s: give its name alone, or an address as the target", target.Hostname())
+}
+
+// validateModel refuses settings that the chosen model or shape would not heed.
+func (c *config) validateModel(m *mistakes) {
+	if c.Model != modelOpen && c.Model != modelClosed {
+		return // said already
+	}
+	for _, s := range c.settings() {
+		switch {
+		case !s.isSet():
+		case s.Model != "" && s.Model != c.Model:
+			*m = append(*m, fmt.Errorf("%s: it belongs to the %s model, and SOAKD_MODEL is %s: unset it, or give another model", s.Name, s.Model, c.Model))
+		case s.Name == envPrefix+"_RATE" && !c.usesRate():
+			*m = append(*m, fmt.Errorf("%s: the shape %s has rates of its own: unset this, or give another SOAKD_SHAPE", s.Name, c.shapeKind()))
+		}
+	}
+}
+
+// userPrefix starts the ids of virtual users. Those of each shard are its own: a
+// shard does not know what another has saved for them.
+func (c *config) userPrefix() string {
+	if c.Shard.of > 1 {
+		return fmt.Sprintf("%s-%d", c.UserPrefix, c.Shard.number)
+	}
+	return c.UserPrefix
 }
 
 // validListen reports whether an address is host:port with a port of 0..65535.

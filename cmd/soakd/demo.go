@@ -26,6 +26,8 @@ type demoOptions struct{ postgres, redis string }
 var broughtByDemo = []string{ //nolint:gochecknoglobals // never changed
 	"SOAKD_TARGET_URL", "SOAKD_POSTGRES_URL", "SOAKD_POSTGRES_URL_FILE", "SOAKD_REDIS_URL", "SOAKD_REDIS_URL_FILE",
 	"SOAKD_API_METRICS_URL", "SOAKD_AUTH_TOKEN", "SOAKD_AUTH_TOKEN_FILE", "SOAKD_JWT_SECRET", "SOAKD_JWT_SECRET_FILE", "SOAKD_API_VERSION",
+	"SOAKD_TARGET_SOCKET", "SOAKD_PROXY_URL", "SOAKD_PROXY_URL_FILE", "SOAKD_TLS_CA_FILE", "SOAKD_TLS_CERT_FILE", "SOAKD_TLS_KEY_FILE",
+	"SOAKD_TLS_SERVER_NAME", "SOAKD_TLS_INSECURE_SKIP_VERIFY",
 }
 
 // demoCommand is `soakd demo`: everything that `soakd run` needs, private and on

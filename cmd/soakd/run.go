@@ -14,7 +14,6 @@ import (
 	"soakd/internal/load"
 	"soakd/internal/load/auth"
 	"soakd/internal/load/cashflow"
-	"soakd/internal/load/schedule"
 	"soakd/internal/probes"
 	"soakd/internal/report"
 )
@@ -46,7 +45,7 @@ func userAgent() string { return "soakd/" + report.Version() + " (soak test)" }
 func newTraffic(cfg *config, log *slog.Logger) (*traffic, error) {
 	source, err := auth.New(auth.Config{
 		Token: cfg.AuthToken, TokenFile: cfg.AuthTokenFile,
-		JWTSecret: cfg.JWTSecret, JWTAudience: cfg.JWTAudience, JWTTTL: cfg.JWTTTL, UserPrefix: cfg.UserPrefix,
+		JWTSecret: cfg.JWTSecret, JWTAudience: cfg.JWTAudience, JWTTTL: cfg.JWTTTL, UserPrefix: cfg.userPrefix(),
 	}, log)
 	if err != nil {
 		return nil, fmt.Errorf("authentication: %w", err)
@@ -62,10 +61,10 @@ func newTraffic(cfg *config, log *slog.Logger) (*traffic, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := load.NewClient(load.ClientConfig{
-		Target: cfg.TargetURL, UserAgent: userAgent(), Token: source.Token,
-		MaxResponseBytes: cfg.MaxResponseBytes,
-	})
+	mix.InShards(cfg.Shard.of)
+	client, err := cfg.client(load.ClientConfig{
+		Target: cfg.TargetURL, UserAgent: userAgent(), Token: source.Token, MaxResponseBytes: cfg.MaxResponseBytes,
+	}, cfg.AllowedHosts, log)
 	if err != nil {
 		return nil, err
 	}
@@ -112,35 +111,50 @@ func newDaemon(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Log
 	if err := d.watch(); err != nil {
 		return nil, err
 	}
-	d.server, err = exporter.NewServer(ctx, exporter.ServerConfig{
+	served := exporter.ServerConfig{
 		Listen: cfg.Listen, WebConfigFile: cfg.WebConfigFile, Metrics: d.metrics, Page: report.Page(d.status), Log: log,
-	})
+	}
+	if cfg.EnableLifecycle {
+		served.Load = d.engine
+	}
+	d.server, err = exporter.NewServer(ctx, served)
 	if err != nil {
 		return nil, err
 	}
 	return d, nil
 }
 
+// makeEngine makes the engine of the model that is set.
+func (d *daemon) makeEngine() (err error) {
+	cfg := d.cfg
+	engine := load.EngineConfig{
+		Mix: d.traffic.mix, Client: d.traffic.client, User: d.traffic.source.User, Closed: cfg.users(),
+		MaxInFlight: cfg.MaxInFlight, MaxWaiting: cfg.MaxWaiting, MaxLateness: cfg.MaxLateness,
+		Ahead: cfg.ConnectionsAhead, Growth: cfg.ConnectionGrowth, IdleTimeout: cfg.ConnectionIdleTimeout, ResolveEvery: cfg.DNSInterval,
+		Duration: cfg.Duration, Grace: cfg.ShutdownGrace,
+		Sink: load.Sinks{d.recorder, newFailureLog(d.log)}, Lag: d.recorder, Log: d.log,
+	}
+	if engine.Manners, err = cfg.manners(d.traffic.source.SharedIdentity()); err != nil {
+		return err
+	}
+	if !cfg.closed() {
+		if engine.Arrivals, err = cfg.arrivals(); err != nil {
+			return err
+		}
+		if engine.Sleeper, err = load.NewSleeper(); err != nil {
+			return err
+		}
+	}
+	d.engine, err = load.NewEngine(engine)
+	if err != nil && engine.Sleeper != nil {
+		engine.Sleeper.Close()
+	}
+	return err
+}
+
 // watch makes the engine and the poller and connects both with the metrics.
 func (d *daemon) watch() error {
-	shape, err := schedule.Steady(d.cfg.Rate)
-	if err != nil {
-		return err
-	}
-	arrivals, err := schedule.NewArrivals(shape, schedule.Options{})
-	if err != nil {
-		return err
-	}
-	sleeper, err := load.NewSleeper()
-	if err != nil {
-		return err
-	}
-	d.engine, err = load.NewEngine(load.EngineConfig{
-		Arrivals: arrivals, Mix: d.traffic.mix, Client: d.traffic.client, User: d.traffic.source.User,
-		MaxInFlight: d.cfg.MaxInFlight, MaxWaiting: d.cfg.MaxWaiting, MaxLateness: d.cfg.MaxLateness,
-		Duration: d.cfg.Duration, Grace: d.cfg.ShutdownGrace,
-		Sink: load.Sinks{d.recorder, newFailureLog(d.log)}, Lag: d.recorder, Sleeper: sleeper, Log: d.log,
-	})
+	err := d.makeEngine()
 	if err != nil {
 		return err
 	}
@@ -255,9 +269,9 @@ func (d *daemon) status() report.Status {
 	now := time.Now()
 	cases, all := d.recorder.Summary()
 	return report.Status{
-		Target: d.cfg.TargetURL, Workload: d.traffic.workload.Name, Rate: d.cfg.Rate.PerSecond(),
+		Target: d.cfg.TargetURL, Workload: d.traffic.workload.Name, Rate: d.cfg.rate(),
 		Start: d.start, Elapsed: now.Sub(d.start), Duration: d.cfg.Duration, Counts: d.engine.Counts(),
-		Users: d.cfg.Users, TargetRate: d.engine.TargetRate(), Throttle: d.engine.Throttle(), Fitness: d.windows.fitness.Status(),
+		Closed: d.cfg.closed(), Users: d.cfg.Users, TargetRate: d.engine.TargetRate(), Throttle: d.engine.Throttle(), Fitness: d.windows.fitness.Status(),
 		Cases: cases, All: all, Probes: d.board.Snapshot(now),
 	}
 }
@@ -272,7 +286,10 @@ func (d *daemon) banner() {
 		}
 		watched = append(watched, w)
 	}
-	d.print(report.Banner(d.status(), d.server.URL(), d.traffic.source.Describe(), d.cfg.Users, watched))
+	d.print(report.Banner(d.status(), report.Heading{
+		URL: d.server.URL(), Auth: d.traffic.source.Describe(), Users: d.cfg.Users,
+		Load: d.cfg.loadSettings.describe(), Connection: d.cfg.connectionSettings.describe(d.cfg.TargetURL),
+	}, watched))
 }
 
 // progress prints one line an interval until ctx ends.

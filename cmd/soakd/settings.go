@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding"
 	"errors"
 	"flag"
 	"fmt"
@@ -15,7 +16,6 @@ import (
 	"github.com/agnivade/levenshtein"
 	"github.com/kelseyhightower/envconfig"
 
-	"soakd/internal/load/schedule"
 	"soakd/internal/secret"
 )
 
@@ -26,7 +26,9 @@ const envPrefix = "SOAKD"
 type setting struct {
 	// Name is the environment variable, Flag the command-line flag ("" for a
 	// secret, which would show in the process list).
-	Name, Flag    string
+	Name, Flag string
+	// Model is the load model that the setting belongs to, "" for both.
+	Model         string
 	Default, Desc string
 	field         reflect.StructField
 	value         reflect.Value
@@ -36,24 +38,38 @@ type setting struct {
 func settingsOf(structs ...any) []setting {
 	var settings []setting
 	for _, s := range structs {
-		value := reflect.ValueOf(s).Elem()
-		for i := range value.NumField() {
-			field := value.Type().Field(i)
-			tag := field.Tag.Get("envconfig")
-			if tag == "" {
-				continue
-			}
-			one := setting{
-				Name: envPrefix + "_" + tag, Default: field.Tag.Get("default"), Desc: field.Tag.Get("desc"),
-				field: field, value: value.Field(i),
-			}
-			if field.Type != reflect.TypeFor[secret.String]() {
-				one.Flag = strings.ReplaceAll(strings.ToLower(tag), "_", "-")
-			}
-			settings = append(settings, one)
+		settings = append(settings, settingsIn(reflect.ValueOf(s).Elem())...)
+	}
+	return settings
+}
+
+// settingsIn lists the settings of one struct and of those embedded in it.
+func settingsIn(value reflect.Value) []setting {
+	var settings []setting
+	for i := range value.NumField() {
+		field := value.Type().Field(i)
+		if field.Anonymous {
+			settings = append(settings, settingsIn(value.Field(i))...)
+		} else if field.Tag.Get("envconfig") != "" {
+			settings = append(settings, newSetting(field, value.Field(i)))
 		}
 	}
 	return settings
+}
+
+func newSetting(field reflect.StructField, value reflect.Value) setting {
+	tag := field.Tag.Get("envconfig")
+	s := setting{
+		Name: envPrefix + "_" + tag, Model: field.Tag.Get("model"), Default: field.Tag.Get("default"), Desc: field.Tag.Get("desc"),
+		field: field, value: value,
+	}
+	if s.Model != "" {
+		s.Desc += " Only with SOAKD_MODEL=" + s.Model + "."
+	}
+	if field.Type != reflect.TypeFor[secret.String]() {
+		s.Flag = strings.ReplaceAll(strings.ToLower(tag), "_", "-")
+	}
+	return s
 }
 
 // isSet reports whether the setting has another value than its default.
@@ -211,7 +227,7 @@ func (s setting) set(text string) error {
 		one.DurationVar(target, s.Flag, 0, "")
 	case envconfig.Decoder:
 		return target.Decode(text)
-	case *schedule.Rate:
+	case encoding.TextUnmarshaler:
 		return target.UnmarshalText([]byte(text))
 	default:
 		return fmt.Errorf("no flag can be of type %s", s.field.Type)

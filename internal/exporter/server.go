@@ -16,8 +16,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Server answers /metrics, /-/healthy, /-/ready and the live page. Nothing that
-// it serves changes any state.
+// Server answers /metrics, /-/healthy, /-/ready, the live page and, where that is
+// enabled, the changes of the load. Nothing else that it serves changes any state.
 type Server struct {
 	listener  net.Listener
 	server    *http.Server
@@ -37,6 +37,9 @@ type ServerConfig struct {
 	Metrics       *Metrics
 	// Page serves "/"; it is called for that path alone.
 	Page http.Handler
+	// Load is what PUT /-/rate, POST /-/pause and POST /-/resume change; nil when
+	// they are not enabled, and answer 403.
+	Load LoadControl
 	Log  *slog.Logger
 }
 
@@ -67,6 +70,7 @@ func NewServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 		}
 		answer(w, http.StatusOK, "soakd is ready\n")
 	})
+	handleLifecycle(mux, cfg.Load)
 	s.server = &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 10 * time.Second,

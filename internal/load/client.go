@@ -248,12 +248,33 @@ func (c *Client) exchange(ctx context.Context, link wire.Link, f *flight) (done 
 		err = link.HTTP2.Exchange(ctx, &f.wire, &f.answer)
 		return time.Now(), err
 	}
-	if err = link.Conn.Start(&f.wire, deadline); err == nil {
+	if err = link.Conn.Ask(&f.wire, deadline); err == nil {
 		err = link.Conn.Finish(&f.answer)
 	}
 	done = time.Now()
 	link.Conn.Settle(&f.answer, err != nil)
 	return done, err
+}
+
+// Peer is whom a connection was made to.
+type Peer struct {
+	// Address is the target's, or the path of its unix socket.
+	Address string
+	// Protocol is what was agreed on: HTTP/1.1 or HTTP/2.
+	Protocol string
+}
+
+// Reach makes one connection, sends nothing over it, and says whom it reached.
+func Reach(ctx context.Context, client *Client) (Peer, error) {
+	link, err := client.dial(ctx)
+	if err != nil {
+		return Peer{}, err
+	}
+	defer client.hangUp(link)
+	if link.HTTP2 != nil {
+		return Peer{Address: link.HTTP2.Address, Protocol: "HTTP/2"}, nil
+	}
+	return Peer{Address: link.Conn.Address, Protocol: "HTTP/1.1"}, nil
 }
 
 // TryOnce sends one request of a case for a user over a connection of its own and

@@ -151,15 +151,16 @@ func (e *Engine) checkPeak() error {
 // Counts returns the account of all arrivals at this moment.
 func (e *Engine) Counts() Counts { return e.ledger.snapshot() }
 
-// TargetRate returns the rate that is aimed at now, in arrivals a second; 0 before
-// the start, after the end, and in closed mode, which aims at none.
+// TargetRate returns the rate that is aimed at now, in arrivals a second, of a
+// shard its part; 0 before the start, after the end, and in closed mode, which
+// aims at none.
 func (e *Engine) TargetRate() float64 {
 	if e.start.Load() == nil || e.ended.Load() || e.cfg.Arrivals == nil {
 		return 0
 	}
 	e.pacing.Lock()
 	defer e.pacing.Unlock()
-	return e.cfg.Arrivals.RateAt(e.sinceStart()).PerSecond()
+	return e.cfg.Arrivals.RateAt(e.sinceStart()).PerSecond() / float64(e.cfg.Arrivals.Shards())
 }
 
 // sinceStart returns the time since Run began.

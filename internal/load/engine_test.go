@@ -208,6 +208,28 @@ func TestEngineKeepsTheRate(t *testing.T) {
 	})
 }
 
+// What a shard aims at is its part of the schedule, so that the sum over all
+// shards is the rate that is set.
+func TestEngineSendsItsShard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		target := newPipeTarget(func(http.ResponseWriter, *http.Request) {})
+		defer target.stop()
+		r := newRun(t, target, "50", testCase("one", 1), func(cfg *EngineConfig) {
+			arrivals, err := schedule.NewArrivals(cfg.Arrivals.Shape(), schedule.Options{Shard: 1, Shards: 4})
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg.Arrivals = arrivals
+		})
+		middle := make(chan float64, 1)
+		time.AfterFunc(5*time.Second, func() { middle <- r.engine.TargetRate() }) // by the bubble's clock
+		r.engine.Run(t.Context())
+		if aimed := <-middle; aimed != 12.5 || r.engine.Counts().Scheduled != 125 {
+			t.Errorf("a quarter of 50 a second for 10 s: aimed at %v, %d scheduled", aimed, r.engine.Counts().Scheduled)
+		}
+	})
+}
+
 // A target that stalls for 2 s must show in the latency of every arrival that
 // fell due meanwhile: the true response time of the n-th is what is left of the
 // stall, though each took no time once it was sent.

@@ -34,8 +34,10 @@ type Mix struct {
 	// the same without the cases that have a MinInterval.
 	all, unlimited share
 	limits         map[*Case]*limit
-	pcg            rand.PCG
-	rng            *rand.Rand
+	// shards is how many mixes share the arrivals; see InShards.
+	shards int64
+	pcg    rand.PCG
+	rng    *rand.Rand
 }
 
 // share is a list of cases with the running sum of their weights.
@@ -61,7 +63,7 @@ func NewMix(workload *Workload, users int, seed uint64) (*Mix, error) {
 	if users < 1 {
 		return nil, fmt.Errorf("%d virtual users: at least 1 is needed", users)
 	}
-	m := &Mix{workload: workload, users: users, seed: seed, limits: map[*Case]*limit{}}
+	m := &Mix{workload: workload, users: users, seed: seed, limits: map[*Case]*limit{}, shards: 1}
 	m.rng = rand.New(&m.pcg)
 	for _, c := range workload.Cases {
 		m.all.add(c)
@@ -104,15 +106,20 @@ func (s *share) draw(at float64) *Case {
 	return s.cases[min(i, len(s.cases)-1)]
 }
 
-// Next returns arrival n. It must be called for 0, 1, 2, ... in order, by one
-// goroutine.
+// InShards tells the mix that it gets every so many-th arrival alone, and that its
+// virtual users are its own: each of them has its opening here.
+func (m *Mix) InShards(shards int) { m.shards = int64(max(shards, 1)) }
+
+// Next returns arrival n. It must be called for 0, 1, 2, ... in order (in shards:
+// for each arrival of this one), by one goroutine.
 //
 // The first arrivals are the opening of each virtual user in turn. After that a
 // limited case goes to the user who had it longest ago; when even that one had
 // it less than MinInterval ago, another case is drawn instead.
 func (m *Mix) Next(n int64, due time.Duration) Arrival {
-	if opening := m.workload.Opening; opening != nil && n < int64(opening.Times)*int64(m.users) {
-		return Arrival{N: n, Due: due, Case: opening.Case, User: int(n % int64(m.users))}
+	here := n / m.shards // counts the arrivals of this shard
+	if opening := m.workload.Opening; opening != nil && here < int64(opening.Times)*int64(m.users) {
+		return Arrival{N: n, Due: due, Case: opening.Case, User: int(here % int64(m.users))}
 	}
 	m.pcg.Seed(m.seed, mixNumber(n))
 	arrival := Arrival{N: n, Due: due, Case: m.all.draw(m.rng.Float64()), User: m.rng.IntN(m.users)}

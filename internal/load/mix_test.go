@@ -75,6 +75,38 @@ func TestMixOpensWithEveryUser(t *testing.T) {
 	}
 }
 
+// Each shard opens with all of its own users, and after that draws for an arrival
+// what the whole schedule would.
+func TestMixInShards(t *testing.T) {
+	const users, shards = 10, 5 // 5 divides 10: counted by n, a shard would have 2 users
+	whole := draws(t, users, 1, 1000, time.Hour)
+	for shard := range int64(shards) {
+		mix, err := NewMix(testWorkload(), users, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mix.InShards(shards)
+		opened := map[int]int{}
+		for n := shard; n < int64(len(whole)); n += shards {
+			a := mix.Next(n, time.Duration(n)*time.Hour)
+			switch here := n / shards; {
+			case here < 3*users:
+				if a.Case.Name != "save" {
+					t.Fatalf("shard %d: arrival %d is %s, want the opening's", shard, n, a.Case.Name)
+				}
+				opened[a.User]++
+			case a.Case.Name != whole[n].Case.Name:
+				t.Fatalf("shard %d: arrival %d is %s, in one piece %s", shard, n, a.Case.Name, whole[n].Case.Name)
+			}
+		}
+		for user := range users {
+			if opened[user] != 3 {
+				t.Errorf("shard %d: user %d opens with %d arrivals, want 3", shard, user, opened[user])
+			}
+		}
+	}
+}
+
 // The shares of 10^5 draws must lie within five standard deviations of the weights.
 func TestMixDrawsByWeight(t *testing.T) {
 	const n = 100_000

@@ -42,10 +42,15 @@ func testStatus() Status {
 }
 
 func TestBanner(t *testing.T) {
-	got := Banner(testStatus(), "http://127.0.0.1:9470", "tokens minted", 20, []Watched{{"postgres", "127.0.0.1:5432/x as y"}, {"redis", "off"}})
+	got := Banner(testStatus(), Heading{
+		URL: "http://127.0.0.1:9470", Auth: "tokens minted", Users: 20,
+		Load: "open model, 12.5 arrivals a second, even spacing", Connection: "HTTP/1.1, through the proxy http://proxy.test:3128",
+	}, []Watched{{"postgres", "127.0.0.1:5432/x as y"}, {"redis", "off"}})
 	want := `soakd dev
   target          http://127.0.0.1:8000
-  traffic         cashflow, 12.5 arrivals a second, 20 virtual users (tokens minted), for 2m0s
+  traffic         cashflow, 20 virtual users (tokens minted), for 2m0s
+  load            open model, 12.5 arrivals a second, even spacing
+  connections     HTTP/1.1, through the proxy http://proxy.test:3128
   probe postgres  127.0.0.1:5432/x as y
   probe redis     off
   metrics         http://127.0.0.1:9470/metrics

@@ -15,8 +15,19 @@ import (
 // Watched says what one kind of probe watches: "off", or a few words.
 type Watched struct{ Name, What string }
 
+// Heading is what the banner says and the status does not hold.
+type Heading struct {
+	// URL is where soakd is served, Auth how requests identify themselves.
+	URL, Auth string
+	// Users is how many virtual users there are.
+	Users int
+	// Load says when how much is sent, Connection how the target is reached; both
+	// in words and without secrets.
+	Load, Connection string
+}
+
 // Banner is what a run prints first.
-func Banner(s Status, url, auth string, users int, watched []Watched) string {
+func Banner(s Status, h Heading, watched []Watched) string {
 	var b strings.Builder
 	duration := "until stopped"
 	if s.Duration > 0 {
@@ -25,12 +36,14 @@ func Banner(s Status, url, auth string, users int, watched []Watched) string {
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "soakd %s\n", Version())
 	fmt.Fprintf(w, "  target\t%s\n", s.Target)
-	fmt.Fprintf(w, "  traffic\t%s, %s arrivals a second, %d virtual users (%s), %s\n", s.Workload, number(s.Rate), users, auth, duration)
+	fmt.Fprintf(w, "  traffic\t%s, %d virtual users (%s), %s\n", s.Workload, h.Users, h.Auth, duration)
+	fmt.Fprintf(w, "  load\t%s\n", h.Load)
+	fmt.Fprintf(w, "  connections\t%s\n", h.Connection)
 	for _, one := range watched {
 		fmt.Fprintf(w, "  probe %s\t%s\n", one.Name, one.What)
 	}
-	fmt.Fprintf(w, "  metrics\t%s/metrics\n", url)
-	fmt.Fprintf(w, "  page\t%s/\n", url)
+	fmt.Fprintf(w, "  metrics\t%s/metrics\n", h.URL)
+	fmt.Fprintf(w, "  page\t%s/\n", h.URL)
 	flush(w)
 	return b.String() + "\n"
 }

@@ -204,7 +204,7 @@ func roundUp(at, tick time.Duration) (time.Duration, bool) {
 	return rounded + tick, rounded <= math.MaxInt64-tick
 }
 
-// RateAt returns the rate that is aimed at, at a time since the start and by what
+// RateAt returns the rate that all shards together aim at, at a time since the start and by what
 // is set now. Before the last change that is the rate at the change.
 func (a *Arrivals) RateAt(at time.Duration) Rate {
 	rate := a.shape.RateAt(max(at, a.since) - a.origin)
@@ -215,6 +215,9 @@ func (a *Arrivals) RateAt(at time.Duration) Rate {
 
 // Shape returns the shape that is walked along now.
 func (a *Arrivals) Shape() Shape { return a.shape }
+
+// Shards returns how many walk along the schedule, this one among them.
+func (a *Arrivals) Shards() int { return a.options.Shards }
 
 // Factor returns the factor that is set, in millionths.
 func (a *Arrivals) Factor() uint32 { return a.factor }

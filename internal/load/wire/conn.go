@@ -153,6 +153,28 @@ func (c *Conn) Start(r *Request, deadline time.Time) error {
 	return nil
 }
 
+// Ask is Start for whoever calls Finish next, without anybody in Await: what is
+// small enough is then written by the read that waits for the answer.
+func (c *Conn) Ask(r *Request, deadline time.Time) error {
+	quiet, ok := c.stream.(*socket)
+	if !ok || len(r.Body) > directBytes/2 {
+		return c.Start(r, deadline)
+	}
+	c.used.Add(1)
+	c.method = r.Method
+	c.out = append(r.appendHead(c.out[:0], c.dialer.prefix, c.dialer.always), r.Body...)
+	c.expect(deadline)
+	c.sent.Add(int64(len(c.out)))
+	quiet.postpone(c.out)
+	return nil
+}
+
+// unsent reports whether Ask's request never went out.
+func (c *Conn) unsent() bool {
+	quiet, ok := c.stream.(*socket)
+	return ok && quiet.unsent
+}
+
 // write writes the whole request, or its head, or its body.
 func (c *Conn) write(p []byte) error {
 	n, err := c.stream.Write(p)
@@ -206,7 +228,7 @@ func (c *Conn) finish(a *Answer) error {
 	a.reset(&c.dialer.memory)
 	if err := c.Await(); err != nil {
 		failed := exchangeError(c.reason(err))
-		failed.Silent = true
+		failed.Silent, failed.Unsent = true, c.unsent()
 		return failed
 	}
 	if err := a.read(c.br, c.method, c.dialer.cfg.MaxResponseBytes, &c.dialer.decoders); err != nil {

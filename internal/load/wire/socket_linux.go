@@ -28,6 +28,10 @@ type socket struct {
 	in, out transfer
 	// read and write are bound once.
 	read, write func(fd uintptr) bool
+	// first is what the next read writes before it waits; see postpone.
+	first []byte
+	// unsent tells that nothing of it went out.
+	unsent bool
 }
 
 // transfer is one read or write.
@@ -53,7 +57,7 @@ func quiet(conn net.Conn) net.Conn {
 		return conn
 	}
 	s := &socket{Conn: conn, raw: raw}
-	s.read = func(fd uintptr) bool { return s.in.do(unix.SYS_READ, fd) }
+	s.read = s.writeAndRead
 	s.write = func(fd uintptr) bool { return s.out.do(unix.SYS_WRITE, fd) }
 	return s
 }
@@ -73,15 +77,62 @@ func (t *transfer) do(call, fd uintptr) bool {
 	}
 }
 
+// postpone lets the next Read write p first, and then wait for what comes without
+// looking whether anything has: no answer is there before the request is out. It
+// saves one system call a request. The wait is safe because the poller is told
+// before p is written: whatever comes after is seen.
+func (s *socket) postpone(p []byte) { s.first, s.unsent = p, false }
+
+// writeAndRead is what Read does with the file.
+func (s *socket) writeAndRead(fd uintptr) bool {
+	if s.first == nil {
+		return s.in.do(unix.SYS_READ, fd)
+	}
+	out := transfer{p: s.first}
+	done := out.do(unix.SYS_WRITE, fd)
+	if done && out.errno != 0 {
+		s.in.errno, s.unsent, s.first = out.errno, true, nil
+		return true
+	}
+	if s.first = s.first[out.n:]; len(s.first) > 0 {
+		return true // the buffer is full: Read sees to the rest
+	}
+	s.first = nil
+	return false
+}
+
 // Read implements [net.Conn].
 func (s *socket) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
 	s.in = transfer{p: p}
+	if s.first != nil {
+		return s.readAfterWrite()
+	}
+	return s.receive()
+}
+
+// readAfterWrite is Read with something to be written first.
+func (s *socket) readAfterWrite() (int, error) {
+	s.in.n = -1
+	n, err := s.receive()
+	if n >= 0 || err != nil {
+		return n, err
+	}
+	rest := s.first
+	s.first = nil
+	if _, err := s.Write(rest); err != nil {
+		return 0, err
+	}
+	s.in.n = 0
+	return s.receive()
+}
+
+// receive waits for what comes, or for the end.
+func (s *socket) receive() (int, error) {
 	err := s.raw.Read(s.read)
 	n, errno := s.in.n, s.in.errno
-	s.in.p = nil
 	switch {
 	case err != nil:
 		return 0, err
