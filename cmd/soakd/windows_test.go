@@ -277,7 +277,7 @@ func TestRunThatCannotJudge(t *testing.T) {
 			t.Cleanup(func() { goleak.VerifyNone(t) }) // after the target has ended
 			t.Setenv("SOAKD_TARGET_URL", healthy(t))
 			var stdout, stderr lockedbuffer.Buffer
-			args := slices.Concat([]string{"run", "--duration", "1s", "--rate", "100", "--listen", "127.0.0.1:0", "--users", "1"}, test.args)
+			args := slices.Concat([]string{"run", "--duration", "1s", "--rate", "100", "--listen", "127.0.0.1:0", "--users", "1", "--max-lateness", "1m"}, test.args)
 			err := run(t.Context(), args, &stdout, &stderr)
 			if exitCode(err) != test.want || !strings.Contains(stdout.String(), test.reason) {
 				t.Errorf("got %v, exit code %d; want %d and %q\n%s", err, exitCode(err), test.want, test.reason, &stdout)
