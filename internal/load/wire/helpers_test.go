@@ -133,7 +133,12 @@ func dial(t testing.TB, d *Dialer) *Conn {
 
 // exchange sends a request and reads its answer, as a slot of the pool does.
 func exchange(c *Conn, r *Request, a *Answer, limit time.Duration) error {
-	err := c.Start(r, time.Now().Add(limit))
+	return exchangeBy((*Conn).Start, c, r, a, limit)
+}
+
+// exchangeBy is exchange with Start or Ask.
+func exchangeBy(begin func(*Conn, *Request, time.Time) error, c *Conn, r *Request, a *Answer, limit time.Duration) error {
+	err := begin(c, r, time.Now().Add(limit))
 	if err == nil {
 		err = c.Finish(a)
 	}

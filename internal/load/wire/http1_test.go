@@ -101,29 +101,31 @@ func TestAnswersOfEveryForm(t *testing.T) {
 			if test.hold {
 				server = waits(server)
 			}
-			d := newDialer(t, serve(t, server), nil)
-			c := dial(t, d)
-			var a Answer
-			request := get("/")
-			if test.method != "" {
-				request.Method = test.method
-			}
-			err := exchange(c, request, &a, patience)
-			if kind := kindOf(t, err); kind != test.kind || a.Status != test.status {
-				t.Fatalf("kind %d (%v), status %d, want %d, %d", kind, err, a.Status, test.kind, test.status)
-			}
-			if err != nil {
-				return
-			}
-			if string(a.Body) != test.body {
-				t.Errorf("a body of %d bytes, %.40q, want %d bytes", len(a.Body), a.Body, len(test.body))
-			}
-			if reuse := c.Reusable(&a, time.Now()); reuse != test.reuse {
-				t.Errorf("reusable: %v, want %v", reuse, test.reuse)
-			}
-			a.Release()
-			if held := d.Memory().Held(); held != 0 {
-				t.Errorf("%d bytes are held after the release", held)
+			for name, begin := range map[string]func(*Conn, *Request, time.Time) error{"start": (*Conn).Start, "ask": (*Conn).Ask} {
+				d := newDialer(t, serve(t, server), nil)
+				c := dial(t, d)
+				var a Answer
+				request := get("/")
+				if test.method != "" {
+					request.Method = test.method
+				}
+				err := exchangeBy(begin, c, request, &a, patience)
+				if kind := kindOf(t, err); kind != test.kind || a.Status != test.status {
+					t.Fatalf("%s: kind %d (%v), status %d, want %d, %d", name, kind, err, a.Status, test.kind, test.status)
+				}
+				if err != nil {
+					continue
+				}
+				if string(a.Body) != test.body {
+					t.Errorf("%s: a body of %d bytes, %.40q, want %d bytes", name, len(a.Body), a.Body, len(test.body))
+				}
+				if reuse := c.Reusable(&a, time.Now()); reuse != test.reuse {
+					t.Errorf("%s: reusable: %v, want %v", name, reuse, test.reuse)
+				}
+				a.Release()
+				if held := d.Memory().Held(); held != 0 {
+					t.Errorf("%s: %d bytes are held after the release", name, held)
+				}
 			}
 		})
 	}
@@ -136,7 +138,11 @@ func TestAnswersInTurn(t *testing.T) {
 	))), nil))
 	var a Answer
 	for i, want := range []string{"first", "", "third", "4"} {
-		if err := exchange(c, get("/"), &a, patience); err != nil || string(a.Body) != want || !c.Reusable(&a, time.Now()) {
+		begin := (*Conn).Start
+		if i%2 == 1 {
+			begin = (*Conn).Ask
+		}
+		if err := exchangeBy(begin, c, get("/"), &a, patience); err != nil || string(a.Body) != want || !c.Reusable(&a, time.Now()) {
 			t.Fatalf("answer %d is %q, %v, want %q on a connection that can be used again", i, a.Body, err, want)
 		}
 	}

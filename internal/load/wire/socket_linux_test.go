@@ -217,3 +217,106 @@ func TestSocketCloseWhileWriting(t *testing.T) {
 		t.Errorf("got %v, want a closed connection", err)
 	}
 }
+
+// What is postponed is written by the read that waits for the answer to it.
+func TestSocketWritesWhatWasPostponed(t *testing.T) {
+	s, other := socketPair(t)
+	answered := make(chan error, 1)
+	go func() {
+		for range 3 {
+			if _, err := io.ReadFull(other, make([]byte, 4)); err != nil {
+				answered <- err
+				return
+			}
+			if _, err := other.Write([]byte("pong")); err != nil {
+				answered <- err
+				return
+			}
+		}
+		answered <- nil
+	}()
+	for range 3 {
+		s.postpone([]byte("ping"))
+		buffer := make([]byte, 16)
+		n, err := s.Read(buffer)
+		if err != nil || string(buffer[:n]) != "pong" || s.unsent || s.first != nil {
+			t.Fatalf("read %q, %v; unsent %v, %d bytes left", buffer[:n], err, s.unsent, len(s.first))
+		}
+	}
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+}
+
+// A send buffer that is full makes the read write the rest before it waits.
+func TestSocketPostponedBehindAFullBuffer(t *testing.T) {
+	s, other := socketPair(t)
+	large := make([]byte, 64<<20)
+	if err := s.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	filled, err := s.Write(large)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	if err := s.SetWriteDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	const size = 1 << 20
+	answered := make(chan error, 1)
+	go func() {
+		_, err := io.CopyN(io.Discard, other, int64(filled+size))
+		if err == nil {
+			_, err = other.Write([]byte("pong"))
+		}
+		answered <- err
+	}()
+	s.postpone(large[:size])
+	buffer := make([]byte, 16)
+	if n, err := s.Read(buffer); err != nil || string(buffer[:n]) != "pong" || s.first != nil {
+		t.Errorf("read %q, %v", buffer[:n], err)
+	}
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+}
+
+// On a broken connection nothing of it went out, and that is said.
+func TestSocketPostponedOnABrokenConnection(t *testing.T) {
+	s, other := socketPair(t)
+	if err := other.SetLinger(0); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatal(err)
+	}
+	s.postpone([]byte("ping"))
+	if n, err := s.Read(make([]byte, 1)); n != 0 || !errors.Is(err, syscall.EPIPE) || !s.unsent {
+		t.Errorf("%d, %v, unsent %v, want a broken pipe and nothing sent", n, err, s.unsent)
+	}
+}
+
+// A deadline that has passed before the write keeps what was postponed for the
+// next read; one that passes in the wait does not write it again.
+func TestSocketPostponedAndTheDeadline(t *testing.T) {
+	s, other := socketPair(t)
+	s.postpone([]byte("ping"))
+	for _, deadline := range []time.Duration{-time.Second, 5 * time.Millisecond, 5 * time.Millisecond} {
+		if err := s.SetReadDeadline(time.Now().Add(deadline)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := s.Read(make([]byte, 1)); n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("read %d, %v, want a timeout", n, err)
+		}
+	}
+	// The second wait may have ended before the write, the third has written.
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(other); err != nil || string(got) != "ping" {
+		t.Errorf("the other end got %q, %v, want it once", got, err)
+	}
+}
