@@ -145,7 +145,7 @@ func cashflowMix(length time.Duration) scenario {
 
 // sweep goes up to 80 % of what soakd can send, in arrivals a second.
 func sweep(length time.Duration, most float64) scenario {
-	s := scenario{name: "sweep", title: fmt.Sprintf("Achieved rate, in parts of soakd's most (%.0f answers a second at full speed)", most), kind: kindSweep}
+	s := scenario{name: "sweep", title: fmt.Sprintf("Achieved rate, in parts of soakd's most (%.0f answers a second in the open loop)", most), kind: kindSweep}
 	for _, percent := range []int{20, 40, 60, 80} {
 		rate := float64(int(most*float64(percent)/100/100)) * 100
 		s.entries = append(s.entries, entry{

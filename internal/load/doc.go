@@ -1,6 +1,7 @@
-// Package load makes the traffic: a pure [Schedule] says when each arrival is
-// due, a seeded [Mix] says what it is, the open-loop [Engine] sends it through
-// the [Client] and gives one [Result] for each request to a sink.
+// Package load makes the traffic: pure [schedule.Arrivals] say when each arrival
+// is due, a seeded [Mix] says what it is, and the [Engine] sends it over one of its
+// connections and gives one [Result] for each request to a sink. In closed mode
+// users take the place of the schedule.
 //
 // Every arrival is accounted for. At any moment
 //
