@@ -119,7 +119,7 @@ func stalling(connections int) scenario {
 }
 
 func latencies(length time.Duration) []scenario {
-	j := job{rate: 500, connections: latencyInFlight, duration: length, capped: true, discard: true}
+	j := job{rate: 2000, connections: latencyInFlight, duration: length, capped: true, discard: true}
 	list := []scenario{{
 		name: "lognormal", title: "Known latency, log-normal with a median of 5 ms and sigma 0.5", target: []string{"-median", "5ms"},
 	}}
@@ -127,7 +127,7 @@ func latencies(length time.Duration) []scenario {
 		list = append(list, scenario{name: "latency" + latency, title: "Known latency of " + latency, target: []string{"-latency", latency}})
 	}
 	for i := range list {
-		list[i].title += ", 500 arrivals a second, CPUs kept from halting"
+		list[i].title += ", 2 000 arrivals a second, CPUs kept from halting"
 		list[i].kind, list[i].entries = kindLatency, same(j, "soakd", "vegeta", "k6")
 	}
 	return list

@@ -18,7 +18,7 @@ import (
 
 // connectionSettings say how the target is reached.
 type connectionSettings struct {
-	ConnectionsAhead      int           `envconfig:"CONNECTIONS_AHEAD" default:"2" model:"open" desc:"Connections that are kept idle, dialled before they are needed, 1 up to SOAKD_MAX_IN_FLIGHT."`
+	ConnectionsAhead      int           `envconfig:"CONNECTIONS_AHEAD" default:"0" model:"open" desc:"Connections that are kept idle, dialled before they are needed, up to SOAKD_MAX_IN_FLIGHT; 0 means one for each 1000 arrivals a second at the peak, 2 at least."`
 	ConnectionGrowth      float64       `envconfig:"CONNECTION_GROWTH" default:"100" model:"open" desc:"By how many connections a second the pool may grow, above 0 and up to 100000. One in the place of another that ended is no growth."`
 	ConnectionMaxRequests int           `envconfig:"CONNECTION_MAX_REQUESTS" default:"0" desc:"Requests after which a connection is closed and another made; 0: no limit."`
 	ConnectionMaxAge      time.Duration `envconfig:"CONNECTION_MAX_AGE" default:"0s" desc:"Age at which a connection is closed and another made; 0s: no limit."`
@@ -40,7 +40,7 @@ type connectionSettings struct {
 // validate takes note of every mistake and reads the proxy's URL. target is nil
 // when it is not known.
 func (s *connectionSettings) validate(m *mistakes, target *url.URL, maxInFlight int) {
-	m.check(s.ConnectionsAhead >= 1 && s.ConnectionsAhead <= max(maxInFlight, 2), "CONNECTIONS_AHEAD: %d must be 1 up to SOAKD_MAX_IN_FLIGHT (%d)", s.ConnectionsAhead, maxInFlight)
+	m.check(s.ConnectionsAhead >= 0 && s.ConnectionsAhead <= max(maxInFlight, 0), "CONNECTIONS_AHEAD: %d must be 0 (by the rate) up to SOAKD_MAX_IN_FLIGHT (%d)", s.ConnectionsAhead, maxInFlight)
 	m.check(s.ConnectionGrowth > 0 && s.ConnectionGrowth <= 100_000, "CONNECTION_GROWTH: %v must be above 0 and up to 100000 connections a second", s.ConnectionGrowth)
 	m.check(s.ConnectionMaxRequests >= 0, "CONNECTION_MAX_REQUESTS: %d must be 0 (no limit) or more", s.ConnectionMaxRequests)
 	m.check(s.ConnectionMaxAge >= 0, "CONNECTION_MAX_AGE: %v must be 0s (no limit) or more", s.ConnectionMaxAge)

@@ -32,7 +32,8 @@ type EngineConfig struct {
 	// 0 means the time limit of its case.
 	MaxLateness time.Duration
 	// Ahead is how many connections are kept idle, dialled before they are needed;
-	// 0 means 2, at most MaxInFlight.
+	// 0 means one for each 1 000 arrivals a second of the shape's peak, 2 at least.
+	// It is at most MaxInFlight.
 	Ahead int
 	// Growth is by how many connections a second the pool may grow; 0 means 100.
 	// A connection that takes the place of one that ended is no growth.
@@ -91,7 +92,8 @@ type Engine struct {
 }
 
 const (
-	defaultAhead  = 2
+	leastAhead    = 2
+	aheadEvery    = 1000 // arrivals a second
 	defaultGrowth = 100
 )
 
@@ -112,8 +114,9 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 			return nil, err
 		}
 	}
-	if cfg.Ahead == 0 {
-		cfg.Ahead = defaultAhead
+	if cfg.Ahead == 0 && cfg.Arrivals != nil {
+		// With answers within a millisecond that is as many as will be busy.
+		cfg.Ahead = max(int(cfg.Arrivals.Shape().Peak().PerSecond()/aheadEvery), leastAhead)
 	}
 	cfg.Ahead = min(cfg.Ahead, cfg.MaxInFlight)
 	if cfg.Growth == 0 {

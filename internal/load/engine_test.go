@@ -544,3 +544,23 @@ func TestNewEngineRefusesBadBounds(t *testing.T) {
 		}
 	}
 }
+
+// Connections are dialled ahead by the rate, where nothing else is set.
+func TestConnectionsAheadFollowThePeak(t *testing.T) {
+	for rate, want := range map[string]int{"1": 2, "2999": 2, "10000": 10, "1000000": 64} {
+		mix, err := NewMix(testWorkload(), 1, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := NewEngine(EngineConfig{
+			Arrivals: steady(t, rate), Mix: mix, Client: &Client{}, User: func(int) User { return User{} }, MaxInFlight: 64,
+			Sink: &collector{}, Lag: &collector{}, Log: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.cfg.Ahead != want {
+			t.Errorf("at %s a second %d connections are dialled ahead, want %d", rate, e.cfg.Ahead, want)
+		}
+	}
+}
