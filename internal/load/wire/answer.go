@@ -66,7 +66,7 @@ func (a *Answer) reset(memory *Memory) {
 const (
 	// keepBytes is the largest buffer that is kept between answers, so that one
 	// large answer does not stay in memory for weeks.
-	keepBytes = 256 << 10
+	keepBytes = 64 << 10
 	// freeBytes of an answer are not counted against the shared budget: as many
 	// answers as may be in flight hold little together, and counting them all
 	// would have every core write to one number for every answer.
