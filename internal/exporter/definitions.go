@@ -37,7 +37,7 @@ var (
 	requestDuration     = traffic("soakd_http_request_duration_seconds", "histogram", "Time from the send to the end of the answer: what the target took. Requests without an answer count when they timed out.", "case", "class")
 	checkFailures       = traffic("soakd_check_failures_total", "counter", "Checks that answers failed, by case and check: those of the case on answers with a right status, and status, response_size and http_protocol on any. One answer may fail several.", "case", "check")
 	inFlight            = traffic("soakd_http_in_flight_requests", "gauge", "Requests that were sent and have not come to an end.")
-	targetRate          = traffic("soakd_load_target_rate", "gauge", "Arrivals a second that the schedule aims at now.")
+	targetRate          = traffic("soakd_load_target_rate", "gauge", "Arrivals a second that the schedule aims at now: of this shard, where there are several.")
 	virtualUsers        = traffic("soakd_load_virtual_users", "gauge", "Virtual users, each with an identity and saved scenarios of its own.")
 	scheduleLag         = traffic("soakd_schedule_lag_seconds", "histogram", "Time from the moment an arrival was due to the moment soakd had noticed. It grows when soakd itself is starved.")
 	connectionsOpened   = traffic("soakd_http_connections_opened_total", "counter", "Connections made to the target.")
