@@ -92,7 +92,7 @@ func (e *Engine) SetRate(rate schedule.Rate) error {
 	}
 	e.pacing.Lock()
 	defer e.pacing.Unlock()
-	if err := e.cfg.Arrivals.SetShape(e.now(), shape); err != nil {
+	if err := e.cfg.Arrivals.SetShape(e.changeAt(), shape); err != nil {
 		return err
 	}
 	e.cfg.Log.Info("the rate was set", "rate", rate.PerSecond())
@@ -136,6 +136,17 @@ func (e *Engine) now() time.Duration {
 	return 0
 }
 
+// changeAt is from when on a change of the schedule holds: now, or when an arrival
+// fell due that the pacer has not got to yet. A change at a later time would move
+// that arrival's due time there and so hide how late it is. pacing is held.
+func (e *Engine) changeAt() time.Duration {
+	now := e.now()
+	if _, due, ok := e.cfg.Arrivals.Peek(); ok {
+		return min(now, due)
+	}
+	return now
+}
+
 // applyFactor makes the load what pause and circuit leave of it. pacing is held.
 func (e *Engine) applyFactor() error {
 	now := e.now()
@@ -162,7 +173,7 @@ func (e *Engine) applyFactor() error {
 	if e.cfg.Arrivals.Factor() == e.factor {
 		return nil
 	}
-	if err := e.cfg.Arrivals.SetFactor(now, e.factor); err != nil {
+	if err := e.cfg.Arrivals.SetFactor(e.changeAt(), e.factor); err != nil {
 		return err
 	}
 	e.cfg.Sleeper.Wake()

@@ -564,3 +564,25 @@ func TestConnectionsAheadFollowThePeak(t *testing.T) {
 		}
 	}
 }
+
+// A change of the rate hides no lateness: an arrival that has fallen due and was
+// not sent yet keeps its due time.
+func TestAChangeHidesNoLag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		target := newPipeTarget(func(http.ResponseWriter, *http.Request) {})
+		defer target.stop()
+		r := newRun(t, target, "10", testCase("one", 1), nil)
+		start := time.Now()
+		r.engine.start.Store(&start)
+		time.Sleep(time.Second) // in which the pacer did nothing: ten arrivals are overdue
+		if err := r.engine.SetRate(20_000_000); err != nil {
+			t.Fatal(err)
+		}
+		for n, want := range []time.Duration{0, 50 * time.Millisecond, 100 * time.Millisecond} {
+			if _, due, ok := r.engine.cfg.Arrivals.Peek(); !ok || due != want {
+				t.Errorf("arrival %d is due at %v (%v), want %v", n, due, ok, want)
+			}
+			r.engine.cfg.Arrivals.Advance()
+		}
+	})
+}
