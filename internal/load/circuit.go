@@ -12,7 +12,7 @@ import (
 )
 
 // FullFactor is the whole rate, in ppm.
-const FullFactor = uint32(1_000_000)
+const FullFactor = uint32(schedule.FullFactor)
 
 // CircuitConfig says when the load is lowered for a target that is unwell, and
 // how it comes back.

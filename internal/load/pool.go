@@ -379,7 +379,7 @@ func (p *pool) join(link wire.Link) []*slot {
 		p.all[s] = struct{}{}
 		return []*slot{s}
 	}
-	shared := &streams{link: link}
+	shared := new(streams)
 	slots := make([]*slot, max(1, min(link.HTTP2.Streams(), p.e.cfg.MaxInFlight-len(p.all)-p.dialling)))
 	for i := range slots {
 		slots[i] = &slot{link: link, streams: shared, jobs: make(chan *flight, 1)}

@@ -75,7 +75,6 @@ func isYoung(link wire.Link, now time.Time) bool {
 
 // streams counts the slots of one HTTP/2 connection.
 type streams struct {
-	link wire.Link
 	mu   sync.Mutex
 	open int
 }
