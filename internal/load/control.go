@@ -96,6 +96,7 @@ func (e *Engine) SetRate(rate schedule.Rate) error {
 		return err
 	}
 	e.cfg.Log.Info("the rate was set", "rate", rate.PerSecond())
+	e.cfg.Sleeper.Wake() // the next arrival may be due long before the one waited for
 	return e.applyFactor()
 }
 

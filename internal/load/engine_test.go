@@ -586,3 +586,29 @@ func TestAChangeHidesNoLag(t *testing.T) {
 		}
 	})
 }
+
+// A pacer that waits for a far arrival takes note of a new rate at once.
+func TestANewRateIsNoticedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		target := newPipeTarget(func(http.ResponseWriter, *http.Request) {})
+		defer target.stop()
+		r := newRun(t, target, "0.001", testCase("one", 1), func(cfg *EngineConfig) { cfg.Duration = 0 })
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			r.engine.Run(ctx)
+			close(ended)
+		}()
+		time.Sleep(time.Second)
+		if err := r.engine.SetRate(10_000_000); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if n := r.engine.Counts().Scheduled; n < 20 || n > 21 {
+			t.Errorf("%d arrivals after 2 s at 10 a second, want 20 and the one at the start", n)
+		}
+		cancel()
+		<-ended
+	})
+}
