@@ -37,30 +37,36 @@ func change(t *testing.T, method, url, body string) (code int, text string) {
 // anything answers every request.
 func anything(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
 
+// running starts a daemon on a free port and returns it and what ends it.
+func running(t *testing.T, log io.Writer, args ...string) (d *daemon, stop func()) {
+	t.Helper()
+	cfg, err := configOf(t, append(args, "--listen", "127.0.0.1:0")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err = newDaemon(t.Context(), cfg, io.Discard, cfg.logger(log)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- d.run(ctx) }()
+	return d, func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // The load of a running soakd is changed over HTTP, and follows.
 func TestLoadIsChangedOverHTTP(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	target := httptest.NewServer(http.HandlerFunc(anything))
 	defer target.Close()
 	var log lockedbuffer.Buffer
-	cfg, err := configOf(t, "--target-url", target.URL, "--listen", "127.0.0.1:0",
+	d, stop := running(t, &log, "--target-url", target.URL,
 		"--rate", "1", "--max-rate", "1000", "--enable-lifecycle", "--progress-interval", "0s", "--circuit-error-ratio", "0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := newDaemon(t.Context(), cfg, io.Discard, cfg.logger(&log))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- d.run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	}()
+	defer stop()
 	wait(t, "the rate that is set", func() bool { return d.engine.TargetRate() == 1 }, &log)
 
 	code, text := change(t, http.MethodPut, d.server.URL()+"/-/rate", `{"rate":500}`)
@@ -116,24 +122,11 @@ func TestLoadThatCannotBeChanged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log lockedbuffer.Buffer
-			cfg, err := configOf(t, append(test.args, "--target-url", serveHandler(t, http.HandlerFunc(anything)), "--listen", "127.0.0.1:0")...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			d, err := newDaemon(t.Context(), cfg, io.Discard, cfg.logger(&log))
-			if err != nil {
-				t.Fatal(err)
-			}
-			ctx, cancel := context.WithCancel(t.Context())
-			ended := make(chan error, 1)
-			go func() { ended <- d.run(ctx) }()
+			d, stop := running(t, &log, append(test.args, "--target-url", serveHandler(t, http.HandlerFunc(anything)))...)
 			if code, text := change(t, http.MethodPut, d.server.URL()+"/-/rate", "5"); code != test.code || text != test.text {
 				t.Errorf("%d %s", code, text)
 			}
-			cancel()
-			if err := <-ended; err != nil {
-				t.Error(err)
-			}
+			stop()
 		})
 	}
 }
