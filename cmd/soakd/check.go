@@ -185,26 +185,33 @@ func (c *checker) probe(ctx context.Context) {
 			c.printf("probe %s: off, it has no URL\n", kind.Name)
 			continue
 		}
-		values, err := c.poll(ctx, kind)
-		switch {
-		case err == nil:
-			c.printf("probe %s: ok, %s, %d values\n", kind.Name, kind.Config.Summary(), values)
-		case values > 0:
-			c.printf("probe %s: %s: %d values, but not all: %v\n", kind.Name, kind.Config.Summary(), values, err)
-			c.wrong++
-		default:
+		opened, err := kind.Config.Open(c.cfg.logger(io.Discard))
+		if err != nil {
 			c.printf("probe %s: %s: %v\n", kind.Name, kind.Config.Summary(), err)
 			c.unreachable++
+		}
+		for _, probe := range opened {
+			c.probeOnce(ctx, probe, kind.Config.Summary())
 		}
 	}
 }
 
-// poll returns how many values a poll brought, and what could not be read.
-func (c *checker) poll(ctx context.Context, kind probes.Kind) (values int, err error) {
-	probe, err := kind.Config.Open(c.cfg.logger(io.Discard))
-	if err != nil {
-		return 0, err
+func (c *checker) probeOnce(ctx context.Context, probe probes.Probe, summary string) {
+	name := probe.Name()
+	switch values, err := c.poll(ctx, probe); {
+	case err == nil:
+		c.printf("probe %s: ok, %s, %d values\n", name, summary, values)
+	case values > 0:
+		c.printf("probe %s: %s: %d values, but not all: %v\n", name, summary, values, err)
+		c.wrong++
+	default:
+		c.printf("probe %s: %s: %v\n", name, summary, err)
+		c.unreachable++
 	}
+}
+
+// poll returns how many values a poll brought, and what could not be read.
+func (c *checker) poll(ctx context.Context, probe probes.Probe) (values int, err error) {
 	defer probe.Close()
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.ProbeTimeout)
 	defer cancel()

@@ -202,12 +202,12 @@ func openProbes(kinds []probes.Kind, log *slog.Logger) ([]probes.Probe, error) {
 			log.Info("probe is off: it has no URL", "probe", kind.Name)
 			continue
 		}
-		probe, err := kind.Config.Open(log)
+		ofKind, err := kind.Config.Open(log)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("probe %s: %w", kind.Name, err))
 			continue
 		}
-		opened = append(opened, probe)
+		opened = append(opened, ofKind...)
 	}
 	if err := errors.Join(errs...); err != nil {
 		closeAll(opened)

@@ -154,7 +154,7 @@ func selfAlerts() []Alert {
 		},
 		{
 			Name: "SoakdProbeFlapping", Severity: Ticket, For: "15m", Dashboard: trafficUID,
-			Signal: "increase(soakd_probe_failures_total[15m])\n/\nincrease(soakd_probe_polls_total[15m])", Condition: above(pollFailureLimit),
+			Signal: "sum without (reason) (increase(soakd_probe_failures_total[15m]))\n/\nincrease(soakd_probe_polls_total[15m])", Condition: above(pollFailureLimit),
 			Summary: "soakd's {{ $labels.probe }} probe fails again and again",
 			Description: "{{ $value | humanizePercentage }} of the polls of the {{ $labels.probe }} probe of {{ $labels.instance }} failed in whole or in part over 15 minutes (limit 10%). " +
 				"Its graphs have gaps.",

@@ -16,6 +16,7 @@ import (
 	"soakd/internal/probes"
 	"soakd/internal/probes/api"
 	"soakd/internal/probes/postgres"
+	"soakd/internal/probes/probetest"
 	"soakd/internal/probes/redis"
 	"soakd/internal/secret"
 )
@@ -29,15 +30,7 @@ func allProbes(t *testing.T) []probes.Probe {
 	kinds[2].Config.(*api.Config).MetricsURL = "http://127.0.0.1:1/metrics"
 	var opened []probes.Probe
 	for _, kind := range kinds {
-		if err := kind.Config.Validate(); err != nil {
-			t.Fatal(err)
-		}
-		probe, err := kind.Config.Open(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(probe.Close)
-		opened = append(opened, probe)
+		opened = append(opened, probetest.Open(t, kind.Config)...)
 	}
 	return opened
 }
@@ -75,7 +68,7 @@ func enumerations(t *testing.T) map[string][]string {
 	}
 	all := map[string][]string{
 		"outcome": texts(load.Outcomes()),
-		"reason":  slices.Concat(texts(load.DropReasons()), texts(load.SubstituteReasons()), texts(load.UnfitReasons())),
+		"reason":  slices.Concat(texts(load.DropReasons()), texts(load.SubstituteReasons()), texts(load.UnfitReasons()), texts(probes.Reasons())),
 		"kind":    texts(load.SystemKinds()), "soakd_circuit_state.state": texts(load.CircuitStates()),
 		"check": load.BuiltinChecks(), "probe": {postgres.Name, redis.Name, api.Name},
 	}

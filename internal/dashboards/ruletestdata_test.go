@@ -273,7 +273,7 @@ func circuitSeries(factor, closed string) [][2]string {
 }
 
 func pollSeries(polls, failures string) [][2]string {
-	return [][2]string{{`soakd_probe_polls_total{probe="redis"}`, polls}, {`soakd_probe_failures_total{probe="redis"}`, failures}}
+	return [][2]string{{`soakd_probe_polls_total{probe="redis"}`, polls}, {`soakd_probe_failures_total{probe="redis",reason="timeout"}`, failures}}
 }
 
 func requestSeries(class, outcome, values string) [2]string {

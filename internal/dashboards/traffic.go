@@ -302,6 +302,21 @@ func selfPanels() []Panel {
 			}},
 		},
 		{
+			Title: "Why probes fail", Unit: "short", Width: 8,
+			Description: "The reason of each probe whose latest poll failed. dns, connect, tls, timeout, reset: the way there. auth, permission: its rights. unavailable, protocol, missing, check: what it answers. hung, panic: soakd itself.",
+			Targets:     []Target{{Query: worst(sel("soakd_probe_failing"), "probe", "reason"), Legend: "{{probe}}: {{reason}}"}},
+		},
+		{
+			Title: "Cost of watching: queries", Unit: "ops", Width: 8,
+			Description: "Queries, commands and requests a second that each probe sends to what it watches. It follows SOAKD_PROBE_INTERVAL and the lists in soakd's settings; nothing else may raise it.",
+			Targets:     []Target{{Query: sum(rate(sel("soakd_probe_queries_total")), "probe"), Legend: "{{probe}}"}},
+		},
+		{
+			Title: "Cost of watching: time", Unit: "s", Width: 8,
+			Description: "Time that what is watched spends on one query of each probe. Rising with the load: the dependency is slow for everybody. Rising alone: shorten the lists in soakd's settings.",
+			Targets:     []Target{{Query: share(sum(rate(sel("soakd_probe_query_seconds_total")), "probe"), sum(rate(sel("soakd_probe_queries_total")), "probe")), Legend: "{{probe}}"}},
+		},
+		{
 			Title: "Folded label values", Unit: "ops", Width: 8,
 			Description: "Label values a second that were folded into 'other' because nobody configured them. Rising: name the application, table or statement in soakd's settings to see it by itself.",
 			Targets:     []Target{{Query: sum(rate(sel("soakd_label_overflow_total")), "source"), Legend: "{{source}}"}},

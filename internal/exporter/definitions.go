@@ -67,7 +67,10 @@ var (
 	probeDuration    = own("soakd_probe_duration_seconds", "gauge", "How long the latest poll of the probe took.", "probe")
 	probeLastSuccess = own("soakd_probe_last_success_timestamp_seconds", "gauge", "Unix time at which the probe last succeeded. Absent when it never did.", "probe")
 	probePolls       = own("soakd_probe_polls_total", "counter", "Polls of the probe, whatever their end.", "probe")
-	probeFailures    = own("soakd_probe_failures_total", "counter", "Polls of the probe that failed in whole or in part.", "probe")
+	probeFailures    = own("soakd_probe_failures_total", "counter", "Polls of the probe that failed in whole or in part, by reason: dns, connect, tls, timeout, reset (the way there), auth, permission (its rights), unavailable (it says that it cannot serve), protocol (no answer of its kind), missing (what is configured is not there), check (not the wanted answer), hung, panic (soakd's own trouble), other.", "probe", "reason")
+	probeFailing     = own("soakd_probe_failing", "gauge", "1 for the reason why the latest poll of the probe failed; absent when it did not. The reasons are those of soakd_probe_failures_total.", "probe", "reason")
+	probeQueries     = own("soakd_probe_queries_total", "counter", "Queries, commands or requests that the probe sent to what it watches: what watching costs.", "probe")
+	probeQueryTime   = own("soakd_probe_query_seconds_total", "counter", "Time that what the probe watches took to answer these.", "probe")
 	labelOverflow    = own("soakd_label_overflow_total", "counter", "Label values that were folded into other because they are not configured or known, by the part of soakd that met them.", "source")
 )
 
@@ -96,17 +99,14 @@ func ownDefinitions() []Definition {
 		connectionsOpened, connectionsReused, bytesSent, bytesReceived, connectionsOpen, dialErrors, systemErrors,
 		loadFactor, loadPaused, heldUsers, retryAfterHolds, retryAfterCapped, circuitState, circuitStep, circuitTrips, circuitRelapses,
 		windows, windowsUnfit, windowFit, windowCPU,
-		probeSuccess, probeDuration, probeLastSuccess, probePolls, probeFailures, labelOverflow,
+		probeSuccess, probeDuration, probeLastSuccess, probePolls, probeFailures, probeFailing, probeQueries, probeQueryTime, labelOverflow,
 	}
 }
 
 // fromProbe turns a probe's description into a definition.
 func fromProbe(probe string, d *probes.Desc) Definition {
-	kind := "gauge"
-	if d.Type == probes.Counter {
-		kind = "counter"
-	}
-	return Definition{Name: d.Name, Type: kind, Labels: d.Labels, Help: d.Help, Source: probe}
+	kind := map[probes.ValueType]string{probes.Gauge: "gauge", probes.Counter: "counter", probes.Histogram: "histogram"}[d.Type]
+	return Definition{Name: d.Name, Type: kind, Labels: d.Labels, Help: d.Help, Source: probes.KindOf(probe)}
 }
 
 // Definitions lists every metric of soakd with the given probes, in the order of
@@ -114,9 +114,13 @@ func fromProbe(probe string, d *probes.Desc) Definition {
 // metrics of the Go runtime, of the process and of the build are not listed.
 func Definitions(all []probes.Probe) []Definition {
 	definitions := ownDefinitions()
+	known := map[string]bool{}
 	for _, probe := range all {
 		for _, d := range probe.Describe() {
-			definitions = append(definitions, fromProbe(probe.Name(), d))
+			if !known[d.Name] { // probes of one kind describe the same
+				definitions = append(definitions, fromProbe(probe.Name(), d))
+			}
+			known[d.Name] = true
 		}
 	}
 	rank := func(d Definition) int {

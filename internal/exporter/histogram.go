@@ -33,7 +33,7 @@ func (h *constHistogram) Write(out *dto.Metric) error {
 	return nil
 }
 
-func newHistogram(desc *prometheus.Desc, s *load.Snapshot, t *load.Times, labels ...string) prometheus.Metric {
+func newHistogram(desc *prometheus.Desc, start time.Time, t *load.Times, labels ...string) prometheus.Metric {
 	h := &constHistogram{desc: desc}
 	h.metric.Label = prometheus.MakeLabelPairs(desc, labels)
 	// Both forms list the same exemplars.
@@ -43,7 +43,7 @@ func newHistogram(desc *prometheus.Desc, s *load.Snapshot, t *load.Times, labels
 	}
 	out := &dto.Histogram{
 		SampleCount: new(t.Histogram.Count()), SampleSum: new(float64(t.Histogram.Sum()) / float64(time.Second)),
-		CreatedTimestamp: timestamppb.New(s.Start), Bucket: classicBuckets(t, examples),
+		CreatedTimestamp: timestamppb.New(start), Bucket: classicBuckets(t, examples),
 		Schema: new(int32(nativeSchema)), ZeroThreshold: new(float64(prometheus.DefNativeHistogramZeroThreshold)), ZeroCount: new(t.Histogram.Zeros()),
 		Exemplars: examples,
 	}

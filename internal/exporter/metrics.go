@@ -98,10 +98,10 @@ func collectResults(ch chan<- prometheus.Metric, s *load.Snapshot) {
 		for _, f := range c.FailedChecks {
 			count(checkDesc, f.Count, name, f.Check)
 		}
-		ch <- newHistogram(responseDesc, s, &c.ResponseTime, name, class)
-		ch <- newHistogram(durationDesc, s, &c.Duration, name, class)
+		ch <- newHistogram(responseDesc, s.Start, &c.ResponseTime, name, class)
+		ch <- newHistogram(durationDesc, s.Start, &c.Duration, name, class)
 	}
-	ch <- newHistogram(scheduleLag.desc(), s, &s.Lag)
+	ch <- newHistogram(scheduleLag.desc(), s.Start, &s.Lag)
 	sender(ch)(labelOverflow, float64(s.Folded()), "traffic")
 }
 

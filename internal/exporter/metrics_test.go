@@ -203,18 +203,23 @@ func TestFailedAndStaleProbesHaveNoValues(t *testing.T) {
 	if text := scrape(t, m.Metrics, "text/plain"); strings.Contains(text, "soakd_probe_success") || strings.Contains(text, "soakd_fixed") {
 		t.Error("a probe that was never polled has values")
 	}
-	reading := probes.Reading{Samples: []probes.Sample{{Desc: m.probe.counter, Value: 7}}}
+	reading := probes.Reading{
+		Samples: []probes.Sample{{Desc: m.probe.counter, Value: 7}},
+		Cost:    probes.Cost{Queries: 3, Time: 250 * time.Millisecond},
+	}
 	succeeded := time.Now().Add(-30 * time.Second)
 	m.board.Put(probes.Result{Probe: "fixed", Start: succeeded, Reading: reading})
-	m.board.Put(probes.Result{Probe: "fixed", Start: time.Now(), Err: errors.New("away")})
+	m.board.Put(probes.Result{Probe: "fixed", Start: time.Now(), Err: probes.Because(probes.ReasonConnect, errors.New("away"))})
 	text := scrape(t, m.Metrics, "text/plain")
-	has(t, text, `soakd_probe_success{probe="fixed"} 0`, `soakd_probe_failures_total{probe="fixed"} 1`)
+	has(t, text, `soakd_probe_success{probe="fixed"} 0`, `soakd_probe_failures_total{probe="fixed",reason="connect"} 1`,
+		`soakd_probe_failures_total{probe="fixed",reason="auth"} 0`, `soakd_probe_failing{probe="fixed",reason="connect"} 1`,
+		`soakd_probe_queries_total{probe="fixed"} 3`, `soakd_probe_query_seconds_total{probe="fixed"} 0.25`)
 	if strings.Contains(text, "soakd_fixed") || !strings.Contains(text, "soakd_probe_last_success_timestamp_seconds{probe=\"fixed\"}") {
 		t.Error("a failed poll must have no values but the time of the last success")
 	}
 	m.board.Put(probes.Result{Probe: "fixed", Start: time.Now().Add(-time.Hour), Reading: reading})
 	text = scrape(t, m.Metrics, "text/plain")
-	has(t, text, `soakd_probe_success{probe="fixed"} 0`)
+	has(t, text, `soakd_probe_success{probe="fixed"} 0`, `soakd_probe_failing{probe="fixed",reason="hung"} 1`)
 	if strings.Contains(text, "soakd_fixed") {
 		t.Error("a stale poll has values")
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"soakd/internal/load"
 	"soakd/internal/probes"
 )
 
@@ -34,7 +35,7 @@ func newProbeCollector(all []probes.Probe, board *probes.Board) *probeCollector 
 }
 
 func (c *probeCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []Definition{probeSuccess, probeDuration, probeLastSuccess, probePolls, probeFailures} {
+	for _, d := range []Definition{probeSuccess, probeDuration, probeLastSuccess, probePolls, probeFailures, probeFailing, probeQueries, probeQueryTime} {
 		ch <- d.desc()
 	}
 	for _, d := range c.descs {
@@ -46,7 +47,11 @@ func (c *probeCollector) Collect(ch chan<- prometheus.Metric) {
 	send := sender(ch)
 	for _, status := range c.board.Snapshot(time.Now()) {
 		send(probePolls, float64(status.Polls), status.Probe)
-		send(probeFailures, float64(status.Failures), status.Probe)
+		for _, reason := range probes.Reasons() {
+			send(probeFailures, float64(status.Reasons[reason]), status.Probe, string(reason))
+		}
+		send(probeQueries, float64(status.Queries), status.Probe)
+		send(probeQueryTime, status.QueryTime.Seconds(), status.Probe)
 		send(labelOverflow, float64(status.Overflow), status.Probe)
 		if !status.Known {
 			continue
@@ -56,6 +61,9 @@ func (c *probeCollector) Collect(ch chan<- prometheus.Metric) {
 			success = 1
 		}
 		send(probeSuccess, success, status.Probe)
+		if status.Reason != "" {
+			send(probeFailing, 1, status.Probe, string(status.Reason))
+		}
 		send(probeDuration, status.Duration.Seconds(), status.Probe)
 		if !status.LastSuccess.IsZero() {
 			send(probeLastSuccess, float64(status.LastSuccess.UnixNano())/1e9, status.Probe)
@@ -70,6 +78,10 @@ func (c *probeCollector) Collect(ch chan<- prometheus.Metric) {
 // of the probe: the registry then reports it and still serves the rest.
 func (c *probeCollector) sample(ch chan<- prometheus.Metric, s probes.Sample) {
 	d := c.descs[s.Desc]
+	if t := s.Times; t != nil {
+		ch <- newHistogram(d.desc, t.Start, &load.Times{Histogram: t.Histogram, Bounds: t.Bounds, UpTo: t.UpTo}, s.Labels...)
+		return
+	}
 	metric, err := prometheus.NewConstMetric(d.desc, d.kind, s.Value, s.Labels...)
 	if err != nil {
 		metric = prometheus.NewInvalidMetric(d.desc, err)

@@ -2,6 +2,7 @@ package probes
 
 import (
 	"errors"
+	"maps"
 	"sync"
 	"time"
 )
@@ -28,6 +29,14 @@ type Status struct {
 	Samples []Sample
 	// Polls, Failures and Panics count the polls so far; a panic is a failure too.
 	Polls, Failures, Panics uint64
+	// Reason is why the latest poll failed, "" when it did not.
+	Reason Reason
+	// Reasons counts the failures so far by reason; it has an entry for each of
+	// [Reasons].
+	Reasons map[Reason]uint64
+	// Queries and QueryTime are the cost to the dependency so far; see [Cost].
+	Queries   uint64
+	QueryTime time.Duration
 	// Overflow counts label values folded into "other" so far.
 	Overflow uint64
 }
@@ -45,6 +54,9 @@ type entry struct {
 	result                            Result
 	lastSuccess                       time.Time
 	polls, failures, panics, overflow uint64
+	reasons                           map[Reason]uint64
+	queries                           uint64
+	queryTime                         time.Duration
 }
 
 // NewBoard makes a board for the probes of those names, in that order, whose
@@ -62,7 +74,10 @@ func NewBoard(names []string, staleness time.Duration) *Board {
 func (b *Board) entry(name string) *entry {
 	found, ok := b.latest[name]
 	if !ok {
-		found = &entry{}
+		found = &entry{reasons: map[Reason]uint64{}}
+		for _, reason := range Reasons() {
+			found.reasons[reason] = 0
+		}
 		b.latest[name] = found
 		b.order = append(b.order, name)
 	}
@@ -77,11 +92,14 @@ func (b *Board) Put(result Result) {
 	e.result = result
 	e.polls++
 	e.overflow += uint64(max(0, result.Reading.Overflow))
+	e.queries += uint64(max(0, result.Reading.Cost.Queries))
+	e.queryTime += result.Reading.Cost.Time
 	if result.Err == nil {
 		e.lastSuccess = result.End()
 		return
 	}
 	e.failures++
+	e.reasons[ReasonOf(result.Err)]++
 	if panicErr := (*PanicError)(nil); errors.As(result.Err, &panicErr) {
 		e.panics++
 	}
@@ -100,13 +118,17 @@ func (b *Board) Snapshot(now time.Time) []Status {
 
 func (e *entry) status(name string, now time.Time, staleness time.Duration) Status {
 	if e.polls == 0 {
-		return Status{Probe: name}
+		return Status{Probe: name, Reasons: maps.Clone(e.reasons)}
 	}
 	stale := now.Sub(e.result.Start) > staleness
 	status := Status{
 		Probe: name, Known: true, Success: e.result.Err == nil && !stale, Stale: stale, Err: e.result.Err,
 		Duration: e.result.Duration, LastPoll: e.result.End(), LastSuccess: e.lastSuccess,
 		Polls: e.polls, Failures: e.failures, Panics: e.panics, Overflow: e.overflow,
+		Reason: ReasonOf(e.result.Err), Reasons: maps.Clone(e.reasons), Queries: e.queries, QueryTime: e.queryTime,
+	}
+	if stale && status.Reason == "" {
+		status.Reason = ReasonHung // no poll has ended for too long
 	}
 	if !stale {
 		status.Samples = e.result.Reading.Samples

@@ -19,17 +19,19 @@ const minSecret = 3
 // Brief returns err with a text that can be logged as it is: on one line, valid
 // UTF-8, at most 300 bytes, with every one of hidden, plain or escaped as in a
 // URL, replaced. [errors.Is] still sees what is inside; [errors.As] does not,
-// because the driver's errors inside may hold the whole URL.
+// because the driver's errors inside may hold the whole URL. The reason that
+// [ReasonOf] finds in err stays.
 func Brief(err error, hidden ...secret.String) error {
 	if err == nil {
 		return nil
 	}
-	return &briefError{text: briefText(err.Error(), hidden), err: err}
+	return &briefError{text: briefText(err.Error(), hidden), err: err, reason: ReasonOf(err)}
 }
 
 type briefError struct {
-	text string
-	err  error
+	text   string
+	err    error
+	reason Reason
 }
 
 func (e *briefError) Error() string { return e.text }

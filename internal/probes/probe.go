@@ -10,6 +10,7 @@ package probes
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -17,12 +18,14 @@ import (
 // same time, always gets a context with a deadline and must return soon after
 // it ends. An error with a Reading that has samples means that part of the
 // poll failed: what was read is kept and the probe counts as failed. Errors are
-// short and hold no secrets; see [Brief].
+// short and hold no secrets, see [Brief], and say why in one word, see [Because].
 //
 // A dependency that is away is an error of Poll, never of the constructor, and
 // a later Poll must find it again without help.
 type Probe interface {
 	// Name is unique among the probes of a run and bounded: it is a label value.
+	// It is the name of its kind, or kind/what where there are several; see
+	// [KindOf].
 	Name() string
 	// Describe lists every metric that Poll may give a sample of. It is the same
 	// list at every call.
@@ -55,8 +58,16 @@ type Config interface {
 	// Summary says in a few words what is probed, without secrets:
 	// "127.0.0.1:5432/cashflow as soakd".
 	Summary() string
-	// Open makes the probe. It does not reach the dependency.
-	Open(log *slog.Logger) (Probe, error)
+	// Open makes the probes: one for each thing that can be well or ill by itself.
+	// It does not reach them. Probes of one kind describe the same metrics, and
+	// each gives series of its own, told apart by a label.
+	Open(log *slog.Logger) ([]Probe, error)
+}
+
+// KindOf returns the name of the kind of the probe of that name.
+func KindOf(probe string) string {
+	kind, _, _ := strings.Cut(probe, "/")
+	return kind
 }
 
 // Result is the outcome of one poll.

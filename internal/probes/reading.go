@@ -4,15 +4,18 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"time"
 )
 
 // ValueType is how a metric behaves over time.
 type ValueType int
 
-// The value types. A counter only rises, or falls to start anew (a reset).
+// The value types. A counter only rises, or falls to start anew (a reset); a
+// histogram counts times in seconds.
 const (
 	Gauge ValueType = iota
 	Counter
+	Histogram
 )
 
 // Desc describes one metric of a probe: its full name with unit suffix, its
@@ -39,6 +42,12 @@ func (d *Descs) Counter(name, help string, labels ...string) *Desc {
 	return d.add(&Desc{Name: name, Help: help, Type: Counter, Labels: labels})
 }
 
+// Histogram adds and returns the description of a histogram of times; name ends
+// in _seconds.
+func (d *Descs) Histogram(name, help string, labels ...string) *Desc {
+	return d.add(&Desc{Name: name, Help: help, Type: Histogram, Labels: labels})
+}
+
 func (d *Descs) add(desc *Desc) *Desc {
 	*d = append(*d, desc)
 	return desc
@@ -51,6 +60,8 @@ type Sample struct {
 	Desc   *Desc
 	Labels []string
 	Value  float64
+	// Times are those of a histogram, which has no Value; nil for all others.
+	Times *Times
 }
 
 // Reading is what one poll of a probe brought. The zero value is empty.
@@ -58,6 +69,23 @@ type Reading struct {
 	Samples []Sample
 	// Overflow counts label values that were folded into "other" in this poll.
 	Overflow int
+	// Cost is what the poll cost the dependency.
+	Cost Cost
+}
+
+// Cost is what the dependency was asked for.
+type Cost struct {
+	// Queries counts queries, commands or requests that were sent, whatever their
+	// end; time that was spent on connecting is not in.
+	Queries int
+	// Time is how long their answers took, together.
+	Time time.Duration
+}
+
+// Add counts one query that was sent at start and has ended now.
+func (c *Cost) Add(start time.Time) {
+	c.Queries++
+	c.Time += time.Since(start)
 }
 
 // Add adds one sample; labels are in the order of desc.Labels. NaN means that
@@ -67,6 +95,12 @@ func (r *Reading) Add(desc *Desc, value float64, labels ...string) {
 		return
 	}
 	r.Samples = append(r.Samples, Sample{Desc: desc, Labels: labels, Value: value})
+}
+
+// AddTimes adds one histogram as it is now; labels are in the order of
+// desc.Labels.
+func (r *Reading) AddTimes(desc *Desc, times *Times, labels ...string) {
+	r.Samples = append(r.Samples, Sample{Desc: desc, Labels: labels, Times: times.clone()})
 }
 
 // checked returns reading without the samples that no registry could take, and
@@ -98,6 +132,9 @@ func (r Reading) checked(described map[*Desc]bool) (Reading, error) {
 func (s Sample) key(described map[*Desc]bool) (string, error) {
 	if s.Desc == nil || !described[s.Desc] {
 		return "", fmt.Errorf("a sample without a description: %v", s.Labels)
+	}
+	if (s.Times != nil) != (s.Desc.Type == Histogram) {
+		return "", fmt.Errorf("metric %s: a histogram has times, and nothing else has", s.Desc.Name)
 	}
 	if len(s.Labels) != len(s.Desc.Labels) {
 		return "", fmt.Errorf("metric %s has %d label values for %d labels", s.Desc.Name, len(s.Labels), len(s.Desc.Labels))

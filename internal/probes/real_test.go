@@ -97,10 +97,11 @@ func opened(t *testing.T, config probes.Config) probes.Probe {
 	if err := config.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	probe, err := config.Open(slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
+	all, err := config.Open(slog.New(slog.DiscardHandler))
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d probes, %v", len(all), err)
 	}
+	probe := all[0] // the poller closes it
 	if names := probe.Describe(); !slices.ContainsFunc(names, func(d *probes.Desc) bool { return d.Type == probes.Counter }) {
 		t.Errorf("%s describes no counter", probe.Name())
 	}

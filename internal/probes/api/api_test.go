@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -31,15 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // open makes a validated probe.
 func open(t *testing.T, config Config) probes.Probe {
 	t.Helper()
-	if err := config.Validate(); err != nil {
-		t.Fatal(err)
-	}
-	opened, err := config.Open(slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(opened.Close)
-	return opened
+	return probetest.OpenOne(t, &config)
 }
 
 func serve(t *testing.T, handler http.HandlerFunc) string {

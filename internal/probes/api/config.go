@@ -96,10 +96,10 @@ func (c *Config) Summary() string {
 	return c.target.Scheme + "://" + c.target.Host + c.target.EscapedPath()
 }
 
-// Open makes the probe. Validate must have been called.
-func (c *Config) Open(*slog.Logger) (probes.Probe, error) {
+// Open makes the one probe. Validate must have been called.
+func (c *Config) Open(*slog.Logger) ([]probes.Probe, error) {
 	if c.target == nil {
 		return nil, errors.New("open api probe: the configuration has not been validated")
 	}
-	return newProbe(c.target, c.token, c.Aliases.list), nil
+	return []probes.Probe{newProbe(c.target, c.token, c.Aliases.list)}, nil
 }

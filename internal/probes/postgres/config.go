@@ -148,12 +148,16 @@ func (c *Config) Summary() string {
 	return fmt.Sprintf("%s/%s as %s", net.JoinHostPort(conn.Host, strconv.Itoa(int(conn.Port))), conn.Database, conn.User)
 }
 
-// Open makes the probe. Validate must have been called.
-func (c *Config) Open(*slog.Logger) (probes.Probe, error) {
+// Open makes the one probe. Validate must have been called.
+func (c *Config) Open(*slog.Logger) ([]probes.Probe, error) {
 	if c.pool == nil {
 		return nil, errors.New("open postgres probe: the configuration has not been validated")
 	}
-	return newProbe(c)
+	opened, err := newProbe(c)
+	if err != nil {
+		return nil, err
+	}
+	return []probes.Probe{opened}, nil
 }
 
 // validateApplications trims the names and refuses those that cannot be.

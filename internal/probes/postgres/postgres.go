@@ -90,7 +90,7 @@ func (p *probe) poll(ctx context.Context, reading *probes.Reading) error {
 	defer conn.Release()
 	waited := time.Since(start)
 
-	s := &session{conn: conn.Conn(), limit: p.timeout + querySlack}
+	s := &session{conn: conn.Conn(), limit: p.timeout + querySlack, cost: &reading.Cost}
 	if err := p.server.read(ctx, s, reading); err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
@@ -122,6 +122,8 @@ type session struct {
 	conn *pgx.Conn
 	// limit bounds one query, on top of the server's statement_timeout.
 	limit time.Duration
+	// cost takes in every query.
+	cost *probes.Cost
 	// version is server_version_num: 150004 is 15.4.
 	version    int
 	inRecovery bool
@@ -131,6 +133,7 @@ type session struct {
 
 // row runs a query that gives one row and scans it.
 func (s *session) row(ctx context.Context, query string, targets ...any) error {
+	defer s.cost.Add(time.Now())
 	ctx, cancel := context.WithTimeout(ctx, s.limit)
 	defer cancel()
 	return s.conn.QueryRow(ctx, query).Scan(targets...)
@@ -138,6 +141,7 @@ func (s *session) row(ctx context.Context, query string, targets ...any) error {
 
 // rows runs a query and calls each after scanning a row into targets.
 func (s *session) rows(ctx context.Context, query string, args []any, targets []any, each func() error) error {
+	defer s.cost.Add(time.Now())
 	ctx, cancel := context.WithTimeout(ctx, s.limit)
 	defer cancel()
 	rows, err := s.conn.Query(ctx, query, args...)

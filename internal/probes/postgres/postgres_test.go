@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"runtime"
 	"strings"
@@ -83,11 +82,7 @@ func open(t *testing.T, url secret.String, change func(*Config)) probes.Probe {
 	if change != nil {
 		change(config)
 	}
-	must(t, config.Validate())
-	opened, err := config.Open(slog.New(slog.DiscardHandler))
-	must(t, err)
-	t.Cleanup(opened.Close)
-	return opened
+	return probetest.OpenOne(t, config)
 }
 
 // through returns address with host and port of proxy.
@@ -641,7 +636,7 @@ func testOtherVersions(t *testing.T, server *localservices.Postgres) {
 	must(t, err)
 	defer conn.Release()
 	var descs probes.Descs
-	s := &session{conn: conn.Conn(), limit: 5 * time.Second, version: 130000, inRecovery: true}
+	s := &session{cost: new(probes.Cost), conn: conn.Conn(), limit: 5 * time.Second, version: 130000, inRecovery: true}
 	var reading probes.Reading
 	for _, c := range []collector{newLocks(&descs).collector(), newDatabase(&descs).collector(), newReplication(&descs).collector(), newWAL(&descs).collector()} {
 		if err := c.read(t.Context(), s, &reading); err != nil {

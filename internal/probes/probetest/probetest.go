@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"reflect"
 	"strings"
@@ -152,8 +153,38 @@ func ValuesOf(t testing.TB, probe probes.Probe, reading probes.Reading) Values {
 			t.Errorf("%s is there twice", series)
 		}
 		values[series] = sample.Value
+		if sample.Times != nil { // of a histogram its count
+			values[series] = float64(sample.Times.Histogram.Count())
+		}
 	}
 	return values
+}
+
+// Open opens the probes of a configuration that is valid and closes them with
+// the test.
+func Open(t testing.TB, config probes.Config) []probes.Probe {
+	t.Helper()
+	if err := config.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	opened, err := config.Open(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, probe := range opened {
+		t.Cleanup(probe.Close)
+	}
+	return opened
+}
+
+// OpenOne is [Open] for a configuration that makes one probe.
+func OpenOne(t testing.TB, config probes.Config) probes.Probe {
+	t.Helper()
+	opened := Open(t, config)
+	if len(opened) != 1 {
+		t.Fatalf("%d probes were opened, want one", len(opened))
+	}
+	return opened[0]
 }
 
 func seriesOf(sample probes.Sample) string {
@@ -224,7 +255,7 @@ func CheckConfig(t testing.TB, kind func() probes.Kind) {
 func CheckDescriptions(t testing.TB, probe probes.Probe) {
 	t.Helper()
 	seen := map[string]bool{}
-	prefix := "soakd_" + probe.Name() + "_"
+	prefix := "soakd_" + probes.KindOf(probe.Name()) + "_"
 	for _, desc := range probe.Describe() {
 		isTotal := len(desc.Name) > 6 && desc.Name[len(desc.Name)-6:] == "_total"
 		switch {

@@ -82,10 +82,10 @@ func (c *Config) Summary() string {
 	return c.options.Addr
 }
 
-// Open makes the probe. Validate must have been called.
-func (c *Config) Open(*slog.Logger) (probes.Probe, error) {
+// Open makes the one probe. Validate must have been called.
+func (c *Config) Open(*slog.Logger) ([]probes.Probe, error) {
 	if c.options == nil {
 		return nil, errors.New("open redis probe: the configuration has not been validated")
 	}
-	return newProbe(*c.options, c.url, c.HitWindow), nil
+	return []probes.Probe{newProbe(*c.options, c.url, c.HitWindow)}, nil
 }

@@ -2,6 +2,19 @@ package redis
 
 import "soakd/internal/probes"
 
+// metrics are the descriptions of what is not a plain field of INFO.
+type metrics struct {
+	fields                                           []field
+	hitRatio, limit, policy, restarts, ping, slowlog *probes.Desc
+	keys, expiring, errors, cpu, masterLink          *probes.Desc
+}
+
+// field is a field of INFO that is a metric as it stands.
+type field struct {
+	name string
+	desc *probes.Desc
+}
+
 // describe makes the descriptions of all metrics. Each has the label node: the
 // configured host:port.
 func describe(descs *probes.Descs) metrics {

@@ -3,7 +3,6 @@ package redis
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -57,15 +56,7 @@ func open(t *testing.T, url secret.String) probes.Probe {
 	t.Helper()
 	config := Kind().Config.(*Config)
 	config.URL = url
-	if err := config.Validate(); err != nil {
-		t.Fatal(err)
-	}
-	opened, err := config.Open(slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(opened.Close)
-	return opened
+	return probetest.OpenOne(t, config)
 }
 
 // through returns url with the address of proxy.
@@ -118,7 +109,7 @@ func poll(t *testing.T, probe probes.Probe) (reader, error) {
 	return reader{values, nodeOf(probe)}, err
 }
 
-func nodeOf(opened probes.Probe) string { return opened.(*probe).node }
+func nodeOf(opened probes.Probe) string { return opened.(*probe).node.name }
 
 func mustPoll(t *testing.T, probe probes.Probe) reader {
 	t.Helper()
@@ -574,7 +565,7 @@ func TestMalformedFieldsAreNamedAndTheRestIsKept(t *testing.T) {
 	fields, err := parseInfo("used_memory:12\nevicted_keys:many\nmaxmemory:x\ndb0:keys=1,expires=0\ndb1:keys=?\nerrorstat_ERR:count=1\nerrorstat_OOM:2\nerrorstat_MYAPP:count=3\nerrorstat_MYOTHER:count=4\nmaxmemory_policy:my-own\nmaster_link_status:down\n")
 	must(t, err)
 	var reading probes.Reading
-	err = p.readInfo(&reading, fields)
+	err = p.node.readInfo(&reading, fields)
 	for _, part := range []string{"evicted_keys", "maxmemory", "db1", "errorstat_OOM"} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%v lacks %s", err, part)
@@ -602,7 +593,7 @@ func TestDatabasesAreBounded(t *testing.T) {
 		fields[fmt.Sprint("db", i)] = "keys=1,expires=1"
 	}
 	var reading probes.Reading
-	must(t, p.readInfo(&reading, fields))
+	must(t, p.node.readInfo(&reading, fields))
 	got := reader{probetest.ValuesOf(t, p, reading), "h:1"}
 	if len(got.Values) != 2*(maxDatabases+1) || got.get(`keys{db="15"}`) != 1 || got.get(`keys{db="other"}`) != 24 || reading.Overflow != 24 {
 		t.Errorf("overflow %d, %v", reading.Overflow, got.Values)
@@ -614,7 +605,7 @@ func checkReading(t *testing.T, fields info) {
 	p := newProbe(goredis.Options{Addr: "h:1"}, secret.String{}, time.Minute)
 	defer p.Close()
 	var reading probes.Reading
-	_ = p.readInfo(&reading, fields)
+	_ = p.node.readInfo(&reading, fields)
 	probetest.ValuesOf(t, p, reading)
 }
 
