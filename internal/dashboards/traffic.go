@@ -304,6 +304,7 @@ func selfPanels() []Panel {
 		{
 			Title: "Why probes fail", Unit: "short", Width: 8,
 			Description: "The reason of each probe whose latest poll failed. dns, connect, tls, timeout, reset: the way there. auth, permission: its rights. unavailable, protocol, missing, check: what it answers. hung, panic: soakd itself.",
+			EmptyWhen:   "while every probe reads all it should",
 			Targets:     []Target{{Query: worst(sel("soakd_probe_failing"), "probe", "reason"), Legend: "{{probe}}: {{reason}}"}},
 		},
 		{
