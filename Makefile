@@ -100,7 +100,7 @@ bench-peers: ## compare with other load tools, 25 minutes; ARGS=-quick to try it
 	CGO_ENABLED=0 $(GO) build $(build_flags) -o .cache/bench/ ./bench/target ./bench/bare ./bench/driver ./bench/reference ./bench/runner ./internal/refapi/cmd/refapi
 	taskset -c 0 .cache/bench/runner $(ARGS)
 
-docs: ## write METRICS.md, the configuration table and the dashboards anew
+docs: ## write METRICS.md, SETTINGS.md and the dashboards anew
 	$(GO) test -buildvcs=false -count=1 -run Current ./cmd/soakd ./internal/dashboards -args -update
 
 clean: ## remove what was built

@@ -169,7 +169,7 @@ func nearest(name string, settings []setting) string {
 		}
 	}
 	if best == "" {
-		return "; see the table in README.md or `soakd help`"
+		return "; see SETTINGS.md or `soakd help`"
 	}
 	return "; did you mean " + best + "?"
 }
