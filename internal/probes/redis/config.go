@@ -1,15 +1,15 @@
-// Package redis watches one Redis (or Valkey, KeyDB, Dragonfly) server with
-// PING, INFO and SLOWLOG GET: nothing that looks up a key, scans keys or counts
-// in the hit ratio.
+// Package redis watches Redis (or Valkey, KeyDB, Dragonfly) servers with PING,
+// INFO, SLOWLOG GET, LATENCY LATEST and, where wanted, CONFIG GET: nothing that
+// looks up a key, scans keys or counts in the hit ratio.
 //
-// The least rights it needs: ACL SETUSER soakd on >password +ping +info
-// +slowlog|get.
+// The least rights it needs are in deploy/redis-acl.txt.
 package redis
 
 import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -30,9 +30,11 @@ const (
 
 // Config is the configuration of the Redis probe.
 type Config struct {
-	URL       secret.String `envconfig:"REDIS_URL" desc:"Redis to watch, as redis://user:password@host:port/0 (rediss:// with TLS); empty: not watched. Rights needed: PING, INFO, and SLOWLOG GET where wanted."`
-	URLFile   string        `envconfig:"REDIS_URL_FILE" desc:"File that holds the URL of the Redis to watch."`
-	HitWindow time.Duration `envconfig:"REDIS_HIT_WINDOW" default:"1m" desc:"Time over which the hit ratio is computed, 1s to 24h."`
+	URL        secret.String `envconfig:"REDIS_URL" desc:"Redis to watch, as redis://user:password@host:port/0 (rediss:// with TLS); empty: not watched. Rights needed: deploy/redis-acl.txt."`
+	URLFile    string        `envconfig:"REDIS_URL_FILE" desc:"File that holds the URL of the Redis to watch."`
+	HitWindow  time.Duration `envconfig:"REDIS_HIT_WINDOW" default:"1m" desc:"Time over which the hit ratio is computed, 1s to 24h."`
+	Commands   []string      `envconfig:"REDIS_COMMANDS" default:"get,set,mget,mset,setex,del,unlink,exists,expire,ttl,incr,incrby,decr,hget,hset,hmget,hgetall,hdel,lpush,rpush,lpop,rpop,lrange,blpop,brpop,sadd,srem,smembers,zadd,zrem,zrange,xadd,xread,xreadgroup,xack,publish,eval,evalsha,multi,exec,scan,info,ping" desc:"Commands of Redis that get series of their own, in lower case, at most 50; config|get names a subcommand. All others are counted as other."`
+	ReadConfig bool          `envconfig:"REDIS_READ_CONFIG" default:"false" desc:"Whether to read the thresholds of the slow log and of the latency monitor with CONFIG GET: a right that also shows the server's passwords to whoever has it."`
 
 	options *goredis.Options
 	url     secret.String
@@ -40,7 +42,7 @@ type Config struct {
 
 // Kind returns the kind with its defaults.
 func Kind() probes.Kind {
-	return probes.Kind{Name: Name, Config: &Config{HitWindow: defaultHitWindow}}
+	return probes.Kind{Name: Name, Config: &Config{HitWindow: defaultHitWindow, Commands: strings.Split(defaultCommands, ",")}}
 }
 
 // Enabled reports whether there is a server to watch.
@@ -52,6 +54,7 @@ func (c *Config) Validate() error {
 	if c.HitWindow < minHitWindow || c.HitWindow > maxHitWindow {
 		errs = append(errs, fmt.Errorf("SOAKD_REDIS_HIT_WINDOW: %v is not from %v to %v", c.HitWindow, minHitWindow, maxHitWindow))
 	}
+	errs = append(errs, validateCommands(c.Commands))
 	resolved, err := secret.Resolve(c.URL, c.URLFile)
 	variable := "SOAKD_REDIS_URL"
 	if c.URLFile != "" {
@@ -87,5 +90,7 @@ func (c *Config) Open(*slog.Logger) ([]probes.Probe, error) {
 	if c.options == nil {
 		return nil, errors.New("open redis probe: the configuration has not been validated")
 	}
-	return []probes.Probe{newProbe(*c.options, c.url, c.HitWindow)}, nil
+	opened := newProbe(*c.options, c.url, c.HitWindow)
+	opened.metrics.configure(c)
+	return []probes.Probe{opened}, nil
 }

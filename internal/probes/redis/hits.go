@@ -11,7 +11,6 @@ const maxPoints = 1000
 // would be hides a cache that stopped working an hour ago.
 type hitWindow struct {
 	window time.Duration
-	run    string
 	points []hitPoint
 }
 
@@ -21,18 +20,16 @@ type hitPoint struct {
 	hits, misses float64
 }
 
-// add takes in the counters of a poll of the server run with that id and
-// returns the ratio over the window. It has none on the first poll of a run,
-// after the counters were reset, and when nothing was looked up.
-func (w *hitWindow) add(run string, point hitPoint) (ratio float64, ok bool) {
-	if n := len(w.points); n > 0 {
-		last := w.points[n-1]
-		// A restart has a new run id. CONFIG RESETSTAT keeps it: the counters fall.
-		if run != w.run || point.hits < last.hits || point.misses < last.misses {
-			w.points = w.points[:0]
-		}
+// clear forgets the points: those of counters that have begun anew since.
+func (w *hitWindow) clear() { w.points = w.points[:0] }
+
+// add takes in the counters of a poll and returns the ratio over the window. It
+// has none on the first poll, after the counters fell, and when nothing was
+// looked up.
+func (w *hitWindow) add(point hitPoint) (ratio float64, ok bool) {
+	if n := len(w.points); n > 0 && (point.hits < w.points[n-1].hits || point.misses < w.points[n-1].misses) {
+		w.clear()
 	}
-	w.run = run
 	w.points = append(w.points, point)
 	w.trim(point.at)
 	first := w.points[0]

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -15,10 +14,10 @@ import (
 )
 
 const (
-	// maxDatabases bounds the label db: the lowest numbers get their own series.
-	maxDatabases = 16
 	// other is the label value of what is not in an enumeration.
 	other = "other"
+	// maxErrors bounds how many errors of one kind are joined.
+	maxErrors = 5
 )
 
 // node reads one server and remembers of it what the next poll needs.
@@ -29,264 +28,233 @@ type node struct {
 	now     func() time.Time
 
 	hits     hitWindow
-	run      string
-	restarts int
+	lifetime lifetime
 	slow     slowlog
+	sections sections
+	rights   rights
 }
 
 // commander is what a node is asked with: a client or one connection.
 type commander interface {
-	Info(ctx context.Context, section ...string) *goredis.StringCmd
+	Pipeline() goredis.Pipeliner
 	Ping(ctx context.Context) *goredis.StatusCmd
-	SlowLogGet(ctx context.Context, n int64) *goredis.SlowLogCmd
 }
 
 func newNode(name string, metrics *metrics, window time.Duration) *node {
 	return &node{name: name, metrics: metrics, now: time.Now, hits: hitWindow{window: window}}
 }
 
-// read asks for INFO, the time of a PING, and the newest of the slow log. What
-// could be read is added also when it returns an error.
+// read asks for all in one round trip, and for the time of a PING in a second
+// one. What could be read is added also when it returns an error.
 func (n *node) read(ctx context.Context, client commander, reading *probes.Reading) error {
-	text, err := client.Info(ctx).Result()
+	q := n.ask(ctx, client, reading)
+	if n.sections.refused(q.info.Err()) {
+		q = n.ask(ctx, client, reading) // the other way to ask
+	}
+	if q.failed != nil {
+		return fmt.Errorf("INFO: %w", because(q.failed))
+	}
+	text, err := q.info.Result()
 	if err != nil && !refused(err) {
-		return fmt.Errorf("INFO: %w", err)
+		// The rest fails alike, or tells of a server that cannot serve.
+		return fmt.Errorf("INFO: %w", because(err))
 	}
 	var errs []error
 	if err != nil {
-		errs = append(errs, fmt.Errorf("INFO: %w", err))
+		errs = append(errs, fmt.Errorf("INFO: %w", because(err)))
 	} else {
 		fields, err := parseInfo(text)
-		errs = append(errs, err, n.readInfo(reading, fields))
+		errs = append(errs, protocol(errors.Join(err, n.readInfo(reading, fields))))
+		n.sections.choose(fields)
 	}
-	return errors.Join(append(errs, n.readPing(ctx, client, reading), n.readSlowlog(ctx, client, reading))...)
+	return errors.Join(append(errs, n.readPing(ctx, client, reading), n.readSlowlog(q, reading), n.readLatency(q, reading), n.readThresholds(q, reading))...)
 }
 
-// refused reports whether the server lives but does not let the probe do it.
-func refused(err error) bool {
-	return goredis.HasErrorPrefix(err, "NOPERM") || goredis.HasErrorPrefix(err, "unknown command")
+// protocol says of an error of what was read that the answer is not as it should
+// be.
+func protocol(err error) error { return probes.Because(probes.ReasonProtocol, err) }
+
+// questions are the commands of one round trip; nil is what was not asked.
+type questions struct {
+	// failed is why none of them was sent: without a connection the client gives
+	// none of them an error. Else each has its own.
+	failed     error
+	info       *goredis.StringCmd
+	slowlog    *goredis.SlowLogCmd
+	latency    *goredis.Cmd
+	thresholds map[string]*goredis.Cmd
+}
+
+// ask sends all questions in one round trip.
+func (n *node) ask(ctx context.Context, client commander, reading *probes.Reading) questions {
+	now := n.now()
+	pipe := client.Pipeline()
+	q := questions{info: pipe.Info(ctx, n.sections.names()...)}
+	if n.rights.has(slowlogCommand, now) {
+		q.slowlog = pipe.SlowLogGet(ctx, n.slow.wanted())
+	}
+	if n.rights.has(latencyCommand, now) {
+		q.latency = pipe.Do(ctx, "LATENCY", "LATEST")
+	}
+	if n.metrics.thresholds.wanted && n.rights.has(configCommand, now) {
+		q.thresholds = map[string]*goredis.Cmd{}
+		for _, name := range []string{slowlogThreshold, latencyThreshold} {
+			q.thresholds[name] = pipe.Do(ctx, "CONFIG", "GET", name)
+		}
+	}
+	before, start := connects(client), time.Now()
+	asked, err := pipe.Exec(ctx)
+	if err != nil && !slices.ContainsFunc(asked, func(one goredis.Cmder) bool { return one.Err() != nil }) {
+		q.failed = err
+		return q
+	}
+	reading.Cost.Queries += len(asked)
+	if connects(client) == before {
+		reading.Cost.Time += time.Since(start) // else most of it went into connecting
+	}
+	return q
+}
+
+// connects is how many connections the client has made, 0 for one connection.
+func connects(client commander) uint32 {
+	if pool, ok := client.(interface{ PoolStats() *goredis.PoolStats }); ok {
+		return pool.PoolStats().Misses
+	}
+	return 0
 }
 
 // readInfo adds what INFO tells. Each part stands for itself.
 func (n *node) readInfo(reading *probes.Reading, fields info) error {
-	var errs []error
-	for _, f := range n.metrics.fields {
-		value, ok, err := fields.number(f.name)
-		errs = append(errs, err)
-		if ok {
-			reading.Add(f.desc, value, n.name)
-		}
-	}
-	n.addRun(reading, fields["run_id"])
-	errs = append(errs, n.addHitRatio(reading, fields), n.addLimit(reading, fields), n.addCPU(reading, fields),
-		n.addDatabases(reading, fields), n.addErrors(reading, fields))
-	n.addPolicy(reading, fields["maxmemory_policy"])
-	n.addMasterLink(reading, fields["master_link_status"])
-	return errors.Join(errs...)
+	m, name := n.metrics, n.name
+	n.addLifetime(reading, fields)
+	n.addHitRatio(reading, fields)
+	m.server.add(reading, name, fields)
+	return errors.Join(
+		addFields(reading, name, fields, m.fields), m.databases.add(reading, name, fields), addErrors(reading, m.errors, name, fields),
+		m.commands.add(reading, name, fields), m.replicas.add(reading, name, fields),
+	)
 }
 
-// addRun counts the changes of the server's run id.
-func (n *node) addRun(reading *probes.Reading, run string) {
-	if run == "" {
+// addLifetime counts restarts and resets, and forgets what these make void.
+func (n *node) addLifetime(reading *probes.Reading, fields info) {
+	now := lifeOf(fields, n.now())
+	if !now.known() {
 		return
 	}
-	if n.run != "" && n.run != run {
-		n.restarts++
-		// It may be another server behind the same address, whose log is old.
-		n.slow = slowlog{total: n.slow.total}
+	seen := n.lifetime.add(now)
+	if seen != nothing {
+		n.hits.clear()
 	}
-	n.run = run
-	reading.Add(n.metrics.restarts, float64(n.restarts), n.name)
+	if seen == restarted || seen == replaced {
+		// The slow log is another one; that of another server is old.
+		n.slow = slowlog{total: n.slow.total}
+		n.rights, n.sections = rights{}, sections{}
+	}
+	for event, desc := range map[event]*probes.Desc{reset: n.metrics.resets, restarted: n.metrics.restarts, replaced: n.metrics.replaced} {
+		reading.Add(desc, float64(n.lifetime.counts[event]), n.name)
+	}
 }
 
-func (n *node) addHitRatio(reading *probes.Reading, fields info) error {
+func (n *node) addHitRatio(reading *probes.Reading, fields info) {
 	hits, hasHits, hitsErr := fields.number("keyspace_hits")
 	misses, hasMisses, missesErr := fields.number("keyspace_misses")
 	if !hasHits || !hasMisses || hitsErr != nil || missesErr != nil {
-		return nil // a malformed field was reported as such
+		return // a malformed field is reported as such
 	}
-	if ratio, ok := n.hits.add(fields["run_id"], hitPoint{at: n.now(), hits: hits, misses: misses}); ok {
+	if ratio, ok := n.hits.add(hitPoint{at: n.now(), hits: hits, misses: misses}); ok {
 		reading.Add(n.metrics.hitRatio, ratio, n.name)
 	}
-	return nil
 }
 
-// addLimit leaves the metric out where maxmemory is 0, which means no limit.
-func (n *node) addLimit(reading *probes.Reading, fields info) error {
-	limit, ok, err := fields.number("maxmemory")
-	if ok && limit > 0 {
-		reading.Add(n.metrics.limit, limit, n.name)
-	}
-	return err
-}
-
-func (n *node) addCPU(reading *probes.Reading, fields info) error {
-	var errs []error
-	for _, mode := range []string{"user", "sys"} {
-		seconds, ok, err := fields.number("used_cpu_" + mode)
-		errs = append(errs, err)
-		if ok {
-			reading.Add(n.metrics.cpu, seconds, n.name, mode)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// addPolicy adds the eviction policy, folded into "other" when it is unknown.
-func (n *node) addPolicy(reading *probes.Reading, policy string) {
-	if policy == "" {
-		return
-	}
-	known := []string{
-		"noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random",
-		"volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl",
-	}
-	if !slices.Contains(known, policy) {
-		policy = other
-		reading.Overflow++
-	}
-	reading.Add(n.metrics.policy, 1, n.name, policy)
-}
-
-// addMasterLink adds the state of a replica's link; a master has none.
-func (n *node) addMasterLink(reading *probes.Reading, status string) {
-	switch status {
-	case "up":
-		reading.Add(n.metrics.masterLink, 1, n.name)
-	case "down":
-		reading.Add(n.metrics.masterLink, 0, n.name)
-	}
-}
-
-// addDatabases adds the keys of each database.
-func (n *node) addDatabases(reading *probes.Reading, fields info) error {
-	databases := map[int]keyspace{}
-	var errs []error
-	for name, text := range fields {
-		number, ok := databaseNumber(name)
-		if !ok {
-			continue
-		}
-		space, err := parseKeyspace(text)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("INFO: %s: %w", name, err))
-			continue
-		}
-		databases[number] = space
-	}
-	n.addKeyspaces(reading, databases)
-	return joinSorted(errs)
-}
-
-func (n *node) addKeyspaces(reading *probes.Reading, databases map[int]keyspace) {
-	numbers := make([]int, 0, len(databases))
-	for number := range databases {
-		numbers = append(numbers, number)
-	}
-	slices.Sort(numbers)
-	var rest keyspace
-	for i, number := range numbers {
-		space := databases[number]
-		if i >= maxDatabases {
-			rest.keys, rest.expires = rest.keys+space.keys, rest.expires+space.expires
-			reading.Overflow++
-			continue
-		}
-		n.addKeyspace(reading, strconv.Itoa(number), space)
-	}
-	if len(numbers) > maxDatabases {
-		n.addKeyspace(reading, other, rest)
-	}
-}
-
-func (n *node) addKeyspace(reading *probes.Reading, db string, space keyspace) {
-	reading.Add(n.metrics.keys, space.keys, n.name, db)
-	reading.Add(n.metrics.expiring, space.expires, n.name, db)
-}
-
-// databaseNumber returns N of the field name dbN.
-func databaseNumber(name string) (int, bool) {
-	digits, ok := strings.CutPrefix(name, "db")
-	if !ok || digits == "" || strings.Trim(digits, "0123456789") != "" {
-		return 0, false
-	}
-	number, err := strconv.Atoi(digits)
-	return number, err == nil
-}
-
-// addErrors adds the error replies by kind: the first word of the reply.
-func (n *node) addErrors(reading *probes.Reading, fields info) error {
-	counts := map[string]float64{}
-	var errs []error
-	for name, text := range fields {
-		kind, ok := strings.CutPrefix(name, "errorstat_")
-		if !ok {
-			continue
-		}
-		parts, err := parseParts(text)
-		count, hasCount := parts["count"]
-		if err != nil || !hasCount {
-			errs = append(errs, fmt.Errorf("INFO: %.60s: %.60q is not count=number", name, text))
-			continue
-		}
-		if !knownErrors(kind) {
-			kind = other
-			reading.Overflow++
-		}
-		counts[strings.ToLower(kind)] += count
-	}
-	for kind, count := range counts {
-		reading.Add(n.metrics.errors, count, n.name, kind)
-	}
-	return joinSorted(errs)
-}
-
-// knownErrors reports whether kind is one of the error codes of Redis' source
-// and documentation. Scripts and modules may send any other word.
-func knownErrors(kind string) bool {
-	switch kind {
-	case "ASK", "BUSY", "BUSYGROUP", "BUSYKEY", "CLUSTERDOWN", "CROSSSLOT", "ERR", "EXECABORT", "LOADING",
-		"MASTERDOWN", "MISCONF", "MOVED", "NOAUTH", "NOGROUP", "NOPERM", "NOREPLICAS", "NOSCRIPT", "OOM",
-		"READONLY", "TRYAGAIN", "UNBLOCKED", "UNKILLABLE", "WRONGPASS", "WRONGTYPE":
-		return true
-	default:
-		return false
-	}
-}
-
-// readPing adds the round trip. INFO has made the connection before, so that it
-// is not counted in.
+// readPing adds the round trip. The questions have made the connection before,
+// so that it is not counted in.
 func (n *node) readPing(ctx context.Context, client commander, reading *probes.Reading) error {
 	start := time.Now()
-	if err := client.Ping(ctx).Err(); err != nil {
-		return fmt.Errorf("PING: %w", err)
+	err := client.Ping(ctx).Err()
+	took := time.Since(start)
+	reading.Cost.Add(start)
+	if err != nil {
+		return fmt.Errorf("PING: %w", because(err))
 	}
-	reading.Add(n.metrics.ping, time.Since(start).Seconds(), n.name)
+	reading.Add(n.metrics.ping, took.Seconds(), n.name)
 	return nil
 }
 
-// readSlowlog adds how many entries the slow log got. It is left out where the
-// server does not let the probe ask.
-func (n *node) readSlowlog(ctx context.Context, client commander, reading *probes.Reading) error {
-	if n.now().Before(n.slow.askedAfter) {
+// Commands that the probe can do without, as a right names them.
+const (
+	slowlogCommand = "slowlog|get"
+	latencyCommand = "latency|latest"
+	configCommand  = "config|get"
+)
+
+// answered reports whether the command that stands for the right was answered.
+// It is no error when the server does not let the probe ask.
+func (n *node) answered(right string, err error) (bool, error) {
+	switch {
+	case err == nil:
+		return true, nil
+	case refused(err):
+		n.rights.refuse(right, n.now())
+		return false, nil
+	default:
+		return false, fmt.Errorf("%s: %w", strings.ToUpper(strings.ReplaceAll(right, "|", " ")), because(err))
+	}
+}
+
+// readSlowlog adds how many entries the slow log got.
+func (n *node) readSlowlog(q questions, reading *probes.Reading) error {
+	if q.slowlog == nil {
 		return nil
 	}
-	entries, err := client.SlowLogGet(ctx, n.slow.wanted()).Result()
-	switch {
-	case err != nil && refused(err):
-		n.slow.askedAfter = n.now().Add(slowlogRetry)
-		return nil
-	case err != nil:
-		return fmt.Errorf("SLOWLOG GET: %w", err)
+	entries, err := q.slowlog.Result()
+	if ok, err := n.answered(slowlogCommand, err); !ok {
+		return err
 	}
 	n.slow.add(entries)
 	reading.Add(n.metrics.slowlog, float64(n.slow.total), n.name)
 	return nil
 }
 
-// joinSorted joins errors that come from a map in a steady order, so that the
-// same fault is the same text at each poll.
-func joinSorted(errs []error) error {
+// readLatency adds the events of the latency monitor.
+func (n *node) readLatency(q questions, reading *probes.Reading) error {
+	if q.latency == nil {
+		return nil
+	}
+	answer, err := q.latency.Result()
+	if ok, err := n.answered(latencyCommand, err); !ok {
+		return err
+	}
+	events, err := parseLatency(answer)
+	if err != nil {
+		return protocol(fmt.Errorf("LATENCY LATEST: %w", err))
+	}
+	n.metrics.latency.add(reading, n.name, events)
+	return nil
+}
+
+// readThresholds adds from when on the server calls something slow.
+func (n *node) readThresholds(q questions, reading *probes.Reading) error {
+	var errs []error
+	for name, question := range q.thresholds {
+		answer, err := question.Slice()
+		if ok, err := n.answered(configCommand, err); !ok {
+			errs = append(errs, err)
+			continue
+		}
+		if len(answer) < 2 {
+			continue // a server that does not have the setting
+		}
+		if err := n.metrics.thresholds.add(reading, n.name, name, fmt.Sprint(answer[1])); err != nil {
+			errs = append(errs, protocol(fmt.Errorf("CONFIG GET: %w", err)))
+		}
+	}
+	return joinSome(errs)
+}
+
+// joinSome joins the first errors in the order of their texts, so that the same
+// fault is the same text at each poll.
+func joinSome(errs []error) error {
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	return errors.Join(errs...)
+	return errors.Join(errs[:min(len(errs), maxErrors)]...)
 }

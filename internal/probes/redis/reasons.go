@@ -71,3 +71,10 @@ func textReason(text string) probes.Reason {
 	}
 	return probes.ReasonOther
 }
+
+// refused reports whether the server lives but does not let the probe do it, for
+// the lack of a right or of the command itself.
+func refused(err error) bool {
+	reply, ok := replyOf(err)
+	return ok && replyReason(reply) == probes.ReasonPermission && !strings.HasPrefix(reply, "DENIED")
+}

@@ -1,20 +1,11 @@
 package redis
 
-import (
-	"time"
+import goredis "github.com/redis/go-redis/v9"
 
-	goredis "github.com/redis/go-redis/v9"
-)
-
-const (
-	// slowlogRetry is after how long a server that refused SLOWLOG is asked
-	// again: each refusal counts in its error statistics and its ACL log.
-	slowlogRetry = 10 * time.Minute
-	// maxSlowlog is how many entries of the slow log are read at once: the
-	// server's default for slowlog-max-len. Redis cuts an entry's arguments to 32
-	// of 128 bytes.
-	maxSlowlog = 128
-)
+// maxSlowlog is how many entries of the slow log are read at once: the server's
+// default for slowlog-max-len. Redis cuts an entry's arguments to 32 of 128
+// bytes.
+const maxSlowlog = 128
 
 // slowlog counts the entries that the slow log got. Ids start from 0 when the
 // server does and go on after SLOWLOG RESET, so that an empty log does not tell
@@ -26,8 +17,7 @@ type slowlog struct {
 	next  int64
 	known bool
 	// empty tells that the log was empty at the last poll.
-	empty      bool
-	askedAfter time.Time
+	empty bool
 }
 
 // wanted is how many entries add needs, the newest first.

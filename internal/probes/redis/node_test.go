@@ -1,0 +1,497 @@
+package redis
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"soakd/internal/probes"
+	"soakd/internal/probes/probetest"
+	"soakd/internal/secret"
+)
+
+// lookup makes n lookups that find nothing.
+func lookup(t *testing.T, client *goredis.Client, n int) {
+	t.Helper()
+	for range n {
+		if err := client.Get(t.Context(), "missing").Err(); !errors.Is(err, goredis.Nil) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// stats are the counters of the server as another client sees them.
+func stats(t *testing.T, client *goredis.Client) info {
+	t.Helper()
+	text, err := client.Info(t.Context(), "all").Result()
+	must(t, err)
+	fields, err := parseInfo(text)
+	must(t, err)
+	return fields
+}
+
+func (i info) mustNumber(t *testing.T, name string) float64 {
+	t.Helper()
+	value, ok, err := i.number(name)
+	if !ok || err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return value
+}
+
+func TestOwnReadsAreNoLookups(t *testing.T) {
+	server := startServer(t, nil)
+	client, probe := clientOf(t, server.URL()), open(t, server.URL())
+	lookup(t, client, 3)
+	mustPoll(t, probe)
+	before := stats(t, client)
+	const polls = 100
+	for range polls {
+		reading, err := probe.Poll(t.Context())
+		if err != nil || reading.Cost.Queries != 4 || reading.Cost.Time <= 0 || reading.Cost.Time > time.Second {
+			t.Fatalf("cost %+v, %v", reading.Cost, err)
+		}
+	}
+	after := stats(t, client)
+	for name, want := range map[string]float64{
+		"keyspace_hits": 0, "keyspace_misses": 0, "total_connections_received": 0, "total_error_replies": 0,
+		// INFO, SLOWLOG GET, LATENCY LATEST and PING, and the INFO of before.
+		"total_commands_processed": 4*polls + 1,
+	} {
+		if got := after.mustNumber(t, name) - before.mustNumber(t, name); got != want {
+			t.Errorf("%d polls add %v to %s, want %v", polls, got, name, want)
+		}
+	}
+	for name, want := range map[string]float64{"info": polls + 1, "ping": polls, "slowlog|get": polls, "latency|latest": polls} {
+		was, _ := parseCommandStat(before["cmdstat_"+name]) // not there before its first call
+		is, err := parseCommandStat(after["cmdstat_"+name])
+		if err != nil || is.calls-was.calls != want {
+			t.Errorf("%d polls add %v calls of %s, want %v; %v", polls, is.calls-was.calls, name, want, err)
+		}
+	}
+}
+
+func TestResetOfStatisticsIsNoRestart(t *testing.T) {
+	server := startServer(t, nil)
+	client, probe := clientOf(t, server.URL()), open(t, server.URL())
+	lookup(t, client, 5)
+	mustPoll(t, probe)
+	lookup(t, client, 1)
+	check(t, mustPoll(t, probe), map[string]float64{"keyspace_hit_ratio": 0, "statistics_resets_total": 0})
+	must(t, client.ConfigResetStat(t.Context()).Err())
+	// More lookups and commands than before the reset: no counter of these fell.
+	must(t, client.Set(t.Context(), "there", "x", 0).Err())
+	for range 100 {
+		must(t, client.Get(t.Context(), "there").Err())
+	}
+	lookup(t, client, 10)
+	check(t, mustPoll(t, probe), map[string]float64{
+		"keyspace_hit_ratio": absent, "restarts_total": 0, "server_changes_total": 0, "statistics_resets_total": 1, "keyspace_misses_total": 10,
+	})
+	lookup(t, client, 1)
+	check(t, mustPoll(t, probe), map[string]float64{"keyspace_hit_ratio": 0, "statistics_resets_total": 1, "restarts_total": 0})
+}
+
+// A process that started after the last poll is a restart; one that ran before
+// already took the place of the other.
+func TestRestartAndFailoverAreToldApart(t *testing.T) {
+	first, running := startServer(t, nil), startServer(t, nil)
+	password := clientOf(t, first.URL()).Options().Password
+	standby := clientOf(t, running.URL())
+	must(t, standby.ConfigSet(t.Context(), "requirepass", password).Err())
+	lookup(t, standby, 50)
+	proxy := probetest.NewProxy(t, addressOf(t, first.URL()))
+	probe := open(t, through(t, first.URL(), proxy))
+	lookup(t, clientOf(t, first.URL()), 5)
+	waitFor(t, "an uptime that is longer than its error", func() bool {
+		return stats(t, standby).mustNumber(t, "uptime_in_seconds") >= startSlack.Seconds()+2
+	})
+	mustPoll(t, probe)
+
+	move := func(address string, want map[string]float64) {
+		t.Helper()
+		proxy.Down()
+		if _, err := poll(t, probe); probes.ReasonOf(err) != probes.ReasonConnect {
+			t.Errorf("down: %v because of %q", err, probes.ReasonOf(err))
+		}
+		proxy.Up(address)
+		values := probetest.Eventually(t, probe, "the other server is read", func(_ probetest.Values, err error) bool { return err == nil })
+		check(t, reader{values, proxy.Address()}, want)
+	}
+	move(addressOf(t, running.URL()), map[string]float64{
+		"server_changes_total": 1, "restarts_total": 0, "statistics_resets_total": 0, "keyspace_hit_ratio": absent, "keyspace_misses_total": 50,
+	})
+	started := startServer(t, nil)
+	must(t, clientOf(t, started.URL()).ConfigSet(t.Context(), "requirepass", password).Err())
+	move(addressOf(t, started.URL()), map[string]float64{"server_changes_total": 1, "restarts_total": 1, "statistics_resets_total": 0, "keyspace_hit_ratio": absent})
+}
+
+func TestWhatHappenedBetweenTwoPolls(t *testing.T) {
+	at := time.Unix(100_000, 0)
+	state := func(after time.Duration, run string, uptime time.Duration, commands float64) life {
+		return life{at: at.Add(after), run: run, uptime: uptime, hasUptime: uptime >= 0, counters: map[string]float64{"total_commands_processed": commands}}
+	}
+	for name, c := range map[string]struct {
+		before, now life
+		want        event
+	}{
+		"nothing":                          {state(0, "a", time.Hour, 10), state(5*time.Second, "a", time.Hour, 20), nothing},
+		"reset":                            {state(0, "a", time.Hour, 10), state(5*time.Second, "a", time.Hour, 9), reset},
+		"restart":                          {state(0, "a", time.Hour, 10), state(5*time.Second, "b", 3*time.Second, 90), restarted},
+		"a restart just before the poll":   {state(0, "a", time.Hour, 10), state(5*time.Second, "b", 6*time.Second, 90), restarted},
+		"another that ran":                 {state(0, "a", time.Hour, 10), state(5*time.Second, "b", 8*time.Second, 5), replaced},
+		"another that ran, after a gap":    {state(0, "a", time.Hour, 10), state(time.Hour, "b", 2*time.Hour, 500), replaced},
+		"another without an uptime":        {state(0, "a", time.Hour, 10), state(5*time.Second, "b", -1, 20), restarted},
+		"no run id: goes on":               {state(0, "", time.Hour, 10), state(5*time.Second, "", time.Hour+5*time.Second, 20), nothing},
+		"no run id: restart":               {state(0, "", time.Hour, 10), state(5*time.Second, "", 2*time.Second, 20), restarted},
+		"no run id: restart after a gap":   {state(0, "", time.Second, 10), state(time.Hour, "", 10*time.Minute, 20), restarted},
+		"no run id: reset":                 {state(0, "", time.Hour, 10), state(5*time.Second, "", time.Hour+5*time.Second, 2), reset},
+		"no run id, no uptime: counters":   {state(0, "", -1, 10), state(5*time.Second, "", -1, 2), reset},
+		"whole seconds of uptime":          {state(0, "", time.Hour, 10), state(1900*time.Millisecond, "", time.Hour, 20), nothing},
+		"a counter that is there no more":  {state(0, "a", time.Hour, 10), life{at: at.Add(5 * time.Second), run: "a"}, nothing},
+		"a counter that was not there":     {life{at: at, run: "a"}, state(5*time.Second, "a", time.Hour, 10), nothing},
+		"the same server with a new run":   {state(0, "a", time.Second, 10), state(time.Second, "b", 0, 10), restarted},
+		"a counter that stays as it was":   {state(0, "a", time.Hour, 10), state(5*time.Second, "a", time.Hour, 10), nothing},
+		"restarted, and a clock that lags": {state(0, "a", time.Hour, 10), state(10*time.Second, "b", 11*time.Second, 1), restarted},
+	} {
+		if got := c.now.since(c.before); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+// monitoring is the line of deploy/redis-acl.txt for a user of that name, with
+// the hash of its password.
+func monitoring(t *testing.T, name string) []string {
+	t.Helper()
+	text, err := os.ReadFile("../../../deploy/redis-acl.txt")
+	must(t, err)
+	for line := range strings.Lines(string(text)) {
+		if words := strings.Fields(line); len(words) > 2 && words[0] == "user" {
+			words[1], words[3] = name, fmt.Sprintf("#%x", sha256.Sum256([]byte("pw-of-"+name)))
+			return words[1:]
+		}
+	}
+	t.Fatal("deploy/redis-acl.txt has no user")
+	return nil
+}
+
+// openAs opens a probe of the user of that name.
+func openAs(t *testing.T, server secret.String, name string, config *Config) probes.Probe {
+	t.Helper()
+	config.URL = secret.New(fmt.Sprintf("redis://%s:pw-of-%s@%s/3", name, name, addressOf(t, server)))
+	return probetest.OpenOne(t, config)
+}
+
+// denied lists what the server's access control refused.
+func denied(t *testing.T, admin *goredis.Client) []string {
+	t.Helper()
+	entries, err := admin.Do(t.Context(), "ACL", "LOG").Slice()
+	must(t, err)
+	var all []string
+	for _, entry := range entries {
+		all = append(all, fmt.Sprint(entry))
+	}
+	return all
+}
+
+func TestTheUserOfTheFileReadsEverything(t *testing.T) {
+	server := startServer(t, map[string]string{"user": strings.Join(monitoring(t, "soakd"), " "), "latency-monitor-threshold": "1"})
+	admin := clientOf(t, server.URL())
+	makeSlow(t, admin)
+	probe := openAs(t, server.URL(), "soakd", Kind().Config.(*Config))
+	everything := mustPoll(t, open(t, server.URL()))
+	before := stats(t, admin).mustNumber(t, "total_error_replies")
+	for range 20 {
+		got := mustPoll(t, probe)
+		// The database of the URL is not selected: SELECT is no right of this user.
+		for series := range everything.Values {
+			if _, ok := got.Values[series]; !ok {
+				t.Errorf("the user of deploy/redis-acl.txt does not read %s", series)
+			}
+		}
+	}
+	if all := denied(t, admin); len(all) != 0 {
+		t.Errorf("denied: %v", all)
+	}
+	if after := stats(t, admin).mustNumber(t, "total_error_replies"); after != before {
+		t.Errorf("%v errors before, %v after", before, after)
+	}
+	user := clientOf(t, secret.New(fmt.Sprintf("redis://soakd:pw-of-soakd@%s", addressOf(t, server.URL()))))
+	for _, command := range [][]any{{"GET", "x"}, {"SET", "x", "y"}, {"DBSIZE"}, {"CONFIG", "GET", "*"}, {"SLOWLOG", "RESET"}, {"LATENCY", "RESET"}, {"KEYS", "*"}, {"ACL", "LIST"}, {"CLIENT", "LIST"}, {"SUBSCRIBE", "x"}} {
+		if err := user.Do(t.Context(), command...).Err(); err == nil || !refused(err) {
+			t.Errorf("%v is allowed: %v", command, err)
+		}
+	}
+}
+
+// makeSlow makes an event of the latency monitor and an entry of the slow log.
+func makeSlow(t *testing.T, admin *goredis.Client) {
+	t.Helper()
+	must(t, admin.ConfigSet(t.Context(), "slowlog-log-slower-than", "0").Err())
+	must(t, admin.Eval(t.Context(), "local s = 0; for i = 1, 3000000 do s = s + i end; return s", nil).Err())
+	must(t, admin.ConfigSet(t.Context(), "slowlog-log-slower-than", "5000").Err())
+}
+
+func TestEachOptionalRightIsOptional(t *testing.T) {
+	server := startServer(t, map[string]string{"latency-monitor-threshold": "1"})
+	admin := clientOf(t, server.URL())
+	makeSlow(t, admin)
+	metricOf := map[string]string{"+slowlog|get": "slowlog_entries_total", "+latency|latest": `latency_event_max_seconds{event="command"}`, "+config|get": "slowlog_threshold_seconds"}
+	for missing, metric := range metricOf {
+		name := "without-" + strings.NewReplacer("+", "", "|", "-").Replace(missing)
+		rights := []any{"ACL", "SETUSER", name, "on", ">pw-of-" + name, "+ping", "+info"}
+		for right := range metricOf {
+			if right != missing {
+				rights = append(rights, right)
+			}
+		}
+		must(t, admin.Do(t.Context(), rights...).Err())
+		config := Kind().Config.(*Config)
+		config.ReadConfig = true
+		probe := openAs(t, server.URL(), name, config)
+		before := stats(t, admin).mustNumber(t, "total_error_replies")
+		for range 5 {
+			got := mustPoll(t, probe)
+			for right, other := range metricOf {
+				if got.has(other) != (right != missing) {
+					t.Errorf("%s: %s is there: %t", name, other, got.has(other))
+				}
+			}
+			if !got.has("memory_used_bytes") || !got.has("ping_seconds") {
+				t.Errorf("%s: %v", name, got.Values)
+			}
+		}
+		asked := 1.0
+		if metric == "slowlog_threshold_seconds" {
+			asked = 2 // for two settings
+		}
+		if n := stats(t, admin).mustNumber(t, "total_error_replies") - before; n != asked {
+			t.Errorf("%s: 5 polls were refused %v times, want %v", name, n, asked)
+		}
+		// After a while it asks again: rights can be given.
+		must(t, admin.Do(t.Context(), "ACL", "SETUSER", name, missing).Err())
+		nodeIn(probe).now = func() time.Time { return time.Now().Add(refusedRetry) }
+		if got := mustPoll(t, probe); !got.has(metric) {
+			t.Errorf("%s: with the right later: no %s", name, metric)
+		}
+	}
+}
+
+func TestThresholdsAreAbsentWhenOff(t *testing.T) {
+	server := startServer(t, map[string]string{"slowlog-log-slower-than": "5000", "latency-monitor-threshold": "10"})
+	admin := clientOf(t, server.URL())
+	config := Kind().Config.(*Config)
+	config.URL, config.ReadConfig = server.URL(), true
+	probe := probetest.OpenOne(t, config)
+	check(t, mustPoll(t, probe), map[string]float64{"slowlog_threshold_seconds": 0.005, "latency_monitor_threshold_seconds": 0.01})
+	must(t, admin.ConfigSet(t.Context(), "slowlog-log-slower-than", "0").Err())
+	check(t, mustPoll(t, probe), map[string]float64{"slowlog_threshold_seconds": 0})
+	must(t, admin.ConfigSet(t.Context(), "slowlog-log-slower-than", "-1").Err())
+	must(t, admin.ConfigSet(t.Context(), "latency-monitor-threshold", "0").Err())
+	check(t, mustPoll(t, probe), map[string]float64{"slowlog_threshold_seconds": absent, "latency_monitor_threshold_seconds": absent})
+	check(t, mustPoll(t, open(t, server.URL())), map[string]float64{"slowlog_threshold_seconds": absent})
+}
+
+func TestCommandsErrorsAndLatencyOfARealServer(t *testing.T) {
+	server := startServer(t, map[string]string{"latency-monitor-threshold": "1"})
+	admin := clientOf(t, server.URL())
+	config := Kind().Config.(*Config)
+	config.URL, config.Commands = server.URL(), []string{"get", "lpush", "eval", "config|set"}
+	probe := probetest.OpenOne(t, config)
+	before := mustPoll(t, probe) // the client's greeting made errors of its own
+	lookup(t, admin, 7)
+	must(t, admin.Set(t.Context(), "text", "x", time.Hour).Err())
+	_ = admin.LPush(t.Context(), "text", "x").Err()       // WRONGTYPE: runs and fails
+	_ = admin.Do(t.Context(), "GET").Err()                // ERR: rejected
+	_ = admin.Do(t.Context(), "GET", "a", "b", "c").Err() // ERR: rejected
+	makeSlow(t, admin)
+	values := probetest.Eventually(t, probe, "the server's own rounds", func(values probetest.Values, err error) bool {
+		got := reader{values, nodeOf(probe)}
+		return err == nil && got.has(`average_ttl_seconds{db="0"}`) && got.get("client_max_input_buffer_bytes") > 0 && got.get(`memory_part_bytes{part="clients"}`) > 0
+	})
+	got := reader{values, nodeOf(probe)}
+	check(t, got, map[string]float64{
+		`command_calls_total{command="get"}`: 7, `command_rejected_calls_total{command="get"}`: 2, `command_failed_calls_total{command="get"}`: 0,
+		`command_calls_total{command="lpush"}`: 1, `command_failed_calls_total{command="lpush"}`: 1, `command_calls_total{command="config|set"}`: 2,
+		`errors_total{kind="wrongtype"}`: 1, `errors_total{kind="err"}`: max(0, before.get(`errors_total{kind="err"}`)) + 2,
+		"error_replies_total": before.get("error_replies_total") + 3,
+		`keys{db="0"}`:        1, `expiring_keys{db="0"}`: 1, "slowlog_entries_total": 0, `role{role="master"}`: 1, "aof_enabled": 0, "cached_scripts": 1,
+	})
+	for name, most := range map[string]float64{
+		`command_seconds_total{command="eval"}`: 60, `latency_event_last_seconds{event="command"}`: 60, `latency_event_max_seconds{event="command"}`: 60,
+		`average_ttl_seconds{db="0"}`: 3600, `main_thread_cpu_seconds_total{mode="user"}`: 60, "memory_peak_bytes": 1 << 30, `memory_allocator_bytes{state="active"}`: 1 << 30,
+		`memory_part_bytes{part="dataset"}`: 1 << 30, "memory_lua_bytes": 1 << 30, "client_max_input_buffer_bytes": 1 << 20, `memory_part_bytes{part="clients"}`: 1 << 20,
+	} {
+		if value := got.get(name); value <= 0 || value > most {
+			t.Errorf("%s is %v, want above 0 and at most %v", name, value, most)
+		}
+	}
+	if event := got.get(`latency_event_last_timestamp_seconds{event="command"}`); time.Since(time.Unix(int64(event), 0)).Abs() > time.Minute {
+		t.Errorf("the event was at %v", event)
+	}
+}
+
+// A busy script and a replica without its master answer that they cannot serve;
+// wrong passwords and missing rights are the fault of who asks.
+func TestReasonsOfARealServer(t *testing.T) {
+	server := startServer(t, map[string]string{"lua-time-limit": "10", "replica-serve-stale-data": "no"})
+	admin, address := clientOf(t, server.URL()), addressOf(t, server.URL())
+	must(t, admin.Do(t.Context(), "ACL", "SETUSER", "pinger", "on", ">pw", "+ping").Err())
+	must(t, admin.Do(t.Context(), "ACL", "SETUSER", "reader", "on", ">pw", "+info").Err())
+	for url, want := range map[string]probes.Reason{
+		"redis://" + address:                         probes.ReasonAuth,
+		"redis://:wrong@" + address:                  probes.ReasonAuth,
+		"redis://nobody:wrong@" + address:            probes.ReasonAuth,
+		"redis://pinger:pw@" + address:               probes.ReasonPermission,
+		"redis://reader:pw@" + address:               probes.ReasonPermission,
+		"redis://127.0.0.1:1":                        probes.ReasonConnect,
+		"redis://" + fakeServer(t, ":1\r\n"):         probes.ReasonProtocol,
+		"redis://" + fakeServer(t, "HTTP/1.1 4\r\n"): probes.ReasonProtocol,
+	} {
+		if _, err := poll(t, open(t, secret.New(url))); probes.ReasonOf(err) != want {
+			t.Errorf("%s: %v because of %q, want %q", strings.ReplaceAll(url, address, "..."), err, probes.ReasonOf(err), want)
+		}
+	}
+
+	probe := open(t, server.URL())
+	mustPoll(t, probe)
+	busy := make(chan error)
+	go func() {
+		options := *admin.Options()
+		options.ReadTimeout = time.Minute
+		client := goredis.NewClient(&options)
+		defer client.Close() //nolint:errcheck // the server is stopped with the test
+		busy <- client.Eval(context.Background(), "while true do end", nil).Err()
+	}()
+	probetest.Eventually(t, probe, "the script keeps the server busy", func(_ probetest.Values, err error) bool {
+		return err != nil && strings.Contains(err.Error(), "BUSY") && probes.ReasonOf(err) == probes.ReasonUnavailable
+	})
+	must(t, admin.ScriptKill(t.Context()).Err())
+	if err := <-busy; err == nil {
+		t.Error("the script ended by itself")
+	}
+	probetest.Eventually(t, probe, "goes on", func(_ probetest.Values, err error) bool { return err == nil })
+
+	must(t, admin.SlaveOf(t.Context(), "127.0.0.1", "1").Err())
+	got, err := poll(t, probe)
+	if probes.ReasonOf(err) != probes.ReasonUnavailable || !strings.Contains(err.Error(), "PING: MASTERDOWN") {
+		t.Errorf("a replica without its master: %v because of %q", err, probes.ReasonOf(err))
+	}
+	check(t, got, map[string]float64{`role{role="replica"}`: 1, "master_link_up": 0, "master_last_io_seconds": absent, "ping_seconds": absent})
+}
+
+func TestReplyReasons(t *testing.T) {
+	for reply, want := range map[string]probes.Reason{
+		"NOAUTH Authentication required.":                                                  probes.ReasonAuth,
+		"WRONGPASS invalid username-password pair or user is disabled.":                    probes.ReasonAuth,
+		"ERR invalid password":                                                             probes.ReasonAuth,
+		"ERR AUTH <password> called without any password configured for the default user.": probes.ReasonAuth,
+		"ERR Client sent AUTH, but no password is set":                                     probes.ReasonAuth,
+		"NOPERM this user has no permissions to run the 'info' command":                    probes.ReasonPermission,
+		"DENIED Redis is running in protected mode":                                        probes.ReasonPermission,
+		"ERR unknown command 'INFO', with args beginning with: ":                           probes.ReasonPermission,
+		"ERR Unknown subcommand or wrong number of arguments for 'LATEST'":                 probes.ReasonPermission,
+		"LOADING Redis is loading the dataset in memory":                                   probes.ReasonUnavailable,
+		"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.": probes.ReasonUnavailable,
+		"CLUSTERDOWN The cluster is down":                                                  probes.ReasonUnavailable,
+		"BUSY Redis is busy running a script.":                                             probes.ReasonUnavailable,
+		"ERR max number of clients reached":                                                probes.ReasonUnavailable,
+		"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to":  probes.ReasonUnavailable,
+		"READONLY You can't write against a read only replica.":                            probes.ReasonUnavailable,
+		"OOM command not allowed when used memory > 'maxmemory'.":                          probes.ReasonUnavailable,
+		"ERR Protocol error: invalid bulk length":                                          probes.ReasonProtocol,
+		"ERR syntax error": probes.ReasonOther,
+		"WRONGTYPE Operation against a key holding the wrong kind of value": probes.ReasonOther,
+		"": probes.ReasonOther,
+	} {
+		if got := replyReason(reply); got != want {
+			t.Errorf("%s: %q, want %q", reply, got, want)
+		}
+	}
+	for err, want := range map[error]probes.Reason{
+		fmt.Errorf("x: %w", errLargeAnswer):           probes.ReasonProtocol,
+		errors.New(`redis: can't parse "x"`):          probes.ReasonProtocol,
+		fmt.Errorf("x: %w", goredis.ErrPoolTimeout):   probes.ReasonTimeout,
+		fmt.Errorf("x: %w", context.DeadlineExceeded): probes.ReasonTimeout,
+		errors.New("something"):                       probes.ReasonOther,
+		fmt.Errorf("x: %w", goredis.Nil):              probes.ReasonOther,
+	} {
+		if got := probes.ReasonOf(because(err)); got != want || because(err).Error() != err.Error() {
+			t.Errorf("%v: %q, want %q", err, got, want)
+		}
+	}
+	if because(nil) != nil {
+		t.Error("no error became one")
+	}
+}
+
+func TestHowInfoIsAsked(t *testing.T) {
+	var s sections
+	if len(s.names()) != 1 || s.names()[0] != "all" {
+		t.Errorf("first %v", s.names())
+	}
+	s.choose(info{"redis_version": "6.2.7"})
+	if s.form != formAll {
+		t.Error("Redis 6 takes one section")
+	}
+	s.choose(info{"redis_version": "7.0.15"})
+	if s.form != formSections || len(s.names()) != 11 {
+		t.Errorf("Redis 7: %v", s.names())
+	}
+	for i, want := range []form{formAll, formPlain} {
+		if !s.refused(replyError("ERR syntax error")) || s.form != want {
+			t.Errorf("refusal %d: %v", i, s.form)
+		}
+		s.choose(info{"redis_version": "7.4.0"}) // as Dragonfly says
+		if s.form != want {
+			t.Errorf("asked again for sections after refusal %d", i)
+		}
+	}
+	for _, err := range []error{nil, replyError("ERR syntax error"), replyError("LOADING x"), replyError("NOPERM x"), context.DeadlineExceeded} {
+		if s.refused(err) {
+			t.Errorf("%v: there is no other way left", err)
+		}
+	}
+	if s = (sections{}); s.refused(replyError("NOPERM x")) || s.refused(replyError("LOADING x")) || s.refused(context.Canceled) {
+		t.Error("asks in another way for an error that it will not help")
+	}
+}
+
+type replyError string
+
+func (e replyError) Error() string { return string(e) }
+func (replyError) RedisError()     {}
+
+func TestCommandsAreValidated(t *testing.T) {
+	many := make([]string, maxCommands+1)
+	for i := range many {
+		many[i] = fmt.Sprint("command", i)
+	}
+	for want, commands := range map[string][]string{
+		`"GET" is not the name of a command in lower case`: {"get", "GET"},
+		`"get" is there twice`:                             {"get", "set", "get"},
+		`"other" is the name for all that are not listed`:  {"other"},
+		`"" is not the name`:                               {""},
+		`"a b" is not the name`:                            {"a b"},
+		"51 commands; want at most 50":                     many,
+	} {
+		err := validateCommands(commands)
+		if err == nil || !strings.HasPrefix(err.Error(), "SOAKD_REDIS_COMMANDS: ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.3q: %v, want %s", commands, err, want)
+		}
+	}
+	if err := errors.Join(validateCommands(nil), validateCommands([]string{"get", "config|get", "json.set"}), validateCommands(Kind().Config.(*Config).Commands)); err != nil {
+		t.Error(err)
+	}
+}
+
+// nodeIn is the node of a probe of one server.
+func nodeIn(opened probes.Probe) *node { return opened.(*probe).node }
