@@ -80,6 +80,8 @@ func (v verdict) difference() float64 {
 	value, _ := v.expected(v.theirs, v.minus)
 	low, high := min(v.before, v.after), max(v.before, v.after)
 	switch {
+	case math.IsNaN(value):
+		return value
 	case value < low:
 		return value - low
 	case value > high:

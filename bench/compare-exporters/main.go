@@ -35,13 +35,14 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("compare-exporters", flag.ContinueOnError)
 	rounds := flags.Int("rounds", 5, "how often both are read; a row is right when every round is")
 	dump := flags.String("dump", "", "folder to write what was read into, for a new row of the tables")
+	pause := flags.Duration("pause", time.Second, "time between two rounds; Postgres publishes a session's statistics once a second")
 	limit := flags.Duration("timeout", 3*time.Minute, "longest time for the whole")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, *limit)
 	defer cancel()
-	all, err := compare(ctx, *rounds, *dump)
+	all, err := compare(ctx, plan{*rounds, *pause, *dump})
 	if err != nil {
 		return err
 	}
@@ -56,8 +57,16 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	return nil
 }
 
+// plan says how often both are read.
+type plan struct {
+	rounds int
+	pause  time.Duration
+	// dump is a folder for what was read; empty means none.
+	dump string
+}
+
 // compare starts everything, reads it and judges.
-func compare(ctx context.Context, rounds int, dump string) (all []outcome, err error) {
+func compare(ctx context.Context, p plan) (all []outcome, err error) {
 	stand, err := startStand(ctx)
 	if stand != nil {
 		defer func() { err = errors.Join(err, stand.stop()) }()
@@ -78,7 +87,7 @@ func compare(ctx context.Context, rounds int, dump string) (all []outcome, err e
 		return nil, err
 	}
 	for _, side := range stand.sides {
-		readings, err := side.read(ctx, rounds, dump)
+		readings, err := side.read(ctx, p)
 		if err != nil {
 			return nil, err
 		}

@@ -6,27 +6,35 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"soakd/internal/probes"
 )
 
 // read polls soakd, the exporter, and soakd again, as often as there are rounds.
-func (s side) read(ctx context.Context, rounds int, dump string) ([]round, error) {
+func (s side) read(ctx context.Context, p plan) ([]round, error) {
 	var all []round
-	for range rounds {
+	ticker := time.NewTicker(p.pause)
+	defer ticker.Stop()
+	for {
 		one, text, err := s.readOnce(ctx)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, one)
-		if dump == "" {
-			continue
+		if p.dump != "" {
+			if err := s.dump(p.dump, text, one.after); err != nil {
+				return nil, err
+			}
 		}
-		if err := s.dump(dump, text, one.after); err != nil {
-			return nil, err
+		if all = append(all, one); len(all) >= p.rounds {
+			return all, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-ticker.C:
 		}
 	}
-	return all, nil
 }
 
 func (s side) readOnce(ctx context.Context) (one round, text []byte, err error) {

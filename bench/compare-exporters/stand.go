@@ -54,14 +54,12 @@ func (s *stand) stop() error {
 // returns must be stopped also when there is an error.
 func startStand(ctx context.Context) (*stand, error) {
 	s := &stand{}
-	err := s.startServers(ctx)
-	if err != nil {
-		return s, err
+	for _, step := range []func(context.Context) error{s.startServers, s.addPostgres, s.addRedis} {
+		if err := step(ctx); err != nil {
+			return s, err
+		}
 	}
-	if err := s.addPostgres(ctx); err != nil {
-		return s, err
-	}
-	return s, s.addRedis(ctx)
+	return s, nil
 }
 
 func (s *stand) startServers(ctx context.Context) error {
@@ -73,7 +71,7 @@ func (s *stand) startServers(ctx context.Context) error {
 		return err
 	}
 	s.stops = append(s.stops, s.database.Stop)
-	s.cache, err = localservices.StartRedis(ctx, localservices.Options{Mode: localservices.System, MaxMemory: "8mb"})
+	s.cache, err = localservices.StartRedis(ctx, localservices.Options{Mode: localservices.System, MaxMemory: "8mb", Settings: map[string]string{"appendonly": "yes"}})
 	if err != nil {
 		return err
 	}

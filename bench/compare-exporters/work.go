@@ -214,6 +214,19 @@ func (w *work) client(address string, db int) (*goredis.Client, error) {
 	return client, nil
 }
 
+// settle waits until the replica has its copy, and saves to disk.
+func settle(ctx context.Context, client *goredis.Client) error {
+	until := func(section, text string) error {
+		for {
+			got, err := client.Info(ctx, section).Result()
+			if err != nil || strings.Contains(got, text) {
+				return err
+			}
+		}
+	}
+	return errors.Join(until("replication", "state=online"), client.BgSave(ctx).Err(), until("persistence", "rdb_bgsave_in_progress:0"))
+}
+
 // slowScript takes some tens of milliseconds: an entry of the slow log and of the
 // latency monitor.
 const slowScript = "local n = 0 for i = 1, 3000000 do n = n + i end return n"
@@ -240,7 +253,7 @@ func (w *work) cacheWork(ctx, background context.Context, s *stand) error {
 	_ = api.LPush(ctx, "stays", 1).Err()           // WRONGTYPE
 	_ = api.Do(ctx, "NO_SUCH_COMMAND").Err()       // ERR
 	_ = api.EvalSha(ctx, "0000", []string{}).Err() // NOSCRIPT
-	if err := api.Eval(ctx, slowScript, nil).Err(); err != nil {
+	if err := errors.Join(api.Eval(ctx, slowScript, nil).Err(), settle(ctx, api)); err != nil {
 		return err
 	}
 	w.running.Go(func() { _ = blocked.BLPop(background, 0, "nothing").Err() })
