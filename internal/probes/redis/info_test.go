@@ -100,9 +100,9 @@ func TestHitWindow(t *testing.T) {
 		"a gap longer than the window":     {{0, 0, 0, -1}, {3600, 80, 20, 0.8}, {3605, 80, 40, 80.0 / 120}},
 		"polls rarer than the window":      {{0, 0, 0, -1}, {300, 1, 0, 1}, {600, 1, 1, 0}},
 	} {
-		w := hitWindow{window: time.Minute}
+		w := hitWindow{window[lookups]{length: time.Minute}}
 		for i, s := range steps {
-			got, ok := w.add(hitPoint{start.Add(time.Duration(s.at) * time.Second), s.hits, s.misses})
+			got, ok := w.add(start.Add(time.Duration(s.at)*time.Second), lookups{s.hits, s.misses})
 			if ok != (s.want >= 0) || ok && got != s.want {
 				t.Errorf("%s, step %d: %v %v, want %v", name, i, got, ok, s.want)
 			}
@@ -110,12 +110,18 @@ func TestHitWindow(t *testing.T) {
 	}
 }
 
+// Polls that come much faster than the window is long are thinned out, but the
+// ratio is still that of the window.
 func TestHitWindowIsBounded(t *testing.T) {
-	w := hitWindow{window: time.Hour}
-	for i := range 3 * maxPoints {
-		w.add(hitPoint{at: time.Unix(int64(i), 0), hits: float64(i)})
-	}
-	if len(w.points) > maxPoints || cap(w.points) > 4*maxPoints {
-		t.Errorf("%d points, room for %d", len(w.points), cap(w.points))
+	w := hitWindow{window[lookups]{length: time.Hour}}
+	for i := range 20_000 { // a hit a second, but misses in the last hour
+		now := lookups{hits: float64(i), misses: max(0, float64(i-16_400))}
+		ratio, _ := w.add(time.Unix(int64(i), 0), now)
+		if len(w.points) > maxPoints+2 || cap(w.points) > 4*maxPoints {
+			t.Fatalf("%d points, room for %d", len(w.points), cap(w.points))
+		}
+		if i == 19_999 && (ratio < 0.499 || ratio > 0.506) { // the window is covered whole, within a hundredth
+			t.Errorf("ratio %v, want 0.5", ratio)
+		}
 	}
 }

@@ -12,6 +12,7 @@ type metrics struct {
 	server     server
 	databases  databases
 	commands   commands
+	times      commandTimes
 	replicas   replicas
 	latency    latency
 	thresholds thresholds
@@ -20,6 +21,7 @@ type metrics struct {
 // configure takes from the configuration what is read.
 func (m *metrics) configure(c *Config) {
 	m.commands.watch(c.Commands)
+	m.times.asked = c.Commands
 	m.thresholds.wanted = c.ReadConfig
 }
 
@@ -37,7 +39,7 @@ func describe(descs *probes.Descs) metrics {
 		slowlog:  d.counter("slowlog_entries_total", "Entries that the slow log got since soakd started; absent without the right to SLOWLOG GET."),
 		errors:   d.counter("errors_total", "Error replies, by the error's first word; absent before Redis 6.2, and while there was none.", "kind"),
 
-		server: describeServer(d), databases: describeDatabases(d), commands: describeCommands(d), replicas: describeReplicas(d),
+		server: describeServer(d), databases: describeDatabases(d), commands: describeCommands(d), times: describeCommandTimes(d), replicas: describeReplicas(d),
 		latency: describeLatency(d), thresholds: describeThresholds(d),
 	}
 }

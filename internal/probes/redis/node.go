@@ -28,6 +28,7 @@ type node struct {
 	now     func() time.Time
 
 	hits     hitWindow
+	times    timesWindow
 	lifetime lifetime
 	slow     slowlog
 	sections sections
@@ -40,8 +41,12 @@ type commander interface {
 	Ping(ctx context.Context) *goredis.StatusCmd
 }
 
-func newNode(name string, metrics *metrics, window time.Duration) *node {
-	return &node{name: name, metrics: metrics, now: time.Now, hits: hitWindow{window: window}}
+// newNode makes a node whose changes are computed over a window of that length.
+func newNode(name string, metrics *metrics, length time.Duration) *node {
+	return &node{
+		name: name, metrics: metrics, now: time.Now,
+		hits: hitWindow{window[lookups]{length: length}}, times: timesWindow{window[map[string]distribution]{length: length}},
+	}
 }
 
 // read asks for all in one round trip, and for the time of a PING in a second
@@ -67,7 +72,7 @@ func (n *node) read(ctx context.Context, client commander, reading *probes.Readi
 		errs = append(errs, protocol(errors.Join(err, n.readInfo(reading, fields))))
 		n.sections.choose(fields)
 	}
-	return errors.Join(append(errs, n.readPing(ctx, client, reading), n.readSlowlog(q, reading), n.readLatency(q, reading), n.readThresholds(q, reading))...)
+	return errors.Join(append(errs, n.readPing(ctx, client, reading), n.readSlowlog(q, reading), n.readLatency(q, reading), n.readTimes(q, reading), n.readThresholds(q, reading))...)
 }
 
 // protocol says of an error of what was read that the answer is not as it should
@@ -82,6 +87,7 @@ type questions struct {
 	info       *goredis.StringCmd
 	slowlog    *goredis.SlowLogCmd
 	latency    *goredis.Cmd
+	times      *goredis.Cmd
 	thresholds map[string]*goredis.Cmd
 }
 
@@ -95,6 +101,13 @@ func (n *node) ask(ctx context.Context, client commander, reading *probes.Readin
 	}
 	if n.rights.has(latencyCommand, now) {
 		q.latency = pipe.Do(ctx, "LATENCY", "LATEST")
+	}
+	if asked := n.metrics.times.asked; len(asked) > 0 && n.sections.form == formSections && n.rights.has(timesCommand, now) {
+		args := []any{"LATENCY", "HISTOGRAM"}
+		for _, command := range asked {
+			args = append(args, command)
+		}
+		q.times = pipe.Do(ctx, args...)
 	}
 	if n.metrics.thresholds.wanted && n.rights.has(configCommand, now) {
 		q.thresholds = map[string]*goredis.Cmd{}
@@ -144,6 +157,7 @@ func (n *node) addLifetime(reading *probes.Reading, fields info) {
 	seen := n.lifetime.add(now)
 	if seen != nothing {
 		n.hits.clear()
+		n.times.clear()
 	}
 	if seen == restarted || seen == replaced {
 		// The slow log is another one; that of another server is old.
@@ -161,7 +175,7 @@ func (n *node) addHitRatio(reading *probes.Reading, fields info) {
 	if !hasHits || !hasMisses || hitsErr != nil || missesErr != nil {
 		return // a malformed field is reported as such
 	}
-	if ratio, ok := n.hits.add(hitPoint{at: n.now(), hits: hits, misses: misses}); ok {
+	if ratio, ok := n.hits.add(n.now(), lookups{hits: hits, misses: misses}); ok {
 		reading.Add(n.metrics.hitRatio, ratio, n.name)
 	}
 }
@@ -184,6 +198,7 @@ func (n *node) readPing(ctx context.Context, client commander, reading *probes.R
 const (
 	slowlogCommand = "slowlog|get"
 	latencyCommand = "latency|latest"
+	timesCommand   = "latency|histogram" // from Redis 7 on, as several sections of INFO
 	configCommand  = "config|get"
 )
 
@@ -229,6 +244,23 @@ func (n *node) readLatency(q questions, reading *probes.Reading) error {
 		return protocol(fmt.Errorf("LATENCY LATEST: %w", err))
 	}
 	n.metrics.latency.add(reading, n.name, events)
+	return nil
+}
+
+// readTimes adds how long the calls of each command took.
+func (n *node) readTimes(q questions, reading *probes.Reading) error {
+	if q.times == nil {
+		return nil
+	}
+	answer, err := q.times.Result()
+	if ok, err := n.answered(timesCommand, err); !ok {
+		return err
+	}
+	times, err := parseTimes(answer)
+	if err != nil {
+		return protocol(fmt.Errorf("LATENCY HISTOGRAM: %w", err))
+	}
+	n.metrics.times.add(reading, n.name, times, n.times.add(n.now(), times))
 	return nil
 }
 

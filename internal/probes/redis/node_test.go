@@ -48,28 +48,28 @@ func (i info) mustNumber(t *testing.T, name string) float64 {
 
 func TestOwnReadsAreNoLookups(t *testing.T) {
 	server := startServer(t, nil)
-	client, probe := clientOf(t, server.URL()), open(t, server.URL())
+	client, probe := clientOf(t, server.URL()), openNode(t, server.URL(), defaults())
 	lookup(t, client, 3)
-	mustPoll(t, probe)
+	probe.mustPoll(t)
 	before := stats(t, client)
 	const polls = 100
 	for range polls {
 		reading, err := probe.Poll(t.Context())
-		if err != nil || reading.Cost.Queries != 4 || reading.Cost.Time <= 0 || reading.Cost.Time > time.Second {
+		if err != nil || reading.Cost.Queries != 5 || reading.Cost.Time <= 0 || reading.Cost.Time > time.Second {
 			t.Fatalf("cost %+v, %v", reading.Cost, err)
 		}
 	}
 	after := stats(t, client)
 	for name, want := range map[string]float64{
 		"keyspace_hits": 0, "keyspace_misses": 0, "total_connections_received": 0, "total_error_replies": 0,
-		// INFO, SLOWLOG GET, LATENCY LATEST and PING, and the INFO of before.
-		"total_commands_processed": 4*polls + 1,
+		// INFO, SLOWLOG GET, LATENCY LATEST, LATENCY HISTOGRAM and PING, and the INFO of before.
+		"total_commands_processed": 5*polls + 1,
 	} {
 		if got := after.mustNumber(t, name) - before.mustNumber(t, name); got != want {
 			t.Errorf("%d polls add %v to %s, want %v", polls, got, name, want)
 		}
 	}
-	for name, want := range map[string]float64{"info": polls + 1, "ping": polls, "slowlog|get": polls, "latency|latest": polls} {
+	for name, want := range map[string]float64{"info": polls + 1, "ping": polls, "slowlog|get": polls, "latency|latest": polls, "latency|histogram": polls} {
 		was, _ := parseCommandStat(before["cmdstat_"+name]) // not there before its first call
 		is, err := parseCommandStat(after["cmdstat_"+name])
 		if err != nil || is.calls-was.calls != want {
@@ -80,11 +80,11 @@ func TestOwnReadsAreNoLookups(t *testing.T) {
 
 func TestResetOfStatisticsIsNoRestart(t *testing.T) {
 	server := startServer(t, nil)
-	client, probe := clientOf(t, server.URL()), open(t, server.URL())
+	client, probe := clientOf(t, server.URL()), openNode(t, server.URL(), defaults())
 	lookup(t, client, 5)
-	mustPoll(t, probe)
+	probe.mustPoll(t)
 	lookup(t, client, 1)
-	check(t, mustPoll(t, probe), map[string]float64{"keyspace_hit_ratio": 0, "statistics_resets_total": 0})
+	check(t, probe.mustPoll(t), map[string]float64{"keyspace_hit_ratio": 0, "statistics_resets_total": 0})
 	must(t, client.ConfigResetStat(t.Context()).Err())
 	// More lookups and commands than before the reset: no counter of these fell.
 	must(t, client.Set(t.Context(), "there", "x", 0).Err())
@@ -92,11 +92,11 @@ func TestResetOfStatisticsIsNoRestart(t *testing.T) {
 		must(t, client.Get(t.Context(), "there").Err())
 	}
 	lookup(t, client, 10)
-	check(t, mustPoll(t, probe), map[string]float64{
+	check(t, probe.mustPoll(t), map[string]float64{
 		"keyspace_hit_ratio": absent, "restarts_total": 0, "server_changes_total": 0, "statistics_resets_total": 1, "keyspace_misses_total": 10,
 	})
 	lookup(t, client, 1)
-	check(t, mustPoll(t, probe), map[string]float64{"keyspace_hit_ratio": 0, "statistics_resets_total": 1, "restarts_total": 0})
+	check(t, probe.mustPoll(t), map[string]float64{"keyspace_hit_ratio": 0, "statistics_resets_total": 1, "restarts_total": 0})
 }
 
 // A process that started after the last poll is a restart; one that ran before
@@ -108,22 +108,21 @@ func TestRestartAndFailoverAreToldApart(t *testing.T) {
 	must(t, standby.ConfigSet(t.Context(), "requirepass", password).Err())
 	lookup(t, standby, 50)
 	proxy := probetest.NewProxy(t, addressOf(t, first.URL()))
-	probe := open(t, through(t, first.URL(), proxy))
+	probe := openNode(t, through(t, first.URL(), proxy), defaults())
 	lookup(t, clientOf(t, first.URL()), 5)
 	waitFor(t, "an uptime that is longer than its error", func() bool {
 		return stats(t, standby).mustNumber(t, "uptime_in_seconds") >= startSlack.Seconds()+2
 	})
-	mustPoll(t, probe)
+	probe.mustPoll(t)
 
 	move := func(address string, want map[string]float64) {
 		t.Helper()
 		proxy.Down()
-		if _, err := poll(t, probe); probes.ReasonOf(err) != probes.ReasonConnect {
+		if _, err := probe.poll(t); probes.ReasonOf(err) != probes.ReasonConnect {
 			t.Errorf("down: %v because of %q", err, probes.ReasonOf(err))
 		}
 		proxy.Up(address)
-		values := probetest.Eventually(t, probe, "the other server is read", func(_ probetest.Values, err error) bool { return err == nil })
-		check(t, reader{values, proxy.Address()}, want)
+		check(t, probe.eventually(t, "the other server is read", reads), want)
 	}
 	move(addressOf(t, running.URL()), map[string]float64{
 		"server_changes_total": 1, "restarts_total": 0, "statistics_resets_total": 0, "keyspace_hit_ratio": absent, "keyspace_misses_total": 50,
@@ -183,11 +182,10 @@ func monitoring(t *testing.T, name string) []string {
 	return nil
 }
 
-// openAs opens a probe of the user of that name.
-func openAs(t *testing.T, server secret.String, name string, config *Config) probes.Probe {
+// openAs makes a node of the user of that name.
+func openAs(t *testing.T, server secret.String, name string, config *Config) *oneNode {
 	t.Helper()
-	config.URL = secret.New(fmt.Sprintf("redis://%s:pw-of-%s@%s/3", name, name, addressOf(t, server)))
-	return probetest.OpenOne(t, config)
+	return openNode(t, secret.New(fmt.Sprintf("redis://%s:pw-of-%s@%s", name, name, addressOf(t, server))), config)
 }
 
 // denied lists what the server's access control refused.
@@ -206,12 +204,16 @@ func TestTheUserOfTheFileReadsEverything(t *testing.T) {
 	server := startServer(t, map[string]string{"user": strings.Join(monitoring(t, "soakd"), " "), "latency-monitor-threshold": "1"})
 	admin := clientOf(t, server.URL())
 	makeSlow(t, admin)
-	probe := openAs(t, server.URL(), "soakd", Kind().Config.(*Config))
-	everything := mustPoll(t, open(t, server.URL()))
+	probe := openAs(t, server.URL(), "soakd", defaults())
+	all := openNode(t, server.URL(), defaults())
+	all.mustPoll(t)
+	all.mustPoll(t)
+	everything := all.mustPoll(t)
+	probe.mustPoll(t)
+	probe.mustPoll(t)
 	before := stats(t, admin).mustNumber(t, "total_error_replies")
 	for range 20 {
-		got := mustPoll(t, probe)
-		// The database of the URL is not selected: SELECT is no right of this user.
+		got := probe.mustPoll(t)
 		for series := range everything.Values {
 			if _, ok := got.Values[series]; !ok {
 				t.Errorf("the user of deploy/redis-acl.txt does not read %s", series)
@@ -244,7 +246,10 @@ func TestEachOptionalRightIsOptional(t *testing.T) {
 	server := startServer(t, map[string]string{"latency-monitor-threshold": "1"})
 	admin := clientOf(t, server.URL())
 	makeSlow(t, admin)
-	metricOf := map[string]string{"+slowlog|get": "slowlog_entries_total", "+latency|latest": `latency_event_max_seconds{event="command"}`, "+config|get": "slowlog_threshold_seconds"}
+	metricOf := map[string]string{
+		"+slowlog|get": "slowlog_entries_total", "+latency|latest": `latency_event_max_seconds{event="command"}`,
+		"+latency|histogram": `command_latency_seconds{command="info",percentile="50"}`, "+config|get": "slowlog_threshold_seconds",
+	}
 	for missing, metric := range metricOf {
 		name := "without-" + strings.NewReplacer("+", "", "|", "-").Replace(missing)
 		rights := []any{"ACL", "SETUSER", name, "on", ">pw-of-" + name, "+ping", "+info"}
@@ -254,12 +259,14 @@ func TestEachOptionalRightIsOptional(t *testing.T) {
 			}
 		}
 		must(t, admin.Do(t.Context(), rights...).Err())
-		config := Kind().Config.(*Config)
+		config := defaults()
 		config.ReadConfig = true
 		probe := openAs(t, server.URL(), name, config)
 		before := stats(t, admin).mustNumber(t, "total_error_replies")
+		probe.mustPoll(t) // tells that it is Redis 7
+		probe.mustPoll(t) // the calls until now are not of the window
 		for range 5 {
-			got := mustPoll(t, probe)
+			got := probe.mustPoll(t)
 			for right, other := range metricOf {
 				if got.has(other) != (right != missing) {
 					t.Errorf("%s: %s is there: %t", name, other, got.has(other))
@@ -274,12 +281,13 @@ func TestEachOptionalRightIsOptional(t *testing.T) {
 			asked = 2 // for two settings
 		}
 		if n := stats(t, admin).mustNumber(t, "total_error_replies") - before; n != asked {
-			t.Errorf("%s: 5 polls were refused %v times, want %v", name, n, asked)
+			t.Errorf("%s: 7 polls were refused %v times, want %v", name, n, asked)
 		}
 		// After a while it asks again: rights can be given.
 		must(t, admin.Do(t.Context(), "ACL", "SETUSER", name, missing).Err())
-		nodeIn(probe).now = func() time.Time { return time.Now().Add(refusedRetry) }
-		if got := mustPoll(t, probe); !got.has(metric) {
+		probe.node.now = func() time.Time { return time.Now().Add(refusedRetry) }
+		probe.mustPoll(t)
+		if got := probe.mustPoll(t); !got.has(metric) {
 			t.Errorf("%s: with the right later: no %s", name, metric)
 		}
 	}
@@ -288,25 +296,31 @@ func TestEachOptionalRightIsOptional(t *testing.T) {
 func TestThresholdsAreAbsentWhenOff(t *testing.T) {
 	server := startServer(t, map[string]string{"slowlog-log-slower-than": "5000", "latency-monitor-threshold": "10"})
 	admin := clientOf(t, server.URL())
-	config := Kind().Config.(*Config)
-	config.URL, config.ReadConfig = server.URL(), true
-	probe := probetest.OpenOne(t, config)
-	check(t, mustPoll(t, probe), map[string]float64{"slowlog_threshold_seconds": 0.005, "latency_monitor_threshold_seconds": 0.01})
+	config := defaults()
+	config.ReadConfig = true
+	probe := openNode(t, server.URL(), config)
+	check(t, probe.mustPoll(t), map[string]float64{"slowlog_threshold_seconds": 0.005, "latency_monitor_threshold_seconds": 0.01})
 	must(t, admin.ConfigSet(t.Context(), "slowlog-log-slower-than", "0").Err())
-	check(t, mustPoll(t, probe), map[string]float64{"slowlog_threshold_seconds": 0})
+	check(t, probe.mustPoll(t), map[string]float64{"slowlog_threshold_seconds": 0})
 	must(t, admin.ConfigSet(t.Context(), "slowlog-log-slower-than", "-1").Err())
 	must(t, admin.ConfigSet(t.Context(), "latency-monitor-threshold", "0").Err())
-	check(t, mustPoll(t, probe), map[string]float64{"slowlog_threshold_seconds": absent, "latency_monitor_threshold_seconds": absent})
-	check(t, mustPoll(t, open(t, server.URL())), map[string]float64{"slowlog_threshold_seconds": absent})
+	check(t, probe.mustPoll(t), map[string]float64{"slowlog_threshold_seconds": absent, "latency_monitor_threshold_seconds": absent})
+	check(t, openNode(t, server.URL(), defaults()).mustPoll(t), map[string]float64{"slowlog_threshold_seconds": absent})
 }
 
 func TestCommandsErrorsAndLatencyOfARealServer(t *testing.T) {
 	server := startServer(t, map[string]string{"latency-monitor-threshold": "1"})
 	admin := clientOf(t, server.URL())
-	config := Kind().Config.(*Config)
+	config := defaults()
 	config.URL, config.Commands = server.URL(), []string{"get", "lpush", "eval", "config|set"}
 	probe := probetest.OpenOne(t, config)
-	before := mustPoll(t, probe) // the client's greeting made errors of its own
+	must(t, admin.Ping(t.Context()).Err()) // the greeting of this client makes errors of its own
+	var before reader
+	for range 2 { // with the second it is known to be Redis 7, and asked for more
+		values, err := probetest.Poll(t, probe, 5*time.Second)
+		must(t, err)
+		before = reader{values, addressOf(t, server.URL())}
+	}
 	lookup(t, admin, 7)
 	must(t, admin.Set(t.Context(), "text", "x", time.Hour).Err())
 	_ = admin.LPush(t.Context(), "text", "x").Err()       // WRONGTYPE: runs and fails
@@ -314,25 +328,31 @@ func TestCommandsErrorsAndLatencyOfARealServer(t *testing.T) {
 	_ = admin.Do(t.Context(), "GET", "a", "b", "c").Err() // ERR: rejected
 	makeSlow(t, admin)
 	values := probetest.Eventually(t, probe, "the server's own rounds", func(values probetest.Values, err error) bool {
-		got := reader{values, nodeOf(probe)}
+		got := reader{values, addressOf(t, server.URL())}
 		return err == nil && got.has(`average_ttl_seconds{db="0"}`) && got.get("client_max_input_buffer_bytes") > 0 && got.get(`memory_part_bytes{part="clients"}`) > 0
 	})
-	got := reader{values, nodeOf(probe)}
+	got := reader{values, addressOf(t, server.URL())}
 	check(t, got, map[string]float64{
 		`command_calls_total{command="get"}`: 7, `command_rejected_calls_total{command="get"}`: 2, `command_failed_calls_total{command="get"}`: 0,
 		`command_calls_total{command="lpush"}`: 1, `command_failed_calls_total{command="lpush"}`: 1, `command_calls_total{command="config|set"}`: 2,
 		`errors_total{kind="wrongtype"}`: 1, `errors_total{kind="err"}`: max(0, before.get(`errors_total{kind="err"}`)) + 2,
 		"error_replies_total": before.get("error_replies_total") + 3,
-		`keys{db="0"}`:        1, `expiring_keys{db="0"}`: 1, "slowlog_entries_total": 0, `role{role="master"}`: 1, "aof_enabled": 0, "cached_scripts": 1,
+		`keys{db="0"}`:        1, `expiring_keys{db="0"}`: 1, "slowlog_entries_total": 2, `role{role="master"}`: 1, "aof_enabled": 0, "cached_scripts": 1,
 	})
 	for name, most := range map[string]float64{
 		`command_seconds_total{command="eval"}`: 60, `latency_event_last_seconds{event="command"}`: 60, `latency_event_max_seconds{event="command"}`: 60,
-		`average_ttl_seconds{db="0"}`: 3600, `main_thread_cpu_seconds_total{mode="user"}`: 60, "memory_peak_bytes": 1 << 30, `memory_allocator_bytes{state="active"}`: 1 << 30,
+		`command_latency_seconds{command="eval",percentile="99"}`: 60, `command_latency_seconds{command="get",percentile="50"}`: 1,
+		`command_latency_seconds{command="config|set",percentile="99.9"}`: 1,
+		`average_ttl_seconds{db="0"}`:                                     3600, `main_thread_cpu_seconds_total{mode="user"}`: 60, "memory_peak_bytes": 1 << 30, `memory_allocator_bytes{state="active"}`: 1 << 30,
 		`memory_part_bytes{part="dataset"}`: 1 << 30, "memory_lua_bytes": 1 << 30, "client_max_input_buffer_bytes": 1 << 20, `memory_part_bytes{part="clients"}`: 1 << 20,
 	} {
 		if value := got.get(name); value <= 0 || value > most {
 			t.Errorf("%s is %v, want above 0 and at most %v", name, value, most)
 		}
+	}
+	// The script adds up three million numbers: a millisecond is not enough for it.
+	if slowest := got.get(`command_latency_seconds{command="eval",percentile="50"}`); slowest < 0.001 {
+		t.Errorf("half of the scripts took at most %v s", slowest)
 	}
 	if event := got.get(`latency_event_last_timestamp_seconds{event="command"}`); time.Since(time.Unix(int64(event), 0)).Abs() > time.Minute {
 		t.Errorf("the event was at %v", event)
@@ -356,13 +376,13 @@ func TestReasonsOfARealServer(t *testing.T) {
 		"redis://" + fakeServer(t, ":1\r\n"):         probes.ReasonProtocol,
 		"redis://" + fakeServer(t, "HTTP/1.1 4\r\n"): probes.ReasonProtocol,
 	} {
-		if _, err := poll(t, open(t, secret.New(url))); probes.ReasonOf(err) != want {
+		if _, err := openNode(t, secret.New(url), defaults()).poll(t); probes.ReasonOf(err) != want {
 			t.Errorf("%s: %v because of %q, want %q", strings.ReplaceAll(url, address, "..."), err, probes.ReasonOf(err), want)
 		}
 	}
 
-	probe := open(t, server.URL())
-	mustPoll(t, probe)
+	probe := openNode(t, server.URL(), defaults())
+	probe.mustPoll(t)
 	busy := make(chan error)
 	go func() {
 		options := *admin.Options()
@@ -371,17 +391,17 @@ func TestReasonsOfARealServer(t *testing.T) {
 		defer client.Close() //nolint:errcheck // the server is stopped with the test
 		busy <- client.Eval(context.Background(), "while true do end", nil).Err()
 	}()
-	probetest.Eventually(t, probe, "the script keeps the server busy", func(_ probetest.Values, err error) bool {
+	probe.eventually(t, "the script keeps the server busy", func(_ reader, err error) bool {
 		return err != nil && strings.Contains(err.Error(), "BUSY") && probes.ReasonOf(err) == probes.ReasonUnavailable
 	})
 	must(t, admin.ScriptKill(t.Context()).Err())
 	if err := <-busy; err == nil {
 		t.Error("the script ended by itself")
 	}
-	probetest.Eventually(t, probe, "goes on", func(_ probetest.Values, err error) bool { return err == nil })
+	probe.eventually(t, "goes on", reads)
 
-	must(t, admin.SlaveOf(t.Context(), "127.0.0.1", "1").Err())
-	got, err := poll(t, probe)
+	must(t, admin.ReplicaOf(t.Context(), "127.0.0.1", "1").Err())
+	got, err := probe.poll(t)
 	if probes.ReasonOf(err) != probes.ReasonUnavailable || !strings.Contains(err.Error(), "PING: MASTERDOWN") {
 		t.Errorf("a replica without its master: %v because of %q", err, probes.ReasonOf(err))
 	}
@@ -488,10 +508,7 @@ func TestCommandsAreValidated(t *testing.T) {
 			t.Errorf("%.3q: %v, want %s", commands, err, want)
 		}
 	}
-	if err := errors.Join(validateCommands(nil), validateCommands([]string{"get", "config|get", "json.set"}), validateCommands(Kind().Config.(*Config).Commands)); err != nil {
+	if err := errors.Join(validateCommands(nil), validateCommands([]string{"get", "config|get", "json.set"}), validateCommands(defaults().Commands)); err != nil {
 		t.Error(err)
 	}
 }
-
-// nodeIn is the node of a probe of one server.
-func nodeIn(opened probes.Probe) *node { return opened.(*probe).node }

@@ -7,11 +7,8 @@ import (
 	"testing"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
-
 	"soakd/internal/probes"
 	"soakd/internal/probes/probetest"
-	"soakd/internal/secret"
 )
 
 // recorded gives what is read of an answer to INFO in testdata. Those of Redis
@@ -23,30 +20,10 @@ func recorded(t *testing.T, name string) (reader, probes.Reading) {
 	must(t, err)
 	fields, err := parseInfo(string(text))
 	must(t, err)
-	config := Kind().Config.(*Config)
-	p := newProbe(goredis.Options{Addr: "h:1"}, secret.String{}, time.Minute)
-	p.metrics.configure(config)
-	t.Cleanup(p.Close)
-	var reading probes.Reading
-	must(t, p.node.readInfo(&reading, fields))
-	return reader{probetest.ValuesOf(t, p, reading), "h:1"}, reading
+	got, reading, err := aNode(defaults()).readInfo(t, fields)
+	must(t, err)
+	return got, reading
 }
-
-// check compares values; one below -1e9 stands for absent.
-func check(t *testing.T, got reader, want map[string]float64) {
-	t.Helper()
-	for name, value := range want {
-		switch {
-		case value == absent && got.has(name):
-			t.Errorf("%s is %v, want none", name, got.get(name))
-		case value != absent && (!got.has(name) || got.get(name) != value):
-			t.Errorf("%s is %v (there: %t), want %v", name, got.get(name), got.has(name), value)
-		}
-	}
-}
-
-// absent is the wanted value of what must not be there.
-const absent = -1e18
 
 // The calls that were made of each recorded master: 42 of GET, of which 34
 // found their key, 2 calls of XADD, 42 keys with a short life, one save.
@@ -155,9 +132,6 @@ func TestRecordedDragonfly(t *testing.T) {
 
 // What is not in an enumeration is one series, and counted.
 func TestLabelsAreBounded(t *testing.T) {
-	p := newProbe(goredis.Options{Addr: "h:1"}, secret.String{}, time.Minute)
-	t.Cleanup(p.Close)
-	p.metrics.commands.watch([]string{"get", "config|get", "client"})
 	fields := info{
 		"role": "sovereign", "master_repl_offset": "1000", "redis_version": strings.Repeat("9", 30), "redis_mode": "odd",
 		"cmdstat_get": "calls=1,usec=1000000,rejected_calls=1,failed_calls=0", "cmdstat_config|get": "calls=2,usec=0,rejected_calls=0,failed_calls=0",
@@ -168,9 +142,8 @@ func TestLabelsAreBounded(t *testing.T) {
 		fields[fmt.Sprint("slave", i)] = fmt.Sprintf("ip=10.0.0.%d,port=1,state=online,offset=%d,lag=%d", i, 900-i, i)
 	}
 	fields["slave3"] = "ip=10.0.0.3,port=1,state=wait_bgsave,offset=0,lag=0"
-	var reading probes.Reading
-	must(t, p.node.readInfo(&reading, fields))
-	got := reader{probetest.ValuesOf(t, p, reading), "h:1"}
+	got, reading, err := aNode(&Config{Commands: []string{"get", "config|get", "client"}}).readInfo(t, fields)
+	must(t, err)
 	check(t, got, map[string]float64{
 		`role{role="other"}`: 1, `server_info{server="redis",version="other",mode="other"}`: 1,
 		`replica_lag_bytes{replica="0"}`: 100, `replica_lag_bytes{replica="7"}`: 107, `replica_lag_bytes{replica="8"}`: absent,
@@ -220,16 +193,102 @@ func TestParseLatency(t *testing.T) {
 }
 
 func TestLatencyEventsAreBounded(t *testing.T) {
-	p := newProbe(goredis.Options{Addr: "h:1"}, secret.String{}, time.Minute)
-	t.Cleanup(p.Close)
+	o := aNode(defaults())
 	var reading probes.Reading
-	p.metrics.latency.add(&reading, "h:1", []latencyEvent{{"fork", 9, 1, 2}, {"mine", 5, 3, 4}, {"yours", 6, 2, 8}})
-	check(t, reader{probetest.ValuesOf(t, p, reading), "h:1"}, map[string]float64{
+	o.metrics.latency.add(&reading, "h:1", []latencyEvent{{"fork", 9, 1, 2}, {"mine", 5, 3, 4}, {"yours", 6, 2, 8}})
+	check(t, reader{probetest.ValuesOf(t, o, reading), "h:1"}, map[string]float64{
 		`latency_event_last_seconds{event="fork"}`: 1, `latency_event_max_seconds{event="fork"}`: 2, `latency_event_last_timestamp_seconds{event="fork"}`: 9,
 		`latency_event_last_seconds{event="other"}`: 3, `latency_event_max_seconds{event="other"}`: 8, `latency_event_last_timestamp_seconds{event="other"}`: 6,
 		`latency_event_last_seconds{event="mine"}`: absent,
 	})
 	if reading.Overflow != 2 {
 		t.Errorf("overflow %d", reading.Overflow)
+	}
+}
+
+func TestMalformedFieldsAreNamedAndTheRestIsKept(t *testing.T) {
+	fields, err := parseInfo("used_memory:12\nevicted_keys:many\nmaxmemory:x\ndb0:keys=1,expires=0\ndb1:keys=?\nerrorstat_ERR:count=1\nerrorstat_OOM:2\nerrorstat_MYAPP:count=3\nerrorstat_MYOTHER:count=4\nmaxmemory_policy:my-own\nmaster_link_status:down\n")
+	must(t, err)
+	got, reading, err := aNode(defaults()).readInfo(t, fields)
+	for _, part := range []string{"evicted_keys", "maxmemory", "db1", "errorstat_OOM"} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%v lacks %s", err, part)
+		}
+	}
+	for name, want := range map[string]float64{
+		"memory_used_bytes": 12, `keys{db="0"}`: 1, `errors_total{kind="err"}`: 1, `errors_total{kind="other"}`: 7,
+		`maxmemory_policy{policy="other"}`: 1, "master_link_up": 0,
+	} {
+		if got.get(name) != want {
+			t.Errorf("%s is %v, want %v", name, got.get(name), want)
+		}
+	}
+	if reading.Overflow != 3 || got.has("evicted_keys_total") || got.has(`keys{db="1"}`) {
+		t.Errorf("overflow %d, %v", reading.Overflow, got.Values)
+	}
+}
+
+func TestDatabasesAreBounded(t *testing.T) {
+	fields := info{}
+	for i := range 40 {
+		fields[fmt.Sprint("db", i)] = "keys=1,expires=1"
+	}
+	got, reading, err := aNode(defaults()).readInfo(t, fields)
+	must(t, err)
+	if len(got.Values) != 2*(maxDatabases+1) || got.get(`keys{db="15"}`) != 1 || got.get(`keys{db="other"}`) != 24 || reading.Overflow != 24 {
+		t.Errorf("overflow %d, %v", reading.Overflow, got.Values)
+	}
+}
+
+// checkReading reads fields and lets ValuesOf look for duplicates.
+func checkReading(t *testing.T, fields info) {
+	_, _, _ = aNode(defaults()).readInfo(t, fields)
+}
+
+func TestTimesOfCommands(t *testing.T) {
+	before := distribution{{1, 10}, {4, 20}}
+	now := distribution{{1, 10}, {2, 12}, {4, 25}, {1056, 30}}
+	// Of the 10 calls since: 2 took up to 2 us, 3 up to 4, 5 up to 1056.
+	for q, want := range map[float64]float64{0.1: 2, 0.2: 2, 0.21: 4, 0.5: 4, 0.51: 1056, 0.99: 1056, 1: 1056} {
+		if got, ok := now.quantile(before, q); !ok || got != want/microseconds {
+			t.Errorf("quantile %v is %v s, want %v us", q, got, want)
+		}
+	}
+	if got, ok := now.quantile(nil, 0.5); !ok || got != 4/microseconds {
+		t.Errorf("half of all: %v, %t", got, ok)
+	}
+	for name, d := range map[string]distribution{"no calls since": now, "no calls at all": nil, "fewer calls": before} {
+		if got, ok := d.quantile(now, 0.5); ok {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	var w timesWindow
+	w.length = time.Minute
+	at := time.Unix(0, 0)
+	w.add(at, map[string]distribution{"get": now})
+	if first := w.add(at.Add(time.Second), map[string]distribution{"get": before}); first["get"][1] != before[1] {
+		t.Errorf("counts that fell are compared with %v", first)
+	}
+}
+
+func TestParseTimes(t *testing.T) {
+	get := []any{"calls", int64(3), "histogram_usec", []any{int64(1), int64(2), int64(33), int64(3)}}
+	got, err := parseTimes([]any{"get", get, "config|get", []any{"calls", int64(0), "histogram_usec", []any{}}})
+	if err != nil || len(got) != 2 || len(got["get"]) != 2 || got["get"][1] != (bucket{33, 3}) {
+		t.Errorf("%v, %v", got, err)
+	}
+	counts := func(numbers ...any) []any {
+		return []any{"get", []any{"calls", int64(3), "histogram_usec", numbers}}
+	}
+	for name, answer := range map[string]any{
+		"no list": int64(1), "odd": []any{"get"}, "no name": []any{int64(1), get}, "twice": []any{"get", get, "get", get}, "no times": []any{"get", "x"},
+		"another histogram": []any{"get", []any{"calls", int64(3), "histogram_sec", []any{}}}, "a bound without a count": counts(int64(1)),
+		"bounds that fall": counts(int64(2), int64(1), int64(1), int64(2)), "counts that fall": counts(int64(1), int64(2), int64(2), int64(1)),
+		"below 0": counts(int64(-1), int64(1)), "text": counts("1", int64(1)), "many bounds": counts(make([]any, 2*maxBuckets+2)...),
+		"many commands": make([]any, 2*maxTimes+2), "nil": nil,
+	} {
+		if got, err := parseTimes(answer); err == nil {
+			t.Errorf("%s was taken as %v", name, got)
+		}
 	}
 }

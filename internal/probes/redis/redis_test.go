@@ -491,56 +491,6 @@ func TestHostileServers(t *testing.T) {
 	}
 }
 
-func TestMalformedFieldsAreNamedAndTheRestIsKept(t *testing.T) {
-	p := newProbe(goredis.Options{Addr: "h:1"}, secret.String{}, time.Minute)
-	t.Cleanup(p.Close)
-	fields, err := parseInfo("used_memory:12\nevicted_keys:many\nmaxmemory:x\ndb0:keys=1,expires=0\ndb1:keys=?\nerrorstat_ERR:count=1\nerrorstat_OOM:2\nerrorstat_MYAPP:count=3\nerrorstat_MYOTHER:count=4\nmaxmemory_policy:my-own\nmaster_link_status:down\n")
-	must(t, err)
-	var reading probes.Reading
-	err = p.node.readInfo(&reading, fields)
-	for _, part := range []string{"evicted_keys", "maxmemory", "db1", "errorstat_OOM"} {
-		if err == nil || !strings.Contains(err.Error(), part) {
-			t.Errorf("%v lacks %s", err, part)
-		}
-	}
-	got := reader{probetest.ValuesOf(t, p, reading), "h:1"}
-	for name, want := range map[string]float64{
-		"memory_used_bytes": 12, `keys{db="0"}`: 1, `errors_total{kind="err"}`: 1, `errors_total{kind="other"}`: 7,
-		`maxmemory_policy{policy="other"}`: 1, "master_link_up": 0,
-	} {
-		if got.get(name) != want {
-			t.Errorf("%s is %v, want %v", name, got.get(name), want)
-		}
-	}
-	if reading.Overflow != 3 || got.has("evicted_keys_total") || got.has(`keys{db="1"}`) {
-		t.Errorf("overflow %d, %v", reading.Overflow, got.Values)
-	}
-}
-
-func TestDatabasesAreBounded(t *testing.T) {
-	p := newProbe(goredis.Options{Addr: "h:1"}, secret.String{}, time.Minute)
-	t.Cleanup(p.Close)
-	fields := info{}
-	for i := range 40 {
-		fields[fmt.Sprint("db", i)] = "keys=1,expires=1"
-	}
-	var reading probes.Reading
-	must(t, p.node.readInfo(&reading, fields))
-	got := reader{probetest.ValuesOf(t, p, reading), "h:1"}
-	if len(got.Values) != 2*(maxDatabases+1) || got.get(`keys{db="15"}`) != 1 || got.get(`keys{db="other"}`) != 24 || reading.Overflow != 24 {
-		t.Errorf("overflow %d, %v", reading.Overflow, got.Values)
-	}
-}
-
-// checkReading reads fields and lets ValuesOf look for duplicates.
-func checkReading(t *testing.T, fields info) {
-	p := newProbe(goredis.Options{Addr: "h:1"}, secret.String{}, time.Minute)
-	defer p.Close()
-	var reading probes.Reading
-	_ = p.node.readInfo(&reading, fields)
-	probetest.ValuesOf(t, p, reading)
-}
-
 func TestConfig(t *testing.T) {
 	probetest.CheckConfig(t, Kind)
 	for url, secretPart := range map[string]string{
