@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
-.PHONY: help build test test-deps check fmt fmt-check vet lint tidy-check vuln demo bench bench-peers docs clean tools FORCE
+.PHONY: help build test test-deps check fmt fmt-check vet lint tidy-check vuln demo bench bench-peers compare-exporters docs clean tools FORCE
 
 GO ?= go
 # Extra arguments, such as `make demo ARGS='--duration 30s'` or `make test ARGS='-run Demo'`.
@@ -99,6 +99,12 @@ bench-peers: ## compare with other load tools, 25 minutes; ARGS=-quick to try it
 	mkdir -p .cache/bench
 	CGO_ENABLED=0 $(GO) build $(build_flags) -o .cache/bench/ ./bench/target ./bench/bare ./bench/driver ./bench/reference ./bench/runner ./internal/refapi/cmd/refapi
 	taskset -c 0 .cache/bench/runner $(ARGS)
+
+compare-exporters: test-deps ## compare the probes with Prometheus' exporters for Postgres and Redis; ARGS=-h for more
+	./scripts/bench-deps.sh exporters
+	mkdir -p .cache/bench
+	$(GO) build $(build_flags) -o .cache/bench/ ./bench/compare-exporters
+	.cache/bench/compare-exporters $(ARGS)
 
 docs: ## write METRICS.md, SETTINGS.md and the dashboards anew
 	$(GO) test -buildvcs=false -count=1 -run Current ./cmd/soakd ./internal/dashboards -args -update

@@ -68,7 +68,9 @@ type config struct {
 // newConfig returns an empty configuration with every kind of probe: the one
 // place that lists them.
 func newConfig() *config {
-	return &config{kinds: []probes.Kind{postgres.Kind(), redis.Kind(), api.Kind()}}
+	return &config{kinds: []probes.Kind{
+		postgres.Kind(), postgres.CanaryKind(), redis.Kind(), redis.CanaryKind(), api.Kind(),
+	}}
 }
 
 // override sets one setting by the name of its variable, for a command that

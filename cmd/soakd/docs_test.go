@@ -44,6 +44,7 @@ func everyProbe(t *testing.T) []probes.Probe {
 	for name, value := range map[string]string{
 		"SOAKD_TARGET_URL": "http://127.0.0.1:1", "SOAKD_POSTGRES_URL": "postgres://127.0.0.1:1/x",
 		"SOAKD_REDIS_URL": "redis://127.0.0.1:1/0", "SOAKD_API_METRICS_URL": "http://127.0.0.1:1/metrics",
+		"SOAKD_POSTGRES_CANARY_URL": "postgres://127.0.0.1:1/x", "SOAKD_REDIS_CANARY_URL": "redis://127.0.0.1:1/0",
 	} {
 		if err := cfg.override(name, value); err != nil {
 			t.Fatal(err)
