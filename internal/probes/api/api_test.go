@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -56,12 +57,17 @@ func poll(t *testing.T, probe probes.Probe) (map[string]float64, error) {
 	return values(t, probe, reading), err
 }
 
-// values shortens the series' names: pool_connections[pgxpool idle].
+// values shortens the series' names: pool_connections[pgxpool idle]. It leaves
+// out the replica, of which there is one, and the series about replicas.
 func values(t *testing.T, probe probes.Probe, reading probes.Reading) map[string]float64 {
 	t.Helper()
 	found := map[string]float64{}
 	for series, value := range probetest.ValuesOf(t, probe, reading) {
-		name := strings.NewReplacer("soakd_api_", "", `{pool="`, "[", `",state="`, " ", `"}`, "]").Replace(series)
+		if strings.HasPrefix(series, "soakd_api_replica") {
+			continue
+		}
+		series = regexp.MustCompile(`replica="[^"]*",?`).ReplaceAllString(series, "")
+		name := strings.NewReplacer("{}", "", "soakd_api_", "", `{pool="`, "[", `",state="`, " ", `"}`, "]").Replace(series)
 		found[name] = value
 	}
 	return found
@@ -150,7 +156,7 @@ func TestAsksForTextWithTheToken(t *testing.T) {
 // none to a proxy when the target is on the loopback, and reads the variables once.
 func TestUsesNoProxy(t *testing.T) {
 	opened := open(t, Config{MetricsURL: "http://metrics.invalid/metrics"})
-	transport, ok := opened.(*probe).client.Transport.(*http.Transport)
+	transport, ok := opened.(*probe).members.(fixed)[0].sources[0].(*pageSource).client.Transport.(*http.Transport)
 	if !ok || transport.Proxy != nil {
 		t.Error("the probe may go through a proxy")
 	}
@@ -263,7 +269,7 @@ func TestDeadlineIsKept(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		reading, err := probe.Poll(ctx)
 		cancel()
-		if err == nil || !strings.Contains(err.Error(), "deadline exceeded") || len(reading.Samples) != 0 {
+		if err == nil || !strings.Contains(err.Error(), "deadline exceeded") || len(values(t, probe, reading)) != 0 || reading.Cost.Queries != 1 {
 			t.Errorf("%s: %v, %v", name, reading, err)
 		}
 		t.Cleanup(server.Close)
@@ -548,7 +554,7 @@ func TestUnwantedSeriesCostNothing(t *testing.T) {
 	probe := open(t, Config{MetricsURL: "http://127.0.0.1/metrics"}).(*probe)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	families, err := parse(strings.NewReader(text.String()), probe.wanted)
+	families, err := parse(strings.NewReader(text.String()), probe.metrics.known.wanted)
 	runtime.ReadMemStats(&after)
 	// Without the filter it is over 300 MiB.
 	if allocated := after.TotalAlloc - before.TotalAlloc; err != nil || len(families) != 1 || allocated > 16<<20 {
@@ -583,14 +589,14 @@ func FuzzPage(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		config := Config{MetricsURL: "http://127.0.0.1/metrics"}
 		probe := open(t, config).(*probe)
-		families, err := parse(strings.NewReader(text), probe.wanted)
+		families, err := parse(strings.NewReader(text), probe.metrics.known.wanted)
 		if err != nil {
 			return
 		}
-		reading, _ := probe.read(families, time.Unix(1e9, 0))
-		for key, value := range values(t, probe, reading) {
-			if value < 0 || value-value != 0 {
-				t.Errorf("%s is %v", key, value)
+		read, _ := probe.members.(fixed)[0].sources[0].(*pageSource).values(families, time.Unix(1e9, 0))
+		for _, v := range read {
+			if v.amount < 0 || v.amount-v.amount != 0 {
+				t.Errorf("%s is %v", v.key(), v.amount)
 			}
 		}
 	})
