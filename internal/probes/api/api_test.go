@@ -26,7 +26,12 @@ import (
 	"soakd/internal/secret"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if role := os.Getenv(roleVariable); role != "" {
+		os.Exit(play(role))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // open makes a validated probe.
 func open(t *testing.T, config Config) probes.Probe {
@@ -66,8 +71,16 @@ func values(t *testing.T, probe probes.Probe, reading probes.Reading) map[string
 		if strings.HasPrefix(series, "soakd_api_replica") {
 			continue
 		}
-		series = regexp.MustCompile(`replica="[^"]*",?`).ReplaceAllString(series, "")
-		name := strings.NewReplacer("{}", "", "soakd_api_", "", `{pool="`, "[", `",state="`, " ", `"}`, "]").Replace(series)
+		name, labels, _ := strings.Cut(strings.TrimPrefix(series, "soakd_api_"), "{")
+		var rest []string
+		for _, label := range regexp.MustCompile(`(\w+)="([^"]*)"`).FindAllStringSubmatch(labels, -1) {
+			if label[1] != "replica" {
+				rest = append(rest, label[2])
+			}
+		}
+		if len(rest) > 0 {
+			name += "[" + strings.Join(rest, " ") + "]"
+		}
 		found[name] = value
 	}
 	return found
