@@ -72,7 +72,9 @@ func newPageSource(target *url.URL, address string, resolver *net.Resolver, cred
 	dialer := &net.Dialer{Resolver: resolver}
 	dial := dialer.DialContext
 	if address != "" {
-		dial = func(ctx context.Context, network, _ string) (net.Conn, error) { return dialer.DialContext(ctx, network, address) }
+		dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, network, address)
+		}
 	}
 	client := &http.Client{
 		Transport: &http.Transport{
@@ -175,7 +177,9 @@ func acceptable(response *http.Response) error {
 }
 
 func acceptableStatus(code int) error {
-	refused := func(reason probes.Reason, format string) error { return probes.Because(reason, fmt.Errorf(format, code)) }
+	refused := func(reason probes.Reason, format string) error {
+		return probes.Because(reason, fmt.Errorf(format, code))
+	}
 	switch code {
 	case http.StatusOK:
 		return nil

@@ -363,4 +363,3 @@ func TestAddressesThatChangeLeaveNothingBehind(t *testing.T) {
 		t.Errorf("%d replicas, %d seats, %d goroutines, %d before", len(known.replicas), len(known.seats), runtime.NumGoroutine(), goroutines)
 	}
 }
-
