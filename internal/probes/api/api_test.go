@@ -138,6 +138,30 @@ func TestReadsEveryLanguage(t *testing.T) {
 	}
 }
 
+// A page of prometheus_client's multi-process mode, as gunicorn with three workers
+// serves it after one of them was killed and another started. Such a page has
+// nothing of the processes themselves, and a gauge has its value per worker, by
+// the label pid, or one value for all, as its multiprocess_mode says.
+func TestReadsAPageOfSeveralProcesses(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("testdata", "python_multiprocess.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := poll(t, open(t, Config{MetricsURL: serve(t, page(string(text)))}))
+	want := map[string]float64{
+		"cache_hits_total": 45, "cache_misses_total": 0, // of all, also of the one that was killed
+		"in_flight_requests": 0, "pool_connections[sqlalchemy max]": 30, // livesum
+		"pool_connections[sqlalchemy in_use]": 9, // liveall: of the three that live
+		// The mode all, which is the default, keeps what those had that are gone: 2 each
+		// of four. Nothing on the page tells that one of them is.
+		"pool_connections[sqlalchemy idle]": 8,
+		"threads":                           4, // max
+	}
+	if err != nil || !maps.Equal(got, want) {
+		t.Errorf("%v\ngot  %v\nwant %v", err, got, want)
+	}
+}
+
 func near(a, b float64) bool { return a == b || a-b < 1e-9*b && b-a < 1e-9*b }
 
 func TestDescriptions(t *testing.T) {

@@ -66,7 +66,12 @@ func (s *dnsServer) resolver() *net.Resolver {
 		if network != "udp" {
 			return nil, errors.New("the test's server speaks UDP only")
 		}
-		return (&net.Dialer{}).DialContext(ctx, "udp", s.conn.LocalAddr().String())
+		conn, err := (&net.Dialer{}).DialContext(ctx, "udp", s.conn.LocalAddr().String())
+		if err == nil {
+			// A resolver that was given up reads on for its own 5 s otherwise.
+			context.AfterFunc(ctx, func() { _ = conn.Close() })
+		}
+		return conn, err
 	}}
 }
 

@@ -230,7 +230,7 @@ func (s *pageSource) values(page exposition, now time.Time) ([]value, error) {
 			continue
 		}
 		if ok && !(several && g.desc.Type == probes.Counter) {
-			values = append(values, value{desc: g.desc, labels: g.labels, amount: amount})
+			values = append(values, value{desc: g.desc, labels: g.labels, amount: amount, partial: several})
 		}
 	}
 	if len(values) == 0 && len(errs) == 0 {

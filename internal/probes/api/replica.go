@@ -21,12 +21,12 @@ type replica struct {
 	name string
 	// sources are in order of preference.
 	sources []source
-	// held keeps from which source each counter is taken; see [pick].
-	held map[string]int
+	// counters keeps from which source each counter is taken.
+	counters map[string]counted
 }
 
 func newReplica(name string, sources ...source) *replica {
-	return &replica{name: name, sources: sources, held: map[string]int{}}
+	return &replica{name: name, sources: sources, counters: map[string]counted{}}
 }
 
 // outcome is what one poll brought of one replica.
@@ -55,7 +55,7 @@ func (r *replica) read(ctx context.Context) (result outcome) {
 		}
 		sources[i] = found{values: values, whole: err == nil}
 	}
-	result.values, result.err = combine(sources, r.held), errors.Join(errs...)
+	result.values, result.err = combine(sources, r.counters), errors.Join(errs...)
 	return result
 }
 

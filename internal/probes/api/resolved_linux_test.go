@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/procfs"
+
 	"soakd/internal/probes"
 	"soakd/internal/probes/probetest"
 )
@@ -243,7 +245,7 @@ func TestTheNameIsThatOfTheCertificate(t *testing.T) {
 func TestAStoppedProcessAndBack(t *testing.T) {
 	h := startHelper(t, "page", "target")
 	probe := open(t, Config{MetricsURL: "http://" + h.line() + "/metrics"})
-	stopped := func(signal syscall.Signal) {
+	signal := func(signal syscall.Signal) {
 		t.Helper()
 		if err := h.command.Process.Signal(signal); err != nil {
 			t.Fatal(err)
@@ -253,11 +255,37 @@ func TestAStoppedProcessAndBack(t *testing.T) {
 		if values, err := probetest.Poll(t, probe, pollTime); err != nil || len(openFiles(values)) != 1 {
 			t.Errorf("runs: %v, %v", values, err)
 		}
-		stopped(syscall.SIGSTOP)
+		signal(syscall.SIGSTOP)
+		awaitStopped(t, h.pid())
 		if values, err := probetest.Poll(t, probe, 200*time.Millisecond); probes.ReasonOf(err) != probes.ReasonTimeout || len(openFiles(values)) != 0 {
 			t.Errorf("stopped: %v, %v", values, err)
 		}
-		stopped(syscall.SIGCONT)
+		signal(syscall.SIGCONT)
+	}
+}
+
+// awaitStopped waits until no thread of the process runs any more.
+func awaitStopped(t *testing.T, pid int) {
+	t.Helper()
+	ticker, deadline := time.NewTicker(time.Millisecond), time.NewTimer(20*time.Second)
+	defer ticker.Stop()
+	defer deadline.Stop()
+	for {
+		tasks, err := procfs.AllThreads(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(tasks, func(task procfs.Proc) bool {
+			stat, err := task.Stat()
+			return err == nil && stat.State != "T"
+		}) {
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-deadline.C:
+			t.Fatal("the process does not stop")
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"soakd/internal/probes"
@@ -20,6 +21,9 @@ type value struct {
 	desc   *probes.Desc
 	labels []string
 	amount float64
+	// partial tells that it is of one of several workers: what a source says of
+	// all of them comes first.
+	partial bool
 }
 
 func (v value) key() string { return v.desc.Name + "\xff" + strings.Join(v.labels, "\xff") }
@@ -32,56 +36,106 @@ type found struct {
 	whole bool
 }
 
+// counted keeps where one counter is taken from, and how it goes on there.
+type counted struct {
+	source int
+	// last is the source's value at the last poll that had one.
+	last float64
+	// moved tells that the counter goes on from the value of another source, so
+	// that only the differences count.
+	moved bool
+	// shown is what is exported.
+	shown float64
+}
+
+// offers are what the sources have of one series at one poll.
+type offers struct {
+	isCounter bool
+	// has tells which sources have it, partly those that have it of one worker.
+	has, partly []bool
+	values      []value
+}
+
 // combine returns one value for each series from what the sources gave, in
-// order of preference. held keeps which source a counter is taken from.
-func combine(sources []found, held map[string]int) []value {
-	var order []string
-	has, counters := map[string][]bool{}, map[string]bool{}
+// order of preference. counters keeps the state of the counters by series.
+func combine(sources []found, counters map[string]counted) []value {
 	whole := make([]bool, len(sources))
-	byKey := make([]map[string]value, len(sources))
 	for i, s := range sources {
 		whole[i] = s.whole
-		byKey[i] = map[string]value{}
-		for _, v := range s.values {
-			key := v.key()
-			if has[key] == nil {
-				has[key] = make([]bool, len(sources))
-				order, counters[key] = append(order, key), v.desc.Type == probes.Counter
-			}
-			has[key][i], byKey[i][key] = true, v
-		}
 	}
+	order, all := bySeries(sources)
 	var values []value
 	for _, key := range order {
-		at, ok := pick(has[key], whole, counters[key], held[key])
-		if !ok {
+		s := all[key]
+		if s.isCounter {
+			before, known := counters[key]
+			if at, ok := pickCounter(s.has, whole, before.source); ok {
+				v := s.values[at]
+				counters[key] = before.next(known, at, v.amount)
+				v.amount = counters[key].shown
+				values = append(values, v)
+			}
 			continue
 		}
-		if counters[key] {
-			held[key] = at
+		at := slices.Index(s.has, true)
+		if at < 0 {
+			at = slices.Index(s.partly, true)
 		}
-		values = append(values, byKey[at][key])
+		values = append(values, s.values[at])
 	}
 	return values
 }
 
-// pick returns the source that a series is taken from: the first that has it.
-//
-// A counter must not go to and fro between two that count different things, as
-// those of one worker and of all. It starts from the one that held it before, and
-// moves on only when that one was read and has it no more, never because it could
-// not be read, and never back.
-func pick(has, whole []bool, counter bool, held int) (int, bool) {
-	if !counter {
-		held = 0
+// bySeries gathers what the sources gave by series, in order.
+func bySeries(sources []found) (order []string, all map[string]*offers) {
+	all = map[string]*offers{}
+	for i, source := range sources {
+		for _, v := range source.values {
+			s := all[v.key()]
+			if s == nil {
+				s = &offers{
+					isCounter: v.desc.Type == probes.Counter,
+					has:       make([]bool, len(sources)), partly: make([]bool, len(sources)), values: make([]value, len(sources)),
+				}
+				all[v.key()] = s
+				order = append(order, v.key())
+			}
+			s.has[i], s.partly[i], s.values[i] = !v.partial, v.partial, v
+		}
 	}
+	return order, all
+}
+
+// pickCounter returns the source that a counter is taken from. It must not go to
+// and fro between two that count different things, as those of one worker and of
+// all: it stays with the one that held it, moves on only when that one was read
+// and has it no more, never because it could not be read, and never back.
+func pickCounter(has, whole []bool, held int) (int, bool) {
 	for at := held; at < len(has); at++ {
 		if has[at] {
 			return at, true
 		}
-		if counter && !whole[at] {
+		if !whole[at] {
 			return 0, false
 		}
 	}
 	return 0, false
+}
+
+// next returns the state after a value of that source. A counter that moves on
+// to another source stays where it was at first: the difference between the two is
+// nothing that was used between two polls.
+func (c counted) next(known bool, source int, amount float64) counted {
+	switch {
+	case !known, source == c.source && amount < c.last: // it starts, or starts anew
+		return counted{source: source, last: amount, shown: amount}
+	case source != c.source:
+		c.source, c.moved = source, true
+	case c.moved:
+		c.shown += amount - c.last
+	default:
+		c.shown = amount
+	}
+	c.last = amount
+	return c
 }
