@@ -34,8 +34,8 @@ func testStatus() Status {
 			{Probe: "postgres", Known: true, Err: errors.New("connection refused")},
 			{Probe: "redis", Known: true, Success: true, LastPoll: time.Now(), LastSuccess: time.Now(), Samples: []probes.Sample{sample("soakd_redis_keyspace_hit_ratio", 0.874, "n:1")}},
 			{Probe: "api", Known: true, Success: true, Samples: []probes.Sample{
-				sample("soakd_api_pool_connections", 3, "pgxpool", "in_use"), sample("soakd_api_pool_connections", 7, "pgxpool", "idle"),
-				sample("soakd_api_pool_connections", 10, "pgxpool", "max"),
+				sample("soakd_api_pool_connections", 3, "api:8000", "pgxpool", "in_use"), sample("soakd_api_pool_connections", 7, "api:8000", "pgxpool", "idle"),
+				sample("soakd_api_pool_connections", 10, "api:8000", "pgxpool", "max"),
 			}},
 		},
 	}

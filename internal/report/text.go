@@ -180,11 +180,11 @@ func hitRatio(s Status) string {
 
 // pool prints the API's own database pool, in use of its maximum.
 func pool(s Status) string {
-	used, ok := s.sum("soakd_api_pool_connections", "", "in_use")
+	used, ok := s.sum("soakd_api_pool_connections", "", "", "in_use")
 	if !ok {
 		return "-"
 	}
-	if limit, ok := s.sum("soakd_api_pool_connections", "", "max"); ok {
+	if limit, ok := s.sum("soakd_api_pool_connections", "", "", "max"); ok {
 		return fmt.Sprintf("%.0f/%.0f", used, limit)
 	}
 	return fmt.Sprintf("%.0f", used)

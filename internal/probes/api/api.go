@@ -4,196 +4,122 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"mime"
-	"net/http"
-	"net/url"
-	"strings"
-	"time"
 
 	"soakd/internal/probes"
-	"soakd/internal/secret"
 )
 
-// maxHeader bounds the answer's header, in bytes.
-const maxHeader = 64 << 10
+// restartsTotal counts restarts of a replica.
+const restartsTotal = "soakd_api_restarts_total"
 
-// errNothingKnown is what a page without one known name fails with: silence
-// would look like a target without load.
-var errNothingKnown = errors.New("none of the metric names that soakd knows is there; map yours with SOAKD_API_METRICS_ALIASES")
-
-// probe reads one target. Poll is not called concurrently, so that its state
-// needs no lock.
+// probe reads the replicas of the target. Poll is not called concurrently, so
+// that its state needs no lock.
 type probe struct {
-	target  *url.URL
-	token   secret.String
-	client  *http.Client
-	groups  []group
-	wanted  map[string]bool
-	workers workers
-
-	descs              probes.Descs
-	restarts, observed *probes.Desc
+	members members
+	token   *token
+	metrics *metrics
+	// failed tells that the last poll could not read all.
+	failed bool
 }
 
-// group is one series of soakd and, in order, where its value may stand.
-type group struct {
-	desc    *probes.Desc
-	labels  []string
-	sources []alias
+// metrics are the descriptions of the probe, each with the label replica first
+// but for that of their number.
+type metrics struct {
+	descs        probes.Descs
+	shared       map[string]*probes.Desc
+	local        localMetrics
+	up, replicas *probes.Desc
+	known        *vocabulary
 }
 
-func newProbe(target *url.URL, token secret.String, own []alias) *probe {
-	p := &probe{target: target, token: token}
-	p.groups = grouped(mapped(&p.descs), append(own[:len(own):len(own)], knownAliases()...))
-	p.wanted = wantedNames(p.groups)
-	p.restarts = p.descs.Counter("soakd_api_restarts_total", "Restarts of the target seen since soakd started; of several workers, when the last old one is gone.")
-	p.observed = p.descs.Gauge("soakd_api_observed_workers", "Different processes that answered in the last 12 polls, 36 where several have done so for long; above 1, the counters of this probe are absent.")
-	p.client = &http.Client{
-		Transport: &http.Transport{
-			// No proxy, whatever the environment names: soakd talks to what it was
-			// configured to talk to, and to nothing in between.
-			Proxy: nil,
-			// A new connection for each poll: a kept one would stay with one worker
-			// of several, which then looks like the whole target.
-			DisableKeepAlives:      true,
-			MaxResponseHeaderBytes: maxHeader,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+func newMetrics(own []alias) *metrics {
+	m := &metrics{}
+	m.shared = mapped(&m.descs)
+	m.shared[restartsTotal] = m.descs.Counter(restartsTotal, "Restarts of the target seen since soakd started; of several workers, when the last old one is gone.")
+	observed := m.descs.Gauge("soakd_api_observed_workers", "Different processes that answered in the last 12 polls, 36 where several have done so for long; above 1, the counters of the metrics page are absent.")
+	m.local = newLocalMetrics(&m.descs)
+	m.up = m.descs.Gauge("soakd_api_replica_up", "Whether all that should be read of the replica was read at the last poll.")
+	for _, desc := range m.descs {
+		desc.Labels = append([]string{"replica"}, desc.Labels...)
 	}
-	return p
-}
-
-// grouped gathers the aliases by soakd's series, in their order.
-func grouped(descs map[string]*probes.Desc, aliases []alias) []group {
-	var groups []group
-	index := map[string]int{}
-	for _, a := range aliases {
-		key := a.metric + "\xff" + strings.Join(a.labels, "\xff")
-		at, ok := index[key]
-		if !ok {
-			at = len(groups)
-			index[key] = at
-			groups = append(groups, group{desc: descs[a.metric], labels: a.labels})
-		}
-		groups[at].sources = append(groups[at].sources, a)
+	m.replicas = m.descs.Gauge("soakd_api_replicas", "Replicas of the target; state is known, read when all of it was read at the last poll, or left_out when it is one too many to be read.", "state")
+	m.known = &vocabulary{
+		groups:   grouped(m.shared, append(own[:len(own):len(own)], knownAliases()...)),
+		restarts: m.shared[restartsTotal],
+		observed: observed,
 	}
-	return groups
+	m.known.wanted = wantedNames(m.known.groups)
+	return m
 }
 
 func (p *probe) Name() string             { return Name }
-func (p *probe) Describe() []*probes.Desc { return p.descs }
-func (p *probe) Close()                   { p.client.CloseIdleConnections() }
+func (p *probe) Describe() []*probes.Desc { return p.metrics.descs }
+func (p *probe) Close()                   { p.members.close() }
 
-// Poll reads the page once.
+// Poll reads every replica once.
 func (p *probe) Poll(ctx context.Context) (probes.Reading, error) {
-	page, now, err := p.fetch(ctx)
-	if err != nil {
-		return probes.Reading{}, probes.Brief(fmt.Errorf("read the target's metrics: %w", err), p.token, secret.New(p.target.RawQuery))
-	}
-	reading, err := p.read(page, now)
-	return reading, probes.Brief(err, p.token)
-}
-
-// fetch returns the page and the target's time.
-func (p *probe) fetch(ctx context.Context) (exposition, time.Time, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.target.String(), nil)
-	if err != nil {
-		return nil, time.Time{}, errors.New("cannot make a request of the URL")
-	}
-	request.Header.Set("Accept", "text/plain;version=0.0.4,*/*;q=0.1")
-	request.Header.Set("User-Agent", "soakd")
-	if p.token.IsSet() {
-		request.Header.Set("Authorization", "Bearer "+p.token.Value())
-	}
-	response, err := p.client.Do(request)
-	if err != nil {
-		// Without the url.Error around it, which holds the whole URL.
-		if urlErr := (*url.Error)(nil); errors.As(err, &urlErr) {
-			err = urlErr.Err
-		}
-		return nil, time.Time{}, err
-	}
-	defer response.Body.Close() //nolint:errcheck // read only
-	if err := acceptable(response); err != nil {
-		return nil, time.Time{}, err
-	}
-	page, err := parse(response.Body, p.wanted)
-	return page, targetTime(response), err
-}
-
-// acceptable refuses an answer that cannot be a page in text format.
-func acceptable(response *http.Response) error {
-	switch code := response.StatusCode; {
-	case code >= 300 && code < 400:
-		return fmt.Errorf("answered %d, a redirect; give the URL that it leads to", code)
-	case code == http.StatusUnauthorized || code == http.StatusForbidden:
-		return fmt.Errorf("answered %d; see SOAKD_API_METRICS_TOKEN", code)
-	case code != http.StatusOK:
-		return fmt.Errorf("answered %d, not 200", code)
-	}
-	contentType := response.Header.Get("Content-Type")
-	if contentType == "" {
-		return nil
-	}
-	media, _, err := mime.ParseMediaType(contentType)
-	if err != nil || media != "text/plain" {
-		return fmt.Errorf("answered %.60s, not Prometheus text", contentType)
-	}
-	return nil
-}
-
-// targetTime is the target's clock as its Date header tells it, else soakd's.
-func targetTime(response *http.Response) time.Time {
-	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
-		return date
-	}
-	return time.Now()
-}
-
-// read takes what soakd knows from the page.
-func (p *probe) read(page exposition, now time.Time) (probes.Reading, error) {
-	var reading probes.Reading
+	p.token.refresh()
+	replicas, leftOut, err := p.members.current(ctx, p.failed)
 	var errs []error
-	several := false
-	for _, g := range p.groups {
-		if g.desc.Name != startTime {
-			continue
-		}
-		if start, ok, err := g.value(page); ok && err == nil {
-			several = p.addProcess(&reading, start, now)
-		}
+	if err != nil {
+		errs = append(errs, err)
 	}
-	for _, g := range p.groups {
-		value, ok, err := g.value(page)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("read %s: %w", g.desc.Name, err))
-			continue
-		}
-		if ok && !(several && g.desc.Type == probes.Counter) {
-			reading.Add(g.desc, value, g.labels...)
-		}
-	}
-	if len(reading.Samples) == 0 && len(errs) == 0 {
-		errs = append(errs, errNothingKnown)
-	}
-	return reading, errors.Join(errs...)
+	outcomes := readAll(ctx, replicas)
+	reading := p.reading(replicas, outcomes, leftOut)
+	errs = append(errs, p.failures(replicas, outcomes)...)
+	p.failed = len(errs) > 0
+	return reading, brief(errors.Join(errs...))
 }
 
-// addProcess adds what the start time tells and reports whether several
-// processes answer in turn.
-func (p *probe) addProcess(reading *probes.Reading, start float64, now time.Time) bool {
-	observed := p.workers.observe(start, now)
-	reading.Add(p.restarts, float64(p.workers.restarts))
-	reading.Add(p.observed, float64(observed))
-	return observed > 1
+// brief bounds the text of the errors of many replicas. A panic stays as it is:
+// its stack is logged.
+func brief(err error) error {
+	if panicErr := (*probes.PanicError)(nil); errors.As(err, &panicErr) {
+		return err
+	}
+	return probes.Brief(err)
 }
 
-// value returns the value of the first source that the page has.
-func (g group) value(page exposition) (float64, bool, error) {
-	for _, source := range g.sources {
-		if value, ok, err := page.value(source); ok || err != nil {
-			return value, ok, err
+// reading adds up what was read.
+func (p *probe) reading(replicas []*replica, outcomes []outcome, leftOut int) probes.Reading {
+	reading := probes.Reading{Overflow: leftOut}
+	read := 0
+	for i, o := range outcomes {
+		name := replicas[i].name
+		for _, v := range o.values {
+			reading.Add(v.desc, v.amount, append([]string{name}, v.labels...)...)
 		}
+		up := 0.0
+		if o.err == nil {
+			up = 1
+			read++
+		}
+		reading.Add(p.metrics.up, up, name)
+		reading.Cost.Queries += o.cost.Queries
+		reading.Cost.Time += o.cost.Time
 	}
-	return 0, false, nil
+	if len(replicas) > 0 { // else it is not known how many there are
+		reading.Add(p.metrics.replicas, float64(len(replicas)+leftOut), "known")
+		reading.Add(p.metrics.replicas, float64(read), "read")
+		reading.Add(p.metrics.replicas, float64(leftOut), "left_out")
+	}
+	return reading
+}
+
+// failures returns the errors of the replicas, those of several with their names.
+func (p *probe) failures(replicas []*replica, outcomes []outcome) []error {
+	var errs []error
+	for i, o := range outcomes {
+		if o.err == nil {
+			continue
+		}
+		err := p.token.explain(o.err)
+		if len(outcomes) > 1 {
+			err = fmt.Errorf("replica %s: %w", replicas[i].name, err)
+		}
+		errs = append(errs, err)
+	}
+	if len(outcomes) > 1 && len(errs) > 0 {
+		errs[0] = fmt.Errorf("%d of %d replicas were not read in full: %w", len(errs), len(outcomes), errs[0])
+	}
+	return errs
 }

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -25,7 +26,12 @@ import (
 	"soakd/internal/secret"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if role := os.Getenv(roleVariable); role != "" {
+		os.Exit(play(role))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // open makes a validated probe.
 func open(t *testing.T, config Config) probes.Probe {
@@ -56,12 +62,25 @@ func poll(t *testing.T, probe probes.Probe) (map[string]float64, error) {
 	return values(t, probe, reading), err
 }
 
-// values shortens the series' names: pool_connections[pgxpool idle].
+// values shortens the series' names: pool_connections[pgxpool idle]. It leaves
+// out the replica, of which there is one, and the series about replicas.
 func values(t *testing.T, probe probes.Probe, reading probes.Reading) map[string]float64 {
 	t.Helper()
 	found := map[string]float64{}
 	for series, value := range probetest.ValuesOf(t, probe, reading) {
-		name := strings.NewReplacer("soakd_api_", "", `{pool="`, "[", `",state="`, " ", `"}`, "]").Replace(series)
+		if strings.HasPrefix(series, "soakd_api_replica") {
+			continue
+		}
+		name, labels, _ := strings.Cut(strings.TrimPrefix(series, "soakd_api_"), "{")
+		var rest []string
+		for _, label := range regexp.MustCompile(`(\w+)="([^"]*)"`).FindAllStringSubmatch(labels, -1) {
+			if label[1] != "replica" {
+				rest = append(rest, label[2])
+			}
+		}
+		if len(rest) > 0 {
+			name += "[" + strings.Join(rest, " ") + "]"
+		}
 		found[name] = value
 	}
 	return found
@@ -119,6 +138,30 @@ func TestReadsEveryLanguage(t *testing.T) {
 	}
 }
 
+// A page of prometheus_client's multi-process mode, as gunicorn with three workers
+// serves it after one of them was killed and another started. Such a page has
+// nothing of the processes themselves, and a gauge has its value per worker, by
+// the label pid, or one value for all, as its multiprocess_mode says.
+func TestReadsAPageOfSeveralProcesses(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("testdata", "python_multiprocess.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := poll(t, open(t, Config{MetricsURL: serve(t, page(string(text)))}))
+	want := map[string]float64{
+		"cache_hits_total": 45, "cache_misses_total": 0, // of all, also of the one that was killed
+		"in_flight_requests": 0, "pool_connections[sqlalchemy max]": 30, // livesum
+		"pool_connections[sqlalchemy in_use]": 9, // liveall: of the three that live
+		// The mode all, which is the default, keeps what those had that are gone: 2 each
+		// of four. Nothing on the page tells that one of them is.
+		"pool_connections[sqlalchemy idle]": 8,
+		"threads":                           4, // max
+	}
+	if err != nil || !maps.Equal(got, want) {
+		t.Errorf("%v\ngot  %v\nwant %v", err, got, want)
+	}
+}
+
 func near(a, b float64) bool { return a == b || a-b < 1e-9*b && b-a < 1e-9*b }
 
 func TestDescriptions(t *testing.T) {
@@ -150,7 +193,7 @@ func TestAsksForTextWithTheToken(t *testing.T) {
 // none to a proxy when the target is on the loopback, and reads the variables once.
 func TestUsesNoProxy(t *testing.T) {
 	opened := open(t, Config{MetricsURL: "http://metrics.invalid/metrics"})
-	transport, ok := opened.(*probe).client.Transport.(*http.Transport)
+	transport, ok := opened.(*probe).members.(fixed)[0].sources[0].(*pageSource).client.Transport.(*http.Transport)
 	if !ok || transport.Proxy != nil {
 		t.Error("the probe may go through a proxy")
 	}
@@ -263,7 +306,7 @@ func TestDeadlineIsKept(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		reading, err := probe.Poll(ctx)
 		cancel()
-		if err == nil || !strings.Contains(err.Error(), "deadline exceeded") || len(reading.Samples) != 0 {
+		if err == nil || !strings.Contains(err.Error(), "deadline exceeded") || len(values(t, probe, reading)) != 0 || reading.Cost.Queries != 1 {
 			t.Errorf("%s: %v, %v", name, reading, err)
 		}
 		t.Cleanup(server.Close)
@@ -548,7 +591,7 @@ func TestUnwantedSeriesCostNothing(t *testing.T) {
 	probe := open(t, Config{MetricsURL: "http://127.0.0.1/metrics"}).(*probe)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	families, err := parse(strings.NewReader(text.String()), probe.wanted)
+	families, err := parse(strings.NewReader(text.String()), probe.metrics.known.wanted)
 	runtime.ReadMemStats(&after)
 	// Without the filter it is over 300 MiB.
 	if allocated := after.TotalAlloc - before.TotalAlloc; err != nil || len(families) != 1 || allocated > 16<<20 {
@@ -583,14 +626,14 @@ func FuzzPage(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		config := Config{MetricsURL: "http://127.0.0.1/metrics"}
 		probe := open(t, config).(*probe)
-		families, err := parse(strings.NewReader(text), probe.wanted)
+		families, err := parse(strings.NewReader(text), probe.metrics.known.wanted)
 		if err != nil {
 			return
 		}
-		reading, _ := probe.read(families, time.Unix(1e9, 0))
-		for key, value := range values(t, probe, reading) {
-			if value < 0 || value-value != 0 {
-				t.Errorf("%s is %v", key, value)
+		read, _ := probe.members.(fixed)[0].sources[0].(*pageSource).values(families, time.Unix(1e9, 0))
+		for _, v := range read {
+			if v.amount < 0 || v.amount-v.amount != 0 {
+				t.Errorf("%s is %v", v.key(), v.amount)
 			}
 		}
 	})
