@@ -538,8 +538,9 @@ func TestReplicaThatLoadsItsCopy(t *testing.T) {
 	got = probe.eventually(t, "the copy is there", func(got reader, err error) bool { return err == nil && got.get("master_link_up") == 1 })
 	check(t, got, map[string]float64{"loading": 0, `keys{db="0"}`: 4000, "restarts_total": 0, "statistics_resets_total": 0, "replication_unapplied_bytes": 0})
 
+	must(t, source.Set(t.Context(), "one", "more", 0).Err())
 	seen := openNode(t, master.URL(), defaults()).eventually(t, "the replica acknowledges", func(got reader, err error) bool {
-		return err == nil && got.get(`replica_lag_bytes{replica="0"}`) == 0
+		return err == nil && got.get("replication_offset_bytes") > 0 && got.get(`replica_lag_bytes{replica="0"}`) == 0
 	})
 	check(t, seen, map[string]float64{
 		"connected_replicas": 1, `replica_online{replica="0"}`: 1, `role{role="master"}`: 1, "master_link_up": absent,
