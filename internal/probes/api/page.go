@@ -26,6 +26,14 @@ const maxHeader = 64 << 10
 var errNothingKnown = errors.New("none of the metric names that soakd knows is there; map yours with SOAKD_API_METRICS_ALIASES")
 
 // pageSource reads the /metrics page of one replica.
+//
+// Where several workers share the port there are two kinds of page. Either the
+// page is of the worker that answers: then counters are left out and gauges are
+// partial; see [workers]. Or it is of all of them, as in prometheus_client's
+// multi-process mode (PROMETHEUS_MULTIPROC_DIR): it has no process_* series, its
+// counters are sums, and of a gauge that has a series per worker (label pid) the
+// sum is taken. That is right for multiprocess_mode="liveall"; the default "all"
+// keeps the series of workers that are gone, which nothing on the page tells.
 type pageSource struct {
 	url    *url.URL
 	client *http.Client
