@@ -35,12 +35,17 @@ const (
 // Limits of the configuration.
 const (
 	maxApplications         = 50
+	maxDatabases            = 20
 	maxStatements           = 50
 	maxTables               = 50
 	minStatementTimeout     = 10 * time.Millisecond
 	maxStatementTimeout     = time.Minute
 	defaultStatementTimeout = time.Second
 )
+
+// maxName is the length of the longest name, in bytes: Postgres cuts longer ones
+// (NAMEDATALEN - 1).
+const maxName = 63
 
 const (
 	// poolSize is how many connections the probe may hold.
@@ -62,6 +67,7 @@ type Config struct {
 	URL              secret.String `envconfig:"POSTGRES_URL" desc:"Postgres to watch, as postgres://user:password@host:port/database or as a DSN; empty: not watched. The role needs pg_monitor; connect to the server itself, not to a pooler."`
 	URLFile          string        `envconfig:"POSTGRES_URL_FILE" desc:"File that holds the URL of the Postgres to watch."`
 	Applications     []string      `envconfig:"POSTGRES_APPLICATIONS" desc:"Values of application_name that get their own label, separated by commas, at most 50; all others become other, none when empty."`
+	Databases        []string      `envconfig:"POSTGRES_DATABASES" desc:"Databases whose statistics are watched beside those of the one in the URL, separated by commas, at most 20."`
 	Statements       Statements    `envconfig:"POSTGRES_STATEMENTS" desc:"Statements to watch in pg_stat_statements, as name=text or name=~regexp, separated by semicolons, at most 50; the text is looked for in the normalised statement."`
 	Tables           []string      `envconfig:"POSTGRES_TABLES" desc:"Tables whose dead rows and sequential scans are watched, as table or schema.table, separated by commas, at most 50."`
 	StatementTimeout time.Duration `envconfig:"POSTGRES_STATEMENT_TIMEOUT" default:"1s" desc:"Longest time for one query of the probe, 10ms to 1m; waiting for a lock may take half of it."`
@@ -85,7 +91,7 @@ func (c *Config) Validate() error {
 	if c.StatementTimeout < minStatementTimeout || c.StatementTimeout > maxStatementTimeout {
 		errs = append(errs, fmt.Errorf("SOAKD_POSTGRES_STATEMENT_TIMEOUT: %v is not from %v to %v", c.StatementTimeout, minStatementTimeout, maxStatementTimeout))
 	}
-	errs = append(errs, c.validateApplications(), c.validateTables())
+	errs = append(errs, c.validateApplications(), c.validateDatabases(), c.validateTables())
 	if n := len(c.Statements.list); n > maxStatements {
 		errs = append(errs, fmt.Errorf("SOAKD_POSTGRES_STATEMENTS: has %d entries; at most %d are taken", n, maxStatements))
 	}
@@ -169,8 +175,8 @@ func (c *Config) validateApplications() error {
 		name = strings.TrimSpace(name)
 		c.Applications[i] = name
 		switch {
-		case name == "" || len(name) > 63: // NAMEDATALEN - 1: Postgres cuts longer names
-			errs = append(errs, fmt.Errorf("%s: %.80q is not 1 to 63 bytes long", variable, name))
+		case name == "" || len(name) > maxName:
+			errs = append(errs, fmt.Errorf("%s: %.80q is not 1 to %d bytes long", variable, name, maxName))
 		case name == other || name == none:
 			errs = append(errs, fmt.Errorf("%s: %q has a meaning of its own here", variable, name))
 		case seen[name]:
@@ -180,6 +186,28 @@ func (c *Config) validateApplications() error {
 	}
 	if n := len(c.Applications); n > maxApplications {
 		errs = append(errs, fmt.Errorf("%s: has %d names; at most %d are taken", variable, n, maxApplications))
+	}
+	return errors.Join(errs...)
+}
+
+// validateDatabases trims the names.
+func (c *Config) validateDatabases() error {
+	const variable = "SOAKD_POSTGRES_DATABASES"
+	var errs []error
+	seen := map[string]bool{}
+	for i, name := range c.Databases {
+		name = strings.TrimSpace(name)
+		c.Databases[i] = name
+		switch {
+		case name == "" || len(name) > maxName:
+			errs = append(errs, fmt.Errorf("%s: %.80q is not 1 to %d bytes long", variable, name, maxName))
+		case seen[name]:
+			errs = append(errs, fmt.Errorf("%s: %q is there twice", variable, name))
+		}
+		seen[name] = true
+	}
+	if n := len(c.Databases); n > maxDatabases {
+		errs = append(errs, fmt.Errorf("%s: has %d names; at most %d are taken", variable, n, maxDatabases))
 	}
 	return errors.Join(errs...)
 }

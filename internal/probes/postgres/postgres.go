@@ -24,11 +24,11 @@ const (
 // works, the connection survives; when the server hangs, the client cuts it.
 const querySlack = 250 * time.Millisecond
 
-// collector reads one group of metrics. A collector that fails costs the others
-// nothing but its time.
-type collector struct {
-	name string
-	read func(ctx context.Context, s *session, reading *probes.Reading) error
+// part reads one group of metrics. One that fails costs the others nothing but
+// its time.
+type part interface {
+	name() string
+	read(ctx context.Context, s *session, reading *probes.Reading) error
 }
 
 // probe watches one server. Poll is not called concurrently.
@@ -39,8 +39,9 @@ type probe struct {
 	descs      probes.Descs
 	own        ownMetrics
 	server     serverMetrics
+	offers     capabilities
 	statements *statements
-	collectors []collector
+	parts      []part
 }
 
 // newProbe makes the probe of a validated configuration.
@@ -55,15 +56,11 @@ func newProbe(c *Config) (*probe, error) {
 	p := &probe{pool: pool, hidden: hidden, timeout: c.StatementTimeout}
 	p.own = describeOwn(&p.descs)
 	p.server = describeServer(&p.descs)
-	p.statements = newStatements(&p.descs, c.Statements.list)
-	p.collectors = []collector{
-		newActivity(&p.descs, c.Applications).collector(),
-		newLocks(&p.descs).collector(),
-		newDatabase(&p.descs).collector(),
-		newReplication(&p.descs).collector(),
-		newWAL(&p.descs).collector(),
-		newTables(&p.descs, c.tables).collector(),
-		p.statements.collector(),
+	named, resets := newApplications(c.Applications), newResets(&p.descs)
+	p.statements = newStatements(&p.descs, c.Statements.list, resets)
+	p.parts = []part{
+		newActivity(&p.descs, named), newLocks(&p.descs, named), newDatabases(&p.descs, c.Databases), newReplication(&p.descs),
+		newCluster(&p.descs, resets), newIO(&p.descs), newTables(&p.descs, c.tables), p.statements,
 	}
 	return p, nil
 }
@@ -94,21 +91,26 @@ func (p *probe) poll(ctx context.Context, reading *probes.Reading) error {
 	if err := p.server.read(ctx, s, reading); err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
+	var outdated error
+	if s.catalogue, outdated = p.offers.of(ctx, s, s.start, time.Now()); s.catalogue == nil {
+		return outdated
+	}
 	p.own.add(reading, stat, waited)
-	return errors.Join(p.own.readRoundTrip(ctx, s, reading), p.collect(ctx, s, reading))
+	return errors.Join(outdated, p.own.readRoundTrip(ctx, s, reading), p.collect(ctx, s, reading))
 }
 
-// collect runs the collectors until the connection or the time is gone.
+// collect reads the parts until the connection or the time is gone.
 func (p *probe) collect(ctx context.Context, s *session, reading *probes.Reading) error {
 	var errs []error
 	var skipped []string
-	for _, c := range p.collectors {
+	for _, c := range p.parts {
 		if ctx.Err() != nil || s.conn.IsClosed() {
-			skipped = append(skipped, c.name)
+			skipped = append(skipped, c.name())
 			continue
 		}
 		if err := c.read(ctx, s, reading); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", c.name, err))
+			errs = append(errs, fmt.Errorf("%s: %w", c.name(), err))
+			p.offers.expire() // a view or a column may be gone
 		}
 	}
 	if len(skipped) > 0 {
@@ -124,8 +126,10 @@ type session struct {
 	limit time.Duration
 	// cost takes in every query.
 	cost *probes.Cost
-	// version is server_version_num: 150004 is 15.4.
-	version    int
+	// catalogue says what the server offers, start when it started, in seconds
+	// since 1970.
+	catalogue  *catalogue
+	start      float64
 	inRecovery bool
 	// usable is how many connections ordinary roles may have.
 	usable int
