@@ -95,7 +95,7 @@ func answerReason(code, message string) probes.Reason {
 // uses for nearly all that it refuses.
 var (
 	poolerAuth        = regexp.MustCompile(`authentication failed|password|no such user|not allowed|client certificate|SASL|TLS required|SSL required`)
-	poolerMissing     = regexp.MustCompile(`no such database`)
+	poolerMissing     = regexp.MustCompile(`no such database|database .* does not exist`)
 	poolerUnavailable = regexp.MustCompile(`connect|query_wait_timeout|query_timeout|login_retry|no more connections|shut|crashed|server conn|paused|suspended|disabled|no working server`)
 )
 
