@@ -72,7 +72,7 @@ func everyColumn(p *probe) []column {
 			all = slices.Concat(all, part.replica, part.primary, part.each.columns, part.slots.columns)
 		case *cluster:
 			all = append(all, part.columns...)
-		case *io:
+		case *inputOutput:
 			all = append(all, part.stats.columns...)
 		case *tables:
 			all = append(all, part.stats.columns...)
