@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -44,9 +45,10 @@ const (
 
 // canary writes, reads and deletes one row. Poll is not called concurrently.
 type canary struct {
-	pool   *pgxpool.Pool
-	hidden []secret.String
-	sql    canarySQL
+	pool      *pgxpool.Pool
+	connector *canaryConnector
+	hidden    []secret.String
+	sql       canarySQL
 	// instance tells the rows of this soakd from those of others.
 	instance string
 
@@ -138,34 +140,14 @@ func (m *canaryMetrics) add(reading *probes.Reading) {
 // newCanary makes the probe of a validated configuration.
 func newCanary(c *CanaryConfig) (*canary, error) {
 	hidden := []secret.String{secret.New(c.pool.ConnConfig.Password), c.url}
-	pool, err := pgxpool.NewWithConfig(context.Background(), canaryPool(c.pool))
+	connector := &canaryConnector{urlFile: c.URLFile}
+	pool, err := pgxpool.NewWithConfig(context.Background(), connector.pool(c.pool))
 	if err != nil {
 		return nil, probes.Brief(fmt.Errorf("open postgres canary: %w", err), hidden...)
 	}
-	p := &canary{pool: pool, hidden: hidden, sql: newCanarySQL(c.Schema), instance: randomHex()}
+	p := &canary{pool: pool, connector: connector, hidden: hidden, sql: newCanarySQL(c.Schema), instance: randomHex()}
 	p.metrics = newCanaryMetrics(&p.descs)
 	return p, nil
-}
-
-// canaryPool makes the pool one of a single session that a pooler such as
-// PgBouncer takes too, because the API may go through it: no startup parameter
-// but the name, and no prepared statement that outlives its round trip.
-func canaryPool(pool *pgxpool.Config) *pgxpool.Config {
-	pool = pool.Copy()
-	pool.MinConns, pool.MinIdleConns, pool.MaxConns = 0, 0, 1
-	pool.PingTimeout = pingTimeout
-	pool.BeforeClose = func(conn *pgx.Conn) {
-		_ = conn.PgConn().Conn().SetDeadline(time.Now().Add(closeTimeout))
-	}
-	conn := pool.ConnConfig
-	if conn.ConnectTimeout <= 0 {
-		conn.ConnectTimeout = connectTimeout
-	}
-	conn.ConnectTimeout = min(conn.ConnectTimeout, maxConnectTimeout)
-	conn.MaxProtocolMessageBodyLen = maxMessage
-	conn.DefaultQueryExecMode = pgx.QueryExecModeExec
-	conn.RuntimeParams["application_name"] = ownApplication
-	return pool
 }
 
 func (p *canary) Name() string             { return CanaryName }
@@ -189,11 +171,14 @@ func (p *canary) Poll(ctx context.Context) (probes.Reading, error) {
 	var reading probes.Reading
 	err := p.poll(ctx, &reading.Cost)
 	p.metrics.add(&reading)
-	return reading, probes.Brief(err, p.hidden...)
+	return reading, probes.Brief(err, append(p.connector.secrets(), p.hidden...)...)
 }
 
 func (p *canary) poll(ctx context.Context, cost *probes.Cost) error {
 	conn, err := p.pool.Acquire(ctx)
+	if err != nil && p.connector.failed(err) {
+		conn, err = p.pool.Acquire(ctx)
+	}
 	if err != nil {
 		p.metrics.failuresOf[stepConnect]++
 		return canaryError(stepConnect, err)
@@ -244,11 +229,23 @@ func (p *canary) makeTable(ctx context.Context, s *canarySession) error {
 		statements = append(statements, p.sql.createTable)
 	}
 	for _, statement := range statements {
-		if err := s.exec(ctx, nil, statement); err != nil {
+		err := s.exec(ctx, nil, statement)
+		if madeMeanwhile(err) {
+			err = s.exec(ctx, nil, statement) // which now finds it
+		}
+		if err != nil {
 			return fmt.Errorf("its table is not there and cannot be made; run deploy/postgres-canary.sql as the database's owner: %w", err)
 		}
 	}
 	return nil
+}
+
+// madeMeanwhile reports whether another instance made the same at the same moment,
+// which IF NOT EXISTS does not keep from failing: unique_violation in a catalogue,
+// duplicate_schema, duplicate_table.
+func madeMeanwhile(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && slices.Contains([]string{"23505", "42P06", "42P07"}, refused.Code)
 }
 
 // cycle writes a row of random content, reads it and deletes it.
@@ -302,10 +299,13 @@ func (p *canary) compare(found string, ok bool, written string) error {
 func canaryError(step string, err error) error {
 	wrapped := fmt.Errorf("%s: %w", step, err)
 	var refused *pgconn.PgError
-	if errors.As(err, &refused) && refused.Code == "25006" { // read_only_sql_transaction
-		return probes.Because(probes.ReasonUnavailable, fmt.Errorf("%w: it is a replica, or the role is read-only; give the primary and a role that may write", wrapped))
+	if !errors.As(err, &refused) {
+		return wrapped
 	}
-	return wrapped
+	if refused.Code == "25006" { // read_only_sql_transaction
+		wrapped = fmt.Errorf("%w: it is a replica, or the role is read-only; give the primary and a role that may write", wrapped)
+	}
+	return probes.Because(stateReason(refused.Code), wrapped)
 }
 
 // canarySession is the connection of one poll.

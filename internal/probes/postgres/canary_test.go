@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"soakd/internal/localservices"
 	"soakd/internal/probes"
@@ -89,6 +91,7 @@ func TestRealCanary(t *testing.T) {
 	t.Run("several at once", func(t *testing.T) { testCanaries(t, server) })
 	t.Run("a thousand polls", func(t *testing.T) { testCanaryThousand(t, server) })
 	t.Run("wrong password", func(t *testing.T) { testCanaryPassword(t, server) })
+	t.Run("changed password", func(t *testing.T) { testCanaryNewPassword(t, server) })
 	t.Run("away, hung, back", func(t *testing.T) { testCanaryOutage(t, server) })
 }
 
@@ -298,6 +301,65 @@ func testCanaryPassword(t *testing.T, server *localservices.Postgres) {
 	wantValues(t, values, map[string]float64{canaryFailures("connect"): 1})
 	if _, err := probetest.Poll(t, probe, time.Second); strings.Contains(err.Error(), "s3cr3t") {
 		t.Errorf("the password is in %v", err)
+	}
+}
+
+// testCanaryNewPassword changes the password, and then the file that has it.
+func testCanaryNewPassword(t *testing.T, server *localservices.Postgres) {
+	admin := connect(t, server.AdminURL(), "admin")
+	run(t, admin, "CREATE ROLE rotated LOGIN PASSWORD 'first-s3cr3t'; GRANT CREATE ON DATABASE app TO rotated; GRANT ALL ON SCHEMA soakd_canary TO rotated; GRANT ALL ON soakd_canary.canary TO rotated")
+	file := filepath.Join(t.TempDir(), "url")
+	put := func(password string) {
+		t.Helper()
+		must(t, os.WriteFile(file, []byte(as(t, server.URL(), "rotated", password).Value()+"\n"), 0o600))
+	}
+	put("first-s3cr3t")
+	config := CanaryKind().Config.(*CanaryConfig)
+	config.URLFile = file
+	probe := probetest.OpenOne(t, config)
+	mustPoll(t, probe)
+	run(t, admin, "ALTER ROLE rotated PASSWORD 'second-s3cr3t'")
+	kill := "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'rotated'"
+	run(t, admin, kill)
+	probetest.Eventually(t, probe, "the old password is refused", func(_ probetest.Values, err error) bool { return probes.ReasonOf(err) == probes.ReasonAuth })
+	put("second-s3cr3t")
+	mustPoll(t, probe)
+	must(t, os.WriteFile(file, []byte("postgres://[nonsense"), 0o600)) // being written: what was there before does
+	mustPoll(t, probe)
+	put("third-s3cr3t")
+	run(t, admin, kill)
+	probetest.Eventually(t, probe, "a wrong password is refused", func(_ probetest.Values, err error) bool {
+		return probes.ReasonOf(err) == probes.ReasonAuth && !strings.Contains(err.Error(), "s3cr3t")
+	})
+	run(t, admin, "DROP OWNED BY rotated; DROP ROLE rotated")
+}
+
+func TestCanaryReasons(t *testing.T) {
+	for state, want := range map[string]probes.Reason{
+		"42501": probes.ReasonPermission, "57014": probes.ReasonTimeout, "55P03": probes.ReasonTimeout, "25006": probes.ReasonUnavailable,
+		"42P01": probes.ReasonMissing, "3F000": probes.ReasonMissing, "3D000": probes.ReasonMissing, "28P01": probes.ReasonAuth, "28000": probes.ReasonAuth,
+		"53300": probes.ReasonUnavailable, "57P01": probes.ReasonUnavailable, "57P03": probes.ReasonUnavailable, "08P01": probes.ReasonProtocol,
+		"23505": probes.ReasonOther, "P0001": probes.ReasonOther, "": probes.ReasonOther,
+	} {
+		err := canaryError(stepWrite, &pgconn.PgError{Code: state})
+		if got := probes.ReasonOf(err); got != want {
+			t.Errorf("%s: %q, want %q", state, got, want)
+		}
+	}
+	connector := &canaryConnector{}
+	refused := &pgconn.PgError{Code: "08P01", Message: "unsupported startup parameter: statement_timeout"}
+	conn := &pgx.ConnConfig{Config: pgconn.Config{RuntimeParams: map[string]string{}}}
+	must(t, connector.beforeConnect(t.Context(), conn))
+	if conn.RuntimeParams["statement_timeout"] != "10000" {
+		t.Errorf("a server gets %v", conn.RuntimeParams)
+	}
+	if connector.failed(&pgconn.PgError{Code: "08P01", Message: "no"}) || !connector.failed(refused) || connector.failed(refused) {
+		t.Error("only the first refusal of a parameter is worth another attempt")
+	}
+	delete(conn.RuntimeParams, "statement_timeout")
+	must(t, connector.beforeConnect(t.Context(), conn))
+	if len(conn.RuntimeParams) != 0 {
+		t.Errorf("a pooler gets %v", conn.RuntimeParams)
 	}
 }
 
