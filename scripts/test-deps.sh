@@ -19,7 +19,7 @@ have_redis() { command -v redis-server >/dev/null || command -v valkey-server >/
 
 have_prometheus() { command -v prometheus >/dev/null && command -v promtool >/dev/null; }
 
-# have_pgbouncer: it is in a folder that is not on everybody's PATH.
+# have_pgbouncer: not on the PATH of Debian's ordinary users.
 have_pgbouncer() { command -v pgbouncer >/dev/null || [[ -x /usr/sbin/pgbouncer ]]; }
 
 # have_c: a compiler and the C library's headers, by compiling and linking.
@@ -51,8 +51,8 @@ printf 'test-deps: missing: %s\n' "${missing[@]}" >&2
 
 if ! command -v apt-get >/dev/null; then
 	echo "test-deps: install these with the package manager of your system" \
-		"(Fedora: dnf install postgresql-server postgresql-contrib pgbouncer valkey golang-github-prometheus gcc;" \
-		"macOS: brew install postgresql@17 pgbouncer redis prometheus, xcode-select --install)" >&2
+		"(Fedora: dnf install postgresql-server postgresql-contrib valkey golang-github-prometheus pgbouncer gcc;" \
+		"macOS: brew install postgresql@17 redis prometheus pgbouncer, xcode-select --install)" >&2
 	exit 1
 fi
 install=(apt-get install -y --no-install-recommends "${packages[@]}")

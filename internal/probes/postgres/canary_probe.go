@@ -12,10 +12,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"soakd/internal/probes"
-	"soakd/internal/secret"
 )
 
 const (
@@ -45,10 +43,8 @@ const (
 
 // canary writes, reads and deletes one row. Poll is not called concurrently.
 type canary struct {
-	pool      *pgxpool.Pool
-	connector *canaryConnector
-	hidden    []secret.String
-	sql       canarySQL
+	*link
+	sql canarySQL
 	// instance tells the rows of this soakd from those of others.
 	instance string
 
@@ -139,13 +135,11 @@ func (m *canaryMetrics) add(reading *probes.Reading) {
 
 // newCanary makes the probe of a validated configuration.
 func newCanary(c *CanaryConfig) (*canary, error) {
-	hidden := []secret.String{secret.New(c.pool.ConnConfig.Password), c.url}
-	connector := &canaryConnector{urlFile: c.URLFile}
-	pool, err := pgxpool.NewWithConfig(context.Background(), connector.pool(c.pool))
+	way, err := openLink(c.server, canaryLimits())
 	if err != nil {
-		return nil, probes.Brief(fmt.Errorf("open postgres canary: %w", err), hidden...)
+		return nil, err
 	}
-	p := &canary{pool: pool, connector: connector, hidden: hidden, sql: newCanarySQL(c.Schema), instance: randomHex()}
+	p := &canary{link: way, sql: newCanarySQL(c.Schema), instance: randomHex()}
 	p.metrics = newCanaryMetrics(&p.descs)
 	return p, nil
 }
@@ -156,7 +150,7 @@ func (p *canary) Describe() []*probes.Desc { return p.descs }
 // Close removes what this instance may have left, if the server lets it in time:
 // a poll that was cut by the end of soakd may have written.
 func (p *canary) Close() {
-	defer p.pool.Close()
+	defer p.link.Close()
 	if !p.dirty {
 		return
 	}
@@ -171,14 +165,11 @@ func (p *canary) Poll(ctx context.Context) (probes.Reading, error) {
 	var reading probes.Reading
 	err := p.poll(ctx, &reading.Cost)
 	p.metrics.add(&reading)
-	return reading, probes.Brief(err, append(p.connector.secrets(), p.hidden...)...)
+	return reading, p.brief(err)
 }
 
 func (p *canary) poll(ctx context.Context, cost *probes.Cost) error {
-	conn, err := p.pool.Acquire(ctx)
-	if err != nil && p.connector.failed(err) {
-		conn, err = p.pool.Acquire(ctx)
-	}
+	conn, _, err := p.acquire(ctx)
 	if err != nil {
 		p.metrics.failuresOf[stepConnect]++
 		return canaryError(stepConnect, err)
@@ -297,15 +288,12 @@ func (p *canary) compare(found string, ok bool, written string) error {
 
 // canaryError names the step, and says what to do where that is known.
 func canaryError(step string, err error) error {
-	wrapped := fmt.Errorf("%s: %w", step, err)
+	err = explained(fmt.Errorf("%s: %w", step, err))
 	var refused *pgconn.PgError
-	if !errors.As(err, &refused) {
-		return wrapped
+	if errors.As(err, &refused) && refused.Code == "25006" { // read_only_sql_transaction
+		return fmt.Errorf("%w: it is a replica, or the role is read-only; give the primary and a role that may write", err)
 	}
-	if refused.Code == "25006" { // read_only_sql_transaction
-		wrapped = fmt.Errorf("%w: it is a replica, or the role is read-only; give the primary and a role that may write", wrapped)
-	}
-	return probes.Because(stateReason(refused.Code), wrapped)
+	return err
 }
 
 // canarySession is the connection of one poll.

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"soakd/internal/localservices"
 	"soakd/internal/probes"
@@ -332,35 +331,6 @@ func testCanaryNewPassword(t *testing.T, server *localservices.Postgres) {
 		return probes.ReasonOf(err) == probes.ReasonAuth && !strings.Contains(err.Error(), "s3cr3t")
 	})
 	run(t, admin, "DROP OWNED BY rotated; DROP ROLE rotated")
-}
-
-func TestCanaryReasons(t *testing.T) {
-	for state, want := range map[string]probes.Reason{
-		"42501": probes.ReasonPermission, "57014": probes.ReasonTimeout, "55P03": probes.ReasonTimeout, "25006": probes.ReasonUnavailable,
-		"42P01": probes.ReasonMissing, "3F000": probes.ReasonMissing, "3D000": probes.ReasonMissing, "28P01": probes.ReasonAuth, "28000": probes.ReasonAuth,
-		"53300": probes.ReasonUnavailable, "57P01": probes.ReasonUnavailable, "57P03": probes.ReasonUnavailable, "08P01": probes.ReasonProtocol,
-		"23505": probes.ReasonOther, "P0001": probes.ReasonOther, "": probes.ReasonOther,
-	} {
-		err := canaryError(stepWrite, &pgconn.PgError{Code: state})
-		if got := probes.ReasonOf(err); got != want {
-			t.Errorf("%s: %q, want %q", state, got, want)
-		}
-	}
-	connector := &canaryConnector{}
-	refused := &pgconn.PgError{Code: "08P01", Message: "unsupported startup parameter: statement_timeout"}
-	conn := &pgx.ConnConfig{Config: pgconn.Config{RuntimeParams: map[string]string{}}}
-	must(t, connector.beforeConnect(t.Context(), conn))
-	if conn.RuntimeParams["statement_timeout"] != "10000" {
-		t.Errorf("a server gets %v", conn.RuntimeParams)
-	}
-	if connector.failed(&pgconn.PgError{Code: "08P01", Message: "no"}) || !connector.failed(refused) || connector.failed(refused) {
-		t.Error("only the first refusal of a parameter is worth another attempt")
-	}
-	delete(conn.RuntimeParams, "statement_timeout")
-	must(t, connector.beforeConnect(t.Context(), conn))
-	if len(conn.RuntimeParams) != 0 {
-		t.Errorf("a pooler gets %v", conn.RuntimeParams)
-	}
 }
 
 func testCanaryOutage(t *testing.T, server *localservices.Postgres) {

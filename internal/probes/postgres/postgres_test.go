@@ -75,7 +75,14 @@ func run(t *testing.T, conn *pgx.Conn, statement string) {
 	}
 }
 
+// open opens the probe of one server, without the label that names the server.
 func open(t *testing.T, url secret.String, change func(*Config)) probes.Probe {
+	t.Helper()
+	return openWhole(t, url, change).(*labelled).Probe
+}
+
+// openWhole opens the probe of one server as soakd does.
+func openWhole(t *testing.T, url secret.String, change func(*Config)) probes.Probe {
 	t.Helper()
 	config := Kind().Config.(*Config)
 	config.URL = url
@@ -139,7 +146,7 @@ func testQuiet(t *testing.T, server *localservices.Postgres) {
 	for series, want := range map[string]float64{
 		"soakd_postgres_max_connections":  57, // 60 less the 3 reserved for superusers
 		"soakd_postgres_blocked_backends": 0, "soakd_postgres_blocking_pairs": 0, "soakd_postgres_in_recovery": 0, "soakd_postgres_replicas": 0,
-		backends("soakd", "active"): 1, backends("soakd", "idle"): 0, "soakd_postgres_pool_max_connections": 2,
+		backends("soakd", "active"): 1, backends("soakd", "idle"): 0, "soakd_postgres_pool_max_connections": 1, "soakd_postgres_behind_pooler": 0,
 		`soakd_postgres_pool_connections{state="idle"}`: 1, `soakd_postgres_pool_connections{state="in_use"}`: 0, `soakd_postgres_pool_connections{state="constructing"}`: 0,
 		`soakd_postgres_waiting_backends{wait_event_type="lock"}`: 0,
 	} {
@@ -547,7 +554,7 @@ func testHung(t *testing.T, server *localservices.Postgres) {
 			t.Errorf("hung: %v after %v", err, time.Since(start))
 		}
 	}
-	if total := opened.(*probe).pool.Stat().TotalConns(); total > poolSize {
+	if total := opened.(*probe).pool.Stat().TotalConns(); total > readConnections {
 		t.Errorf("%d connections pile up", total)
 	}
 	signal(syscall.SIGCONT)
@@ -589,7 +596,7 @@ func testFailures(t *testing.T, server *localservices.Postgres) {
 	wait(t, "sessions and goroutines to end", func() string {
 		var sessions int
 		must(t, observer.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'soakd'").Scan(&sessions))
-		if n := runtime.NumGoroutine(); sessions > poolSize || proxy.Connections() > 0 || n > before+5 {
+		if n := runtime.NumGoroutine(); sessions > readConnections || proxy.Connections() > 0 || n > before+5 {
 			return fmt.Sprintf("%d sessions, %d connections through the proxy, %d goroutines (%d before)", sessions, proxy.Connections(), n, before)
 		}
 		return ""

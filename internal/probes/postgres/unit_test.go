@@ -68,9 +68,10 @@ func TestConfigMakesAHarmlessPool(t *testing.T) {
 	if config.Summary() != "db.example:6000/cashflow as me" {
 		t.Errorf("summary %q", config.Summary())
 	}
-	conn := config.pool.ConnConfig
-	got := fmt.Sprint(config.pool.MaxConns, config.pool.MinConns, conn.ConnectTimeout, conn.RuntimeParams)
-	want := "2 0 10s map[application_name:soakd default_transaction_read_only:on lock_timeout:500 statement_timeout:1000]"
+	pool := config.servers[0].pool
+	conn := pool.ConnConfig
+	got := fmt.Sprint(pool.MaxConns, pool.MinConns, conn.ConnectTimeout, conn.RuntimeParams)
+	want := "1 0 10s map[application_name:soakd default_transaction_read_only:on lock_timeout:500 statement_timeout:1000]"
 	if got != want {
 		t.Errorf("pool %s\nwant %s", got, want)
 	}
