@@ -19,6 +19,7 @@ import (
 	"soakd/internal/load/cashflow"
 	"soakd/internal/probes"
 	"soakd/internal/probes/api"
+	"soakd/internal/probes/blackbox"
 	"soakd/internal/probes/postgres"
 	"soakd/internal/probes/redis"
 	"soakd/internal/secret"
@@ -68,7 +69,7 @@ type config struct {
 // newConfig returns an empty configuration with every kind of probe: the one
 // place that lists them.
 func newConfig() *config {
-	return &config{kinds: []probes.Kind{postgres.Kind(), redis.Kind(), api.Kind()}}
+	return &config{kinds: append([]probes.Kind{postgres.Kind(), redis.Kind(), api.Kind()}, blackbox.Kinds()...)}
 }
 
 // override sets one setting by the name of its variable, for a command that
