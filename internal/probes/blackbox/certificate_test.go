@@ -18,12 +18,20 @@ import (
 // shakes starts a server that makes the handshake and no more.
 func shakes(t testing.TB, config *tls.Config) *server {
 	t.Helper()
-	return serve(t, func(conn net.Conn) {
+	return serve(t, shakeWith(config))
+}
+
+func shake(pair tls.Certificate) func(net.Conn) {
+	return shakeWith(&tls.Config{Certificates: []tls.Certificate{pair}})
+}
+
+func shakeWith(config *tls.Config) func(net.Conn) {
+	return func(conn net.Conn) {
 		secured := tls.Server(conn, config)
 		if secured.Handshake() == nil {
 			_, _ = io.Copy(io.Discard, secured)
 		}
-	})
+	}
 }
 
 func TestCertificateExpiry(t *testing.T) {

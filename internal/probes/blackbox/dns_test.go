@@ -23,18 +23,7 @@ type zone func(question dnsmessage.Message, transport string) []byte
 // nameServer serves a zone on one port of both transports until the test ends.
 func nameServer(t testing.TB, answer zone) string {
 	t.Helper()
-	stream := serve(t, func(conn net.Conn) {
-		var size [2]byte
-		if _, err := io.ReadFull(conn, size[:]); err != nil {
-			return
-		}
-		question := make([]byte, binary.BigEndian.Uint16(size[:]))
-		if _, err := io.ReadFull(conn, question); err != nil {
-			return
-		}
-		packed := answer(unpack(t, question), "tcp")
-		_, _ = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(packed))), packed...))
-	})
+	stream := serve(t, func(conn net.Conn) { answerStream(t, conn, answer) })
 	packets, err := net.ListenPacket("udp", stream.address())
 	if err != nil {
 		t.Fatal(err)
@@ -57,6 +46,21 @@ func nameServer(t testing.TB, answer zone) string {
 		running.Wait()
 	})
 	return stream.address()
+}
+
+// answerStream answers one question over TCP.
+func answerStream(t testing.TB, conn net.Conn, answer zone) {
+	t.Helper()
+	var size [2]byte
+	if _, err := io.ReadFull(conn, size[:]); err != nil {
+		return
+	}
+	question := make([]byte, binary.BigEndian.Uint16(size[:]))
+	if _, err := io.ReadFull(conn, question); err != nil {
+		return
+	}
+	packed := answer(unpack(t, question), "tcp")
+	_, _ = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(packed))), packed...))
 }
 
 func unpack(t testing.TB, packed []byte) dnsmessage.Message {

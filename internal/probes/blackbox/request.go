@@ -197,7 +197,11 @@ func (r *request) transport(w *way) *http.Transport {
 		ForceAttemptHTTP2:      true,
 		MaxResponseHeaderBytes: maxHeader,
 		DialContext: func(_ context.Context, _, address string) (net.Conn, error) {
-			return w.connect(address)
+			conn, err := w.connect(address)
+			if err != nil {
+				return nil, err
+			}
+			return &listenLater{Conn: conn, ctx: w.ctx, written: make(chan struct{})}, nil
 		},
 		DialTLSContext: func(_ context.Context, _, address string) (net.Conn, error) {
 			conn, err := w.connect(address)

@@ -93,6 +93,30 @@ func (w *way) connect(address string) (net.Conn, error) {
 	return conn, nil
 }
 
+// listenLater is a connection on which nothing is read before something was
+// written. HTTP's transport reads from the start, and would write of a server
+// that speaks first to the log of the whole process.
+type listenLater struct {
+	net.Conn
+	ctx     context.Context //nolint:containedctx // a Read knows no other way to end
+	written chan struct{}
+	once    sync.Once
+}
+
+func (c *listenLater) Read(p []byte) (int, error) {
+	select {
+	case <-c.written:
+		return c.Conn.Read(p)
+	case <-c.ctx.Done():
+		return 0, c.ctx.Err()
+	}
+}
+
+func (c *listenLater) Write(p []byte) (int, error) {
+	c.once.Do(func() { close(c.written) })
+	return c.Conn.Write(p)
+}
+
 // secure makes the TLS handshake. The state of the connection is kept as soon as
 // there are certificates, also when the handshake fails later.
 func (w *way) secure(conn net.Conn, settings *tlsSettings, address string, protocols ...string) (*tls.Conn, error) {
