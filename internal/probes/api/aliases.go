@@ -12,6 +12,8 @@ type alias struct {
 	target string
 	// match are label values that the series must have.
 	match map[string]string
+	// minus is a second sample, with the same labels, that is subtracted.
+	minus string
 	// scale converts to base units; 0 means 1.
 	scale float64
 	// zeroIsNone tells that 0 means "no limit" and not a value.

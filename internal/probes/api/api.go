@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"mime"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
 	"soakd/internal/probes"
+	"soakd/internal/probes/exposition"
 	"soakd/internal/secret"
 )
 
@@ -28,7 +28,7 @@ type probe struct {
 	token   secret.String
 	client  *http.Client
 	groups  []group
-	wanted  map[string]bool
+	names   map[string]bool
 	workers workers
 
 	descs              probes.Descs
@@ -45,7 +45,7 @@ type group struct {
 func newProbe(target *url.URL, token secret.String, own []alias) *probe {
 	p := &probe{target: target, token: token}
 	p.groups = grouped(mapped(&p.descs), append(own[:len(own):len(own)], knownAliases()...))
-	p.wanted = wantedNames(p.groups)
+	p.names = exposition.NamesOf(selectors(p.groups))
 	p.restarts = p.descs.Counter("soakd_api_restarts_total", "Restarts of the target seen since soakd started; of several workers, when the last old one is gone.")
 	p.observed = p.descs.Gauge("soakd_api_observed_workers", "Different processes that answered in the last 12 polls, 36 where several have done so for long; above 1, the counters of this probe are absent.")
 	p.client = &http.Client{
@@ -95,12 +95,12 @@ func (p *probe) Poll(ctx context.Context) (probes.Reading, error) {
 }
 
 // fetch returns the page and the target's time.
-func (p *probe) fetch(ctx context.Context) (exposition, time.Time, error) {
+func (p *probe) fetch(ctx context.Context) (exposition.Page, time.Time, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.target.String(), nil)
 	if err != nil {
-		return nil, time.Time{}, errors.New("cannot make a request of the URL")
+		return exposition.Page{}, time.Time{}, errors.New("cannot make a request of the URL")
 	}
-	request.Header.Set("Accept", "text/plain;version=0.0.4,*/*;q=0.1")
+	request.Header.Set("Accept", exposition.Accept())
 	request.Header.Set("User-Agent", "soakd")
 	if p.token.IsSet() {
 		request.Header.Set("Authorization", "Bearer "+p.token.Value())
@@ -111,17 +111,17 @@ func (p *probe) fetch(ctx context.Context) (exposition, time.Time, error) {
 		if urlErr := (*url.Error)(nil); errors.As(err, &urlErr) {
 			err = urlErr.Err
 		}
-		return nil, time.Time{}, err
+		return exposition.Page{}, time.Time{}, err
 	}
 	defer response.Body.Close() //nolint:errcheck // read only
 	if err := acceptable(response); err != nil {
-		return nil, time.Time{}, err
+		return exposition.Page{}, time.Time{}, err
 	}
-	page, err := parse(response.Body, p.wanted)
+	page, err := exposition.Read(response.Header.Get("Content-Type"), response.Body, p.names)
 	return page, targetTime(response), err
 }
 
-// acceptable refuses an answer that cannot be a page in text format.
+// acceptable refuses an answer that cannot be a page.
 func acceptable(response *http.Response) error {
 	switch code := response.StatusCode; {
 	case code >= 300 && code < 400:
@@ -130,14 +130,6 @@ func acceptable(response *http.Response) error {
 		return fmt.Errorf("answered %d; see SOAKD_API_METRICS_TOKEN", code)
 	case code != http.StatusOK:
 		return fmt.Errorf("answered %d, not 200", code)
-	}
-	contentType := response.Header.Get("Content-Type")
-	if contentType == "" {
-		return nil
-	}
-	media, _, err := mime.ParseMediaType(contentType)
-	if err != nil || media != "text/plain" {
-		return fmt.Errorf("answered %.60s, not Prometheus text", contentType)
 	}
 	return nil
 }
@@ -151,7 +143,7 @@ func targetTime(response *http.Response) time.Time {
 }
 
 // read takes what soakd knows from the page.
-func (p *probe) read(page exposition, now time.Time) (probes.Reading, error) {
+func (p *probe) read(page exposition.Page, now time.Time) (probes.Reading, error) {
 	var reading probes.Reading
 	var errs []error
 	several := false
@@ -189,9 +181,9 @@ func (p *probe) addProcess(reading *probes.Reading, start float64, now time.Time
 }
 
 // value returns the value of the first source that the page has.
-func (g group) value(page exposition) (float64, bool, error) {
+func (g group) value(page exposition.Page) (float64, bool, error) {
 	for _, source := range g.sources {
-		if value, ok, err := page.value(source); ok || err != nil {
+		if value, ok, err := source.value(page); ok || err != nil {
 			return value, ok, err
 		}
 	}

@@ -10,17 +10,16 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/iotest"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"soakd/internal/probes"
+	"soakd/internal/probes/exposition"
 	"soakd/internal/probes/probetest"
 	"soakd/internal/secret"
 )
@@ -176,7 +175,7 @@ func TestBadAnswersAreClearErrors(t *testing.T) {
 	}{
 		"html":             {typed("text/html; charset=utf-8", "<html>"), "answered text/html; charset=utf-8, not Prometheus text"},
 		"json":             {typed("application/json", "{}"), "answered application/json, not Prometheus text"},
-		"openmetrics":      {typed("application/openmetrics-text; version=1.0.0", "# EOF\n"), "answered application/openmetrics-text"},
+		"openmetrics cut":  {typed("application/openmetrics-text; version=1.0.0", "process_open_fds 3\n"), "its last line is not # EOF"},
 		"broken type":      {typed("text/plain; ;;=", "x 1\n"), "not Prometheus text"},
 		"html as text":     {typed("text/plain", "<html><body>hello</body></html>\n"), "line 1"},
 		"redirect":         {status(302), "answered 302, a redirect"},
@@ -220,7 +219,7 @@ func TestBodyIsBounded(t *testing.T) {
 	line := strings.Repeat("# a comment of some length, which is cheap to read\n", 1000)
 	var sent atomic.Int64
 	endless := func(w http.ResponseWriter, r *http.Request) {
-		for r.Context().Err() == nil && sent.Load() < 4*maxBody {
+		for r.Context().Err() == nil && sent.Load() < 4*exposition.MaxBody {
 			n, err := io.WriteString(w, line)
 			if sent.Add(int64(n)); err != nil {
 				return
@@ -231,7 +230,7 @@ func TestBodyIsBounded(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "larger than 10 MiB") {
 		t.Errorf("endless body: %v", err)
 	}
-	if sent.Load() >= 4*maxBody {
+	if sent.Load() >= 4*exposition.MaxBody {
 		t.Error("the whole body was read")
 	}
 	oneLine := func(w http.ResponseWriter, r *http.Request) {
@@ -539,34 +538,6 @@ func TestConfigRefused(t *testing.T) {
 	}
 }
 
-func TestUnwantedSeriesCostNothing(t *testing.T) {
-	var text strings.Builder
-	for text.Len() < maxBody-1000 {
-		fmt.Fprintf(&text, "# TYPE x%[1]d gauge\nx%[1]d{a=\"%[1]d\"} 1\n", text.Len())
-	}
-	text.WriteString("x" + strings.Repeat("y", 100) + "{a=\"b\n\nprocess_open_fds 3\n")
-	probe := open(t, Config{MetricsURL: "http://127.0.0.1/metrics"}).(*probe)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	families, err := parse(strings.NewReader(text.String()), probe.wanted)
-	runtime.ReadMemStats(&after)
-	// Without the filter it is over 300 MiB.
-	if allocated := after.TotalAlloc - before.TotalAlloc; err != nil || len(families) != 1 || allocated > 16<<20 {
-		t.Errorf("%d families, %v, %d bytes allocated", len(families), err, allocated)
-	}
-}
-
-func TestLinesKeepTheirNumbersThroughTheFilter(t *testing.T) {
-	wanted := map[string]bool{"a": true}
-	long := strings.Repeat("z", 100<<10)
-	text := "# HELP a x\n# TYPE a gauge\n  a 1\nb 2\n\nb{c=\"" + long + "\"} 1\na{c=\"" + long + "\"} 2\n{\"b.c\"} 1\n<html>\n1a 2\na 3"
-	want := "\n# TYPE a gauge\n  a 1\n\n\n\na{c=\"" + long + "\"} 2\n\n<html>\n1a 2\na 3"
-	got, err := io.ReadAll(iotest.OneByteReader(newLineFilter(strings.NewReader(text), wanted)))
-	if err != nil || string(got) != want {
-		t.Errorf("%v, %d bytes, want %d", err, len(got), len(want))
-	}
-}
-
 func FuzzPage(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -583,11 +554,11 @@ func FuzzPage(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		config := Config{MetricsURL: "http://127.0.0.1/metrics"}
 		probe := open(t, config).(*probe)
-		families, err := parse(strings.NewReader(text), probe.wanted)
+		page, err := exposition.Read("", strings.NewReader(text), probe.names)
 		if err != nil {
 			return
 		}
-		reading, _ := probe.read(families, time.Unix(1e9, 0))
+		reading, _ := probe.read(page, time.Unix(1e9, 0))
 		for key, value := range values(t, probe, reading) {
 			if value < 0 || value-value != 0 {
 				t.Errorf("%s is %v", key, value)
