@@ -1,6 +1,7 @@
 // Package blackbox watches from outside what else matters to the API: HTTP
-// endpoints, TCP ports, DNS names and certificates. Each kind has a setting that
-// lists what to probe by name; each entry is a probe of its own.
+// endpoints, TCP ports, DNS names, certificates, and series of any Prometheus
+// exporter. Each kind has a setting that lists what to probe by name; each entry
+// is a probe of its own.
 //
 // A poll makes new connections, so that it measures the way, and leaves none
 // open. It goes to what is configured and to nothing else: no proxies, and no
@@ -26,6 +27,7 @@ func Kinds() []probes.Kind {
 		{Name: tcpKind, Config: &TCPConfig{}},
 		{Name: dnsKind, Config: &DNSConfig{}},
 		{Name: certificateKind, Config: &CertificateConfig{}},
+		{Name: exporterKind, Config: &ExporterConfig{}},
 	}
 }
 

@@ -15,6 +15,7 @@ const (
 	tcpKind         = "tcp"
 	dnsKind         = "dns"
 	certificateKind = "certificate"
+	exporterKind    = "exporter"
 )
 
 // EndpointConfig lists HTTP endpoints.

@@ -11,8 +11,8 @@ import (
 )
 
 func TestKinds(t *testing.T) {
-	if len(Kinds()) != 4 {
-		t.Errorf("%d kinds, want 4", len(Kinds()))
+	if len(Kinds()) != 5 {
+		t.Errorf("%d kinds, want 5", len(Kinds()))
 	}
 	for i, kind := range Kinds() {
 		probetest.CheckConfig(t, func() probes.Kind { return Kinds()[i] })
@@ -184,6 +184,7 @@ func TestEntriesFromAFile(t *testing.T) {
 	}
 	for want, config := range map[string]probes.Config{
 		"SOAKD_ENDPOINT_PROBES, SOAKD_ENDPOINT_PROBES_FILE: give the value or the file, not both": &EndpointConfig{Probes: secret.New("a=http://x"), ProbesFile: file},
+		"SOAKD_EXPORTER_PROBES_FILE: read secret: open /nowhere: no such file or directory":       &ExporterConfig{ProbesFile: "/nowhere"},
 		"SOAKD_TCP_PROBES_FILE: read secret: open /nowhere: no such file or directory":            &TCPConfig{ProbesFile: "/nowhere"},
 	} {
 		if err := config.Validate(); err == nil || err.Error() != want {

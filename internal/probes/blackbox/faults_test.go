@@ -21,7 +21,7 @@ import (
 // overTCP are entries for a server at an address, one of each kind.
 func overTCP(address string) map[string]string {
 	return map[string]string{
-		endpointKind: "a=http://" + address, tcpKind: "a=" + address, certificateKind: "a=" + address,
+		endpointKind: "a=http://" + address, exporterKind: "a=http://" + address, tcpKind: "a=" + address, certificateKind: "a=" + address,
 		dnsKind: "a=x.example transport=tcp server=" + address,
 	}
 }
@@ -166,6 +166,10 @@ func good(t testing.TB, ca *authority) map[string]func(net.Conn) {
 		endpointKind: func(conn net.Conn) {
 			_, _ = conn.Read(make([]byte, 4096))
 			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		},
+		exporterKind: func(conn net.Conn) {
+			_, _ = conn.Read(make([]byte, 4096))
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nup 1\n")
 		},
 		tcpKind: func(conn net.Conn) {
 			_, _ = io.WriteString(conn, "hello\r\n")

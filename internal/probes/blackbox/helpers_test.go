@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -39,6 +40,8 @@ func configOf(kind, entries string) probes.Config {
 		return &TCPConfig{Probes: secret.New(entries)}
 	case dnsKind:
 		return &DNSConfig{Probes: entries}
+	case exporterKind:
+		return &ExporterConfig{Probes: secret.New(entries), Series: "v=a:up"}
 	}
 	return &CertificateConfig{Probes: entries}
 }
@@ -218,4 +221,18 @@ func closedPort(t testing.TB) string {
 	}
 	_ = listener.Close()
 	return listener.Addr().String()
+}
+
+// hung stops a process while do runs.
+func hung(t testing.TB, pid int, do func()) {
+	t.Helper()
+	for _, one := range []struct {
+		signal syscall.Signal
+		then   func()
+	}{{syscall.SIGSTOP, do}, {syscall.SIGCONT, func() {}}} {
+		if err := syscall.Kill(pid, one.signal); err != nil {
+			t.Fatal(err)
+		}
+		one.then()
+	}
 }
