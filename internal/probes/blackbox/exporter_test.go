@@ -154,11 +154,9 @@ func TestExporterOnARealOne(t *testing.T) {
 		}
 		last = values[requests]
 	}
-	hung(t, prometheus.PID(), func() {
-		if values, err := probetest.Poll(t, probe, 300*time.Millisecond); probes.ReasonOf(err) != probes.ReasonTimeout || len(values) != 0 {
-			t.Errorf("hung: %q, %v, %v", probes.ReasonOf(err), err, values)
-		}
-	})
+	if values, err := hung(t, prometheus.PID(), probe); probes.ReasonOf(err) != probes.ReasonTimeout || len(values) != 0 {
+		t.Errorf("hung: %q, %v, %v", probes.ReasonOf(err), err, values)
+	}
 	if values, err := probetest.Poll(t, probe, 5*time.Second); err != nil || values[requests] <= last {
 		t.Errorf("after it hung: %v, %v", values, err)
 	}

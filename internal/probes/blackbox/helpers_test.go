@@ -223,16 +223,20 @@ func closedPort(t testing.TB) string {
 	return listener.Addr().String()
 }
 
-// hung stops a process while do runs.
-func hung(t testing.TB, pid int, do func()) {
+// hung polls once while a process is stopped. A stopped process may go on for a
+// moment: polls that succeed are made again.
+func hung(t testing.TB, pid int, probe probes.Probe) (values probetest.Values, err error) {
 	t.Helper()
-	for _, one := range []struct {
-		signal syscall.Signal
-		then   func()
-	}{{syscall.SIGSTOP, do}, {syscall.SIGCONT, func() {}}} {
-		if err := syscall.Kill(pid, one.signal); err != nil {
-			t.Fatal(err)
-		}
-		one.then()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
 	}
+	for range 1000 {
+		if values, err = probetest.Poll(t, probe, 300*time.Millisecond); err != nil {
+			break
+		}
+	}
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	return values, err
 }

@@ -157,12 +157,10 @@ func TestTCPOnARealRedis(t *testing.T) {
 		t.Errorf("up again: %v", err)
 	}
 	// The kernel takes connections for a process that hangs.
-	hung(t, redis.PID(), func() {
-		values, err := probetest.Poll(t, probe, 300*time.Millisecond)
-		if _, connected := values[`soakd_tcp_phase_seconds{probe="tcp/a",phase="connect"}`]; probes.ReasonOf(err) != probes.ReasonTimeout || !connected {
-			t.Errorf("hung: %q, %v, %v", probes.ReasonOf(err), err, values)
-		}
-	})
+	values, err := hung(t, redis.PID(), probe)
+	if _, connected := values[`soakd_tcp_phase_seconds{probe="tcp/a",phase="connect"}`]; probes.ReasonOf(err) != probes.ReasonTimeout || !connected {
+		t.Errorf("hung: %q, %v, %v", probes.ReasonOf(err), err, values)
+	}
 	if _, err := probetest.Poll(t, probe, 5*time.Second); err != nil {
 		t.Errorf("after it hung: %v", err)
 	}
