@@ -99,6 +99,7 @@ func TestReadsEveryLanguage(t *testing.T) {
 			"thread_pool_threads": 8, "thread_pool_busy_threads": 5, "thread_pool_queued_tasks": 2,
 			"pool_connections[pgxpool in_use]": 4, "pool_connections[pgxpool idle]": 6, "pool_connections[pgxpool max]": 10, "pool_connections[pgxpool waiting]": 1,
 			// No maximum: database/sql says 0 for "no limit".
+			"pool_waits_total[database_sql]": 0, "pool_wait_seconds_total[database_sql]": 0,
 			"pool_connections[database_sql in_use]": 0, "pool_connections[database_sql idle]": 0,
 			"start_time_seconds": 1795453459.01,
 		},
@@ -506,13 +507,14 @@ func TestAWrongClockMakesNoRestarts(t *testing.T) {
 
 func TestOperatorsAliasesComeFirst(t *testing.T) {
 	var aliases Aliases
-	err := aliases.Decode(`soakd_api_open_fds=my_fds{kind="open, all",host=a}, soakd_api_pool_connections{pool="aiopg",state="in_use"}=my_pool{state="busy"},soakd_api_threads=my_threads`)
+	err := aliases.Decode(`soakd_api_open_fds=my_fds{kind="open, all",host=a}, soakd_api_pool_connections{pool="aiopg",state="idle"}=my_total{state="all"}-my_busy,soakd_api_pool_waits_total{pool=aiopg}=my_waits,soakd_api_pool_connections{pool="aiopg",state="in_use"}=my_pool{state="busy"},soakd_api_threads=my_threads`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := "process_open_fds 3\nprocess_threads 4\nmy_fds{kind=\"open, all\",host=\"a\"} 30\nmy_fds{kind=\"open, all\",host=\"b\"} 9\nmy_pool{state=\"busy\"} 7\nmy_pool{state=\"idle\"} 8\n"
+	text := "process_open_fds 3\nprocess_threads 4\nmy_fds{kind=\"open, all\",host=\"a\"} 30\nmy_fds{kind=\"open, all\",host=\"b\"} 9\nmy_pool{state=\"busy\"} 7\nmy_pool{state=\"idle\"} 8\n" +
+		"my_total{state=\"all\"} 12\nmy_busy{state=\"all\"} 7\nmy_busy{state=\"none\"} 1\nmy_waits 44\n"
 	got, err := poll(t, open(t, Config{MetricsURL: serve(t, page(text)), Aliases: aliases}))
-	want := map[string]float64{"open_fds": 30, "pool_connections[aiopg in_use]": 7, "threads": 4}
+	want := map[string]float64{"open_fds": 30, "pool_connections[aiopg in_use]": 7, "pool_connections[aiopg idle]": 5, "pool_waits_total[aiopg]": 44, "threads": 4}
 	if err != nil || !maps.Equal(got, want) {
 		t.Errorf("%v, %v; want %v", got, err, want)
 	}
@@ -526,6 +528,11 @@ func TestAliasesRefused(t *testing.T) {
 		"soakd_api_pool_connections=a":                          "wants {pool=",
 		`soakd_api_pool_connections{pool="X y",state="idle"}=a`: "wants {pool=",
 		`soakd_api_pool_connections{pool="x",state="broken"}=a`: "wants {pool=",
+		"soakd_api_pool_waits_total=a":                          `wants {pool="name"}`,
+		"soakd_api_pool_waits_total{pool=\"X\"}=a":              `wants {pool="name"}`,
+		"soakd_api_open_fds=a-b-c":                              "at most one name that is subtracted",
+		"soakd_api_open_fds=a-b{c=d}":                           "want none of its own",
+		"soakd_api_open_fds=a-":                                 "is not a metric name",
 		"soakd_api_open_fds=a b":                                "is not a metric name",
 		"soakd_api_open_fds=a{x}":                               `is not label="value"`,
 		"soakd_api_open_fds=a{":                                 "is not a metric name",

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 const (
@@ -169,7 +170,7 @@ func (t *textReader) takeType(l lexer) {
 		name = name[1 : len(name)-1]
 	}
 	kind, _ := cutField(rest)
-	switch string(kind) {
+	switch strings.ToLower(string(kind)) { // as Prometheus' own parser
 	case "summary", "histogram", "gaugehistogram":
 		if found, ok := t.wanted.find(name); ok {
 			t.composite[found] = true
