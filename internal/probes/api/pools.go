@@ -17,12 +17,12 @@ func poolAliases() []alias {
 	)
 }
 
-// source is who exports the metrics of a pool.
-type source struct{ pool, languages, library string }
+// exportedBy is who exports the metrics of a pool.
+type exportedBy struct{ pool, languages, library string }
 
 // of makes the pool's alias of a target for what: a state of its connections, or
 // waits, wait (the seconds) or timeouts.
-func (s source) of(what, target string, changes ...func(*alias)) alias {
+func (s exportedBy) of(what, target string, changes ...func(*alias)) alias {
 	a := alias{metric: poolConnections, labels: []string{s.pool, what}, target: target, languages: s.languages, library: s.library}
 	switch what {
 	case "waits":
@@ -53,8 +53,8 @@ func in(seconds float64) func(*alias) { return func(a *alias) { a.scale = second
 func zeroIsNoLimit(a *alias) { a.zeroIsNone = true }
 
 func goPools() []alias {
-	pgx := source{"pgxpool", "Go", "pgxpoolprometheus, pgxpool-prometheus and by custom"}
-	sql := source{"database_sql", "Go", "client_golang's DBStatsCollector; otelsql"}
+	pgx := exportedBy{"pgxpool", "Go", "pgxpoolprometheus, pgxpool-prometheus and by custom"}
+	sql := exportedBy{"database_sql", "Go", "client_golang's DBStatsCollector; otelsql"}
 	return []alias{
 		pgx.of("in_use", "pgxpool_acquired_conns"),
 		pgx.of("idle", "pgxpool_idle_conns"),
@@ -83,9 +83,9 @@ func goPools() []alias {
 }
 
 func pythonPools() []alias {
-	sqlalchemy := source{"sqlalchemy", "Python", "by custom, after the methods of its pool"}
-	asyncpg := source{"asyncpg", "Python", "by custom, after the methods of its pool"}
-	psycopg := source{"psycopg_pool", "Python", "by custom, after the keys of its get_stats()"}
+	sqlalchemy := exportedBy{"sqlalchemy", "Python", "by custom, after the methods of its pool"}
+	asyncpg := exportedBy{"asyncpg", "Python", "by custom, after the methods of its pool"}
+	psycopg := exportedBy{"psycopg_pool", "Python", "by custom, after the keys of its get_stats()"}
 	return []alias{
 		sqlalchemy.of("in_use", "sqlalchemy_pool_checkedout"),
 		sqlalchemy.of("idle", "sqlalchemy_pool_checkedin"),
@@ -118,10 +118,10 @@ func pythonPools() []alias {
 }
 
 func jvmPools() []alias {
-	hikari := source{"hikaricp", "JVM", "Micrometer; simpleclient"}
-	r2dbc := source{"r2dbc", "JVM", "Micrometer, Spring Boot"}
-	agroal := source{"agroal", "JVM", "Micrometer, Quarkus"}
-	jdbc := source{"jdbc", "JVM", "Micrometer, Spring Boot: pools of other kinds"}
+	hikari := exportedBy{"hikaricp", "JVM", "Micrometer; simpleclient"}
+	r2dbc := exportedBy{"r2dbc", "JVM", "Micrometer, Spring Boot"}
+	agroal := exportedBy{"agroal", "JVM", "Micrometer, Quarkus"}
+	jdbc := exportedBy{"jdbc", "JVM", "Micrometer, Spring Boot: pools of other kinds"}
 	return []alias{
 		hikari.of("in_use", "hikaricp_connections_active"),
 		hikari.of("idle", "hikaricp_connections_idle"),
@@ -151,9 +151,9 @@ func jvmPools() []alias {
 }
 
 func nodePools() []alias {
-	pg := source{"pg_pool", "Node", "node-postgres by custom, after the properties of its pool"}
-	knex := source{"knex", "Node", "tarn, which knex and sequelize use, by custom"}
-	prisma := source{"prisma", "Node", "Prisma's metrics"}
+	pg := exportedBy{"pg_pool", "Node", "node-postgres by custom, after the properties of its pool"}
+	knex := exportedBy{"knex", "Node", "tarn, which knex and sequelize use, by custom"}
+	prisma := exportedBy{"prisma", "Node", "Prisma's metrics"}
 	return []alias{
 		pg.of("in_use", "pg_pool_total_count", less("pg_pool_idle_count")),
 		pg.of("idle", "pg_pool_idle_count"),
@@ -172,9 +172,9 @@ func nodePools() []alias {
 }
 
 func rustPools() []alias {
-	sqlx := source{"sqlx", "Rust", "by custom, after the methods of its pool"}
-	deadpool := source{"deadpool", "Rust", "by custom, after the fields of its status"}
-	bb8 := source{"bb8", "Rust", "by custom, after the fields of its state"}
+	sqlx := exportedBy{"sqlx", "Rust", "by custom, after the methods of its pool"}
+	deadpool := exportedBy{"deadpool", "Rust", "by custom, after the fields of its status"}
+	bb8 := exportedBy{"bb8", "Rust", "by custom, after the fields of its state"}
 	return []alias{
 		sqlx.of("in_use", "sqlx_pool_size", less("sqlx_pool_num_idle")),
 		sqlx.of("in_use", "sqlx_pool_connections_open", less("sqlx_pool_connections_idle")),
@@ -195,7 +195,7 @@ func rustPools() []alias {
 }
 
 func dotnetPools() []alias {
-	npgsql := source{"npgsql", ".NET", "prometheus-net, event counters (up to Npgsql 7)"}
+	npgsql := exportedBy{"npgsql", ".NET", "prometheus-net, event counters (up to Npgsql 7)"}
 	return []alias{
 		npgsql.of("in_use", "npgsql_busy_connections"),
 		npgsql.of("idle", "npgsql_idle_connections"),
@@ -203,7 +203,7 @@ func dotnetPools() []alias {
 }
 
 func openTelemetryPools() []alias {
-	otel := source{"opentelemetry", "OpenTelemetry, JVM, .NET, Python, Node, Go", "database instrumentation, Npgsql 8 and later"}
+	otel := exportedBy{"opentelemetry", "OpenTelemetry, JVM, .NET, Python, Node, Go", "database instrumentation, Npgsql 8 and later"}
 	return []alias{
 		otel.of("in_use", "db_client_connection_count", with("db_client_connection_state", "used")),
 		otel.of("in_use", "db_client_connection_count", with("state", "used")),
