@@ -9,29 +9,61 @@ import (
 )
 
 // errHidden is what a role without pg_monitor gets: its counts would be wrong.
-var errHidden = errors.New("the role does not see other roles' sessions; GRANT pg_monitor to it")
+var errHidden = probes.Because(probes.ReasonPermission, errors.New("the role does not see other roles' sessions; GRANT pg_monitor to it"))
+
+// applications are the values of application_name that are labels: those of the
+// operator's list and soakd's own.
+type applications []string
+
+func newApplications(configured []string) applications {
+	named := append(applications{ownApplication}, configured...)
+	slices.Sort(named)
+	return slices.Compact(named)
+}
+
+// label is the label value for an application_name.
+func (a applications) label(name string) string {
+	switch {
+	case name == "":
+		return none
+	case slices.Contains(a, name):
+		return name
+	}
+	return other
+}
 
 // activity reads pg_stat_activity.
 type activity struct {
-	applications []string
+	applications applications
 
-	backends, saturation, waiting, oldest, idleInTransaction *probes.Desc
+	backends, saturation, waiting, oldest, oldestQuery, idleInTransaction *probes.Desc
+	prepared, oldestPrepared, transactionAge                              *probes.Desc
 }
 
-func newActivity(d *probes.Descs, applications []string) *activity {
-	named := append([]string{ownApplication}, applications...)
-	slices.Sort(named)
+func newActivity(d *probes.Descs, named applications) *activity {
 	return &activity{
-		applications:      slices.Compact(named),
-		backends:          d.Gauge("soakd_postgres_backends", "Sessions of clients, by the configured values of application_name (soakd, none and other besides) and by state.", "application", "state"),
+		applications:      named,
+		backends:          d.Gauge("soakd_postgres_backends", "Sessions of clients, by the configured values of application_name (soakd, none and other besides) and by state. Those of the API are its pool as the server sees it: active and idle_in_transaction are in use.", "application", "state"),
 		saturation:        d.Gauge("soakd_postgres_connection_saturation_ratio", "Sessions of clients, divided by soakd_postgres_max_connections."),
 		waiting:           d.Gauge("soakd_postgres_waiting_backends", "Active sessions of clients that wait, by what they wait for.", "wait_event_type"),
 		oldest:            d.Gauge("soakd_postgres_oldest_transaction_seconds", "Age of the oldest open transaction, without soakd's own, vacuums and replication; absent when there is none."),
+		oldestQuery:       d.Gauge("soakd_postgres_oldest_query_seconds", "How long the oldest query that is running has run, without soakd's own, vacuums and replication; absent when there is none."),
 		idleInTransaction: d.Gauge("soakd_postgres_idle_in_transaction_oldest_seconds", "How long the session that is idle in a transaction for the longest has been so; absent when there is none."),
+		prepared:          d.Gauge("soakd_postgres_prepared_transactions", "Prepared transactions that are neither committed nor rolled back: a forgotten one holds its locks through restarts."),
+		oldestPrepared:    d.Gauge("soakd_postgres_prepared_transaction_oldest_seconds", "Age of the oldest of them; absent when there is none."),
+		transactionAge:    d.Gauge("soakd_postgres_transaction_id_age", "Transactions since the oldest that any database still has to freeze. The server stops taking writes near 2^31; autovacuum freezes from autovacuum_freeze_max_age on (200 million)."),
 	}
 }
 
-func (a *activity) collector() collector { return collector{"activity", a.read} }
+func (*activity) name() string { return "activity" }
+
+// stateLabel is the label value for a state of pg_stat_activity.
+func stateLabel(state string) string {
+	if label, ok := stateLabels()[state]; ok {
+		return label
+	}
+	return other
+}
 
 // stateLabels maps the states of pg_stat_activity to label values.
 func stateLabels() map[string]string {
@@ -68,8 +100,12 @@ GROUP BY 1, 2, 3, 4`
 
 const agesQuery = `
 SELECT extract(epoch FROM clock_timestamp() - min(xact_start))::float8,
+       extract(epoch FROM clock_timestamp() - min(query_start) FILTER (WHERE state = 'active'))::float8,
        extract(epoch FROM clock_timestamp()
-         - min(state_change) FILTER (WHERE state LIKE 'idle in transaction%'))::float8
+         - min(state_change) FILTER (WHERE state LIKE 'idle in transaction%'))::float8,
+       (SELECT count(*) FROM pg_prepared_xacts)::float8,
+       (SELECT extract(epoch FROM clock_timestamp() - min(prepared)) FROM pg_prepared_xacts)::float8,
+       (SELECT max(age(datfrozenxid)) FROM pg_database)::float8
 FROM pg_stat_activity
 WHERE pid <> pg_backend_pid() AND backend_type NOT IN ('autovacuum launcher', 'autovacuum worker', 'walsender')
   AND xact_start IS NOT NULL`
@@ -98,20 +134,12 @@ func (a *activity) read(ctx context.Context, s *session, reading *probes.Reading
 
 // count takes in n sessions of a kind.
 func (a *activity) count(counts *tally, application, state, wait string, n float64) {
-	label := application
-	switch {
-	case application == "":
-		label = none
-	case !slices.Contains(a.applications, application):
-		label = other
+	label := a.applications.label(application)
+	if label == other {
 		counts.folded[application] = true
 	}
-	stateLabel, ok := stateLabels()[state]
-	if !ok {
-		stateLabel = other
-	}
 	counts.total += n
-	counts.backends[[2]string{label, stateLabel}] += n
+	counts.backends[[2]string{label, stateLabel(state)}] += n
 	if wait == "" || state != "active" {
 		return
 	}
@@ -138,12 +166,18 @@ func (a *activity) add(reading *probes.Reading, counts *tally) {
 }
 
 func (a *activity) readAges(ctx context.Context, s *session, reading *probes.Reading) error {
-	var oldest, idle *float64
-	if err := s.row(ctx, agesQuery, &oldest, &idle); err != nil {
+	descs := []*probes.Desc{a.oldest, a.oldestQuery, a.idleInTransaction, a.prepared, a.oldestPrepared, a.transactionAge}
+	values := make([]*float64, len(descs))
+	targets := make([]any, len(descs))
+	for i := range values {
+		targets[i] = &values[i]
+	}
+	if err := s.row(ctx, agesQuery, targets...); err != nil {
 		return err
 	}
-	addIf(reading, a.oldest, oldest)
-	addIf(reading, a.idleInTransaction, idle)
+	for i, desc := range descs {
+		addIf(reading, desc, values[i])
+	}
 	return nil
 }
 

@@ -42,6 +42,9 @@ func CanaryKind() probes.Kind {
 // Enabled reports whether there is a server to write to.
 func (c *CanaryConfig) Enabled() bool { return c.URL.IsSet() || c.URLFile != "" }
 
+// Writes says that the canary writes; see [probes.Writer].
+func (*CanaryConfig) Writes() {}
+
 // schemaPattern needs no quotes in SQL; 63 bytes is what Postgres keeps.
 var schemaPattern = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
 

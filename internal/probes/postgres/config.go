@@ -157,8 +157,8 @@ func (c *Config) validateApplications() error {
 		name = strings.TrimSpace(name)
 		c.Applications[i] = name
 		switch {
-		case name == "" || len(name) > 63: // NAMEDATALEN - 1: Postgres cuts longer names
-			errs = append(errs, fmt.Errorf("%s: %.80q is not 1 to 63 bytes long", variable, name))
+		case name == "" || len(name) > maxName:
+			errs = append(errs, fmt.Errorf("%s: %.80q is not 1 to %d bytes long", variable, name, maxName))
 		case name == other || name == none:
 			errs = append(errs, fmt.Errorf("%s: %q has a meaning of its own here", variable, name))
 		case seen[name]:

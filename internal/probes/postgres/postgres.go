@@ -22,11 +22,11 @@ const (
 // works, the connection survives; when the server hangs, the client cuts it.
 const querySlack = 250 * time.Millisecond
 
-// collector reads one group of metrics. A collector that fails costs the others
-// nothing but its time.
-type collector struct {
-	name string
-	read func(ctx context.Context, s *session, reading *probes.Reading) error
+// part reads one group of metrics. One that fails costs the others nothing but
+// its time.
+type part interface {
+	name() string
+	read(ctx context.Context, s *session, reading *probes.Reading) error
 }
 
 // probe watches one server. Poll is not called concurrently.
@@ -36,8 +36,9 @@ type probe struct {
 	descs      probes.Descs
 	own        ownMetrics
 	server     serverMetrics
+	offers     capabilities
 	statements *statements
-	collectors []collector
+	parts      []part
 }
 
 // newProbe makes the probe of one server of a validated configuration.
@@ -49,15 +50,11 @@ func newProbe(c *Config, s *server) (*probe, error) {
 	p := &probe{link: way, timeout: c.StatementTimeout}
 	p.own = describeOwn(&p.descs)
 	p.server = describeServer(&p.descs)
-	p.statements = newStatements(&p.descs, c.Statements.list)
-	p.collectors = []collector{
-		newActivity(&p.descs, c.Applications).collector(),
-		newLocks(&p.descs).collector(),
-		newDatabase(&p.descs).collector(),
-		newReplication(&p.descs).collector(),
-		newWAL(&p.descs).collector(),
-		newTables(&p.descs, c.tables).collector(),
-		p.statements.collector(),
+	named, resets := newApplications(c.Applications), newResets(&p.descs)
+	p.statements = newStatements(&p.descs, c.Statements.list, resets)
+	p.parts = []part{
+		newActivity(&p.descs, named), newLocks(&p.descs, named), newDatabases(&p.descs, c.Databases), newReplication(&p.descs),
+		newCluster(&p.descs, resets), newIO(&p.descs), newTables(&p.descs, c.tables), p.statements,
 	}
 	return p, nil
 }
@@ -87,22 +84,30 @@ func (p *probe) poll(ctx context.Context, reading *probes.Reading) error {
 	if err := s.within(ctx, func() error { return p.server.read(ctx, s, reading) }); err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
+	err = s.within(ctx, func() (err error) {
+		s.catalogue, err = p.offers.of(ctx, s, s.start, time.Now())
+		return err
+	})
+	if s.catalogue == nil {
+		return err
+	}
 	p.own.add(reading, stat, waited, pooled)
 	roundTrip := s.within(ctx, func() error { return p.own.readRoundTrip(ctx, s, reading) })
-	return errors.Join(explained(roundTrip), p.collect(ctx, s, reading))
+	return errors.Join(explained(err), explained(roundTrip), p.collect(ctx, s, reading))
 }
 
-// collect runs the collectors until the connection or the time is gone.
+// collect reads the parts until the connection or the time is gone.
 func (p *probe) collect(ctx context.Context, s *session, reading *probes.Reading) error {
 	var errs []error
 	var skipped []string
-	for _, c := range p.collectors {
+	for _, c := range p.parts {
 		if ctx.Err() != nil || s.conn.IsClosed() {
-			skipped = append(skipped, c.name)
+			skipped = append(skipped, c.name())
 			continue
 		}
 		if err := s.within(ctx, func() error { return c.read(ctx, s, reading) }); err != nil {
-			errs = append(errs, explained(fmt.Errorf("%s: %w", c.name, err)))
+			errs = append(errs, explained(fmt.Errorf("%s: %w", c.name(), err)))
+			p.offers.expire() // a view or a column may be gone
 		}
 	}
 	if len(skipped) > 0 {
@@ -122,8 +127,10 @@ type session struct {
 	// with the session's limits.
 	pooled bool
 	begin  string
-	// version is server_version_num: 150004 is 15.4.
-	version    int
+	// catalogue says what the server offers, start when it started, in seconds
+	// since 1970.
+	catalogue  *catalogue
+	start      float64
 	inRecovery bool
 	// usable is how many connections ordinary roles may have.
 	usable int

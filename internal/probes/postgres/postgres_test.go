@@ -115,6 +115,9 @@ func mustPoll(t *testing.T, probe probes.Probe) probetest.Values {
 	return values
 }
 
+// ofApp is a series of the database app.
+func ofApp(name string) string { return `soakd_postgres_` + name + `{database="app"}` }
+
 func backends(application, state string) string {
 	return fmt.Sprintf(`soakd_postgres_backends{application=%q,state=%q}`, application, state)
 }
@@ -136,7 +139,8 @@ func TestRealPostgres(t *testing.T) {
 	t.Run("hung", func(t *testing.T) { testHung(t, server) })
 	t.Run("a thousand failures", func(t *testing.T) { testFailures(t, server) })
 	t.Run("read only", func(t *testing.T) { testReadOnly(t, server) })
-	t.Run("queries of other versions", func(t *testing.T) { testOtherVersions(t, server) })
+	t.Run("statistics reset", func(t *testing.T) { testResets(t, server) })
+	t.Run("several databases", func(t *testing.T) { testDatabases(t, server) })
 }
 
 func testQuiet(t *testing.T, server *localservices.Postgres) {
@@ -157,7 +161,7 @@ func testQuiet(t *testing.T, server *localservices.Postgres) {
 	if got := first[`soakd_postgres_pool_connections{state="idle"}`]; got != 0 {
 		t.Errorf("idle before the first poll: %v", got)
 	}
-	for _, series := range []string{"soakd_postgres_round_trip_seconds", "soakd_postgres_acquire_seconds", "soakd_postgres_commits_total", "soakd_postgres_blocks_hit_total", "soakd_postgres_wal_bytes_total"} {
+	for _, series := range []string{"soakd_postgres_round_trip_seconds", "soakd_postgres_acquire_seconds", ofApp("commits_total"), ofApp("blocks_hit_total"), "soakd_postgres_wal_bytes_total"} {
 		if second[series] <= 0 {
 			t.Errorf("%s is %v", series, second[series])
 		}
@@ -245,6 +249,8 @@ func testLocks(t *testing.T, server *localservices.Postgres) {
 		return err == nil && v["soakd_postgres_blocked_backends"] == 2 && v["soakd_postgres_lock_wait_oldest_seconds"] > 0.1
 	})
 	for series, want := range map[string]float64{
+		"soakd_postgres_root_blockers": 1, "soakd_postgres_blocking_chain_depth": 1, `soakd_postgres_waiting_locks{mode="access_share"}`: 2,
+		`soakd_postgres_blocking{blocked_application="waiter",blocker_application="other",blocker_state="idle_in_transaction"}`: 2,
 		"soakd_postgres_blocking_pairs": 2, `soakd_postgres_waiting_backends{wait_event_type="lock"}`: 2, backends("waiter", "active"): 2,
 	} {
 		if values[series] != want {
@@ -258,7 +264,7 @@ func testLocks(t *testing.T, server *localservices.Postgres) {
 		}
 	}
 	after := mustPoll(t, probe)
-	if _, ok := after["soakd_postgres_lock_wait_oldest_seconds"]; ok || after["soakd_postgres_blocked_backends"] != 0 || after["soakd_postgres_blocking_pairs"] != 0 {
+	if _, ok := after["soakd_postgres_lock_wait_oldest_seconds"]; ok || after["soakd_postgres_blocked_backends"] != 0 || after["soakd_postgres_blocking_pairs"] != 0 || after["soakd_postgres_blocking_chain_depth"] != 0 || after["soakd_postgres_root_blockers"] != 0 {
 		t.Errorf("after the wait: %v", after)
 	}
 }
@@ -285,12 +291,10 @@ func testDatabase(t *testing.T, server *localservices.Postgres) {
 	run(t, one, "DROP TABLE deadlock")
 	leave(t, one, two)
 	after := probetest.Eventually(t, probe, "the deadlock is counted", func(v probetest.Values, err error) bool {
-		return err == nil && v["soakd_postgres_deadlocks_total"] == before["soakd_postgres_deadlocks_total"]+1 && v["soakd_postgres_temp_bytes_total"] > before["soakd_postgres_temp_bytes_total"]
+		return err == nil && v[ofApp("deadlocks_total")] == before[ofApp("deadlocks_total")]+1 && v[ofApp("temp_bytes_total")] > before[ofApp("temp_bytes_total")] &&
+			v[ofApp("rollbacks_total")] >= before[ofApp("rollbacks_total")]+2
 	})
-	if grown := after["soakd_postgres_rollbacks_total"] - before["soakd_postgres_rollbacks_total"]; grown < 2 {
-		t.Errorf("rollbacks grew by %v", grown)
-	}
-	if after["soakd_postgres_commits_total"] <= before["soakd_postgres_commits_total"] || after["soakd_postgres_wal_bytes_total"] <= before["soakd_postgres_wal_bytes_total"] || after["soakd_postgres_temp_files_total"] <= before["soakd_postgres_temp_files_total"] {
+	if after[ofApp("commits_total")] <= before[ofApp("commits_total")] || after["soakd_postgres_wal_bytes_total"] <= before["soakd_postgres_wal_bytes_total"] || after[ofApp("temp_files_total")] <= before[ofApp("temp_files_total")] {
 		t.Errorf("before %v\nafter %v", before, after)
 	}
 	admin := connect(t, server.AdminURL(), "admin")
@@ -344,8 +348,9 @@ func testStatements(t *testing.T, server *localservices.Postgres) {
 
 	run(t, connect(t, server.AdminURL(), "admin"), "DROP EXTENSION pg_stat_statements")
 	clock = clock.Add(resolveInterval)
+	_, _ = probetest.Poll(t, opened, 5*time.Second) // finds it gone
 	values, err := probetest.Poll(t, opened, 5*time.Second)
-	if err == nil || !strings.Contains(err.Error(), "statements: the extension pg_stat_statements is not in this database") || len(values) < 40 {
+	if err == nil || probes.ReasonOf(err) != probes.ReasonMissing || !strings.Contains(err.Error(), "statements: the extension pg_stat_statements is not in this database") || len(values) < 40 {
 		t.Errorf("without the extension: %v, %d values", err, len(values))
 	}
 	if quiet := mustPoll(t, open(t, server.MonitorURL(), nil)); len(quiet) < 40 {
@@ -443,7 +448,7 @@ func testRights(t *testing.T, server *localservices.Postgres) {
 	if err == nil || !strings.Contains(err.Error(), "activity: "+errHidden.Error()) || !strings.Contains(err.Error(), "statements: the role does not see other roles' statements") {
 		t.Errorf("error %v", err)
 	}
-	if _, ok := values["soakd_postgres_connection_saturation_ratio"]; ok || values["soakd_postgres_max_connections"] != 57 || values["soakd_postgres_commits_total"] <= 0 {
+	if _, ok := values["soakd_postgres_connection_saturation_ratio"]; ok || values["soakd_postgres_max_connections"] != 57 || values[ofApp("commits_total")] <= 0 {
 		t.Errorf("values %v", values)
 	}
 	for series := range values {
@@ -459,23 +464,20 @@ func testRights(t *testing.T, server *localservices.Postgres) {
 
 func testBlockedQuery(t *testing.T, server *localservices.Postgres) {
 	admin := connect(t, server.AdminURL(), "admin")
-	probe := open(t, server.MonitorURL(), func(c *Config) {
-		c.StatementTimeout = 200 * time.Millisecond
-		must(t, c.Statements.Decode("x=x"))
-	})
-	mustPoll(t, probe)
-	statementsOf(probe).resolvedAt = time.Time{}
+	opened := open(t, server.MonitorURL(), func(c *Config) { c.StatementTimeout = 2 * time.Second })
+	mustPoll(t, opened)
+	opened.(*probe).offers.expire()
 	run(t, admin, "BEGIN; LOCK TABLE pg_extension IN ACCESS EXCLUSIVE MODE")
 	start := time.Now()
-	values, err := probetest.Poll(t, probe, 5*time.Second)
-	if err == nil || !strings.Contains(err.Error(), "statements: ERROR: canceling statement due to lock timeout") || time.Since(start) > 2*time.Second {
+	values, err := probetest.Poll(t, opened, 10*time.Second)
+	if err == nil || !strings.Contains(err.Error(), "catalogue: ERROR: canceling statement due to lock timeout") || time.Since(start) > 5*time.Second {
 		t.Errorf("%v after %v", err, time.Since(start))
 	}
-	if values["soakd_postgres_max_connections"] != 57 || values["soakd_postgres_commits_total"] <= 0 {
+	if values["soakd_postgres_max_connections"] != 57 || values[ofApp("commits_total")] <= 0 {
 		t.Errorf("the others are lost: %v", values)
 	}
 	run(t, admin, "ROLLBACK")
-	if after := mustPoll(t, probe); after[`soakd_postgres_pool_connections{state="idle"}`] != 1 {
+	if after := mustPoll(t, opened); after[`soakd_postgres_pool_connections{state="idle"}`] != 1 {
 		t.Errorf("the connection was lost over a lock: %v", after)
 	}
 }
@@ -635,24 +637,74 @@ func testReadOnly(t *testing.T, server *localservices.Postgres) {
 	}
 }
 
-// testOtherVersions runs the queries for replicas and older servers as far as
-// this server has what they need.
-func testOtherVersions(t *testing.T, server *localservices.Postgres) {
-	opened := open(t, server.MonitorURL(), nil).(*probe)
-	conn, err := opened.pool.Acquire(t.Context())
-	must(t, err)
-	defer conn.Release()
-	var descs probes.Descs
-	s := &session{cost: new(probes.Cost), conn: conn.Conn(), limit: 5 * time.Second, version: 130000, inRecovery: true}
-	var reading probes.Reading
-	for _, c := range []collector{newLocks(&descs).collector(), newDatabase(&descs).collector(), newReplication(&descs).collector(), newWAL(&descs).collector()} {
-		if err := c.read(t.Context(), s, &reading); err != nil {
-			t.Errorf("%s: %v", c.name, err)
+// testResets resets every kind of statistics between two polls: counters fall or
+// go on, and soakd's own totals neither fall nor jump.
+func testResets(t *testing.T, server *localservices.Postgres) {
+	admin, api := connect(t, server.AdminURL(), "admin"), connect(t, server.URL(), "api")
+	run(t, api, "CREATE TABLE counted (id int)")
+	opened := open(t, server.MonitorURL(), func(c *Config) {
+		must(t, c.Statements.Decode("insert=INSERT INTO counted"))
+		c.Tables = []string{"counted"}
+	})
+	for range 3 {
+		run(t, api, "INSERT INTO counted VALUES (1)")
+	}
+	before := mustPoll(t, opened)
+	for range 5 {
+		run(t, api, "INSERT INTO counted VALUES (1)")
+	}
+	const calls = `soakd_postgres_statement_calls_total{statement="insert"}`
+	if grown := mustPoll(t, opened)[calls] - before[calls]; grown != 5 {
+		t.Fatalf("the statement's calls grew by %v, want 5", grown)
+	}
+	before = mustPoll(t, opened)
+	run(t, admin, "SELECT pg_stat_statements_reset()")
+	for _, what := range []string{"bgwriter", "archiver", "wal"} {
+		run(t, admin, "SELECT pg_stat_reset_shared('"+what+"')")
+	}
+	run(t, admin, "SELECT pg_stat_reset()")
+	// More calls than before the reset: only the time of the reset tells of it.
+	for range 20 {
+		run(t, api, "INSERT INTO counted VALUES (1)")
+	}
+	after := probetest.Eventually(t, opened, "the resets are seen", func(v probetest.Values, err error) bool {
+		return err == nil && v[`soakd_postgres_statistics_resets_total{view="pg_stat_database"}`] == 1
+	})
+	for _, view := range []string{"pg_stat_statements_info", "pg_stat_bgwriter", "pg_stat_archiver", "pg_stat_wal", "pg_stat_database"} {
+		label := `{view="` + view + `"}`
+		if got := after["soakd_postgres_statistics_resets_total"+label]; got != 1 {
+			t.Errorf("%s: %v resets seen, want 1", view, got)
+		}
+		if at := after["soakd_postgres_statistics_reset_timestamp_seconds"+label]; at <= before["soakd_postgres_statistics_reset_timestamp_seconds"+label] || at > float64(time.Now().Unix()+1) {
+			t.Errorf("%s was reset at %v", view, at)
 		}
 	}
-	for _, sample := range reading.Samples {
-		if strings.Contains(sample.Desc.Name, "replication_lag") {
-			t.Errorf("%s is %v on a server that is no replica", sample.Desc.Name, sample.Value)
+	if grown := after[calls] - before[calls]; grown != 20 {
+		t.Errorf("over the reset the statement's calls grew by %v, want 20", grown)
+	}
+	for series, value := range after {
+		if value < 0 {
+			t.Errorf("%s is %v", series, value)
 		}
 	}
+	run(t, api, "DROP TABLE counted")
+}
+
+func testDatabases(t *testing.T, server *localservices.Postgres) {
+	admin := connect(t, server.AdminURL(), "admin")
+	run(t, admin, "CREATE DATABASE second")
+	probe := open(t, server.MonitorURL(), func(c *Config) { c.Databases = []string{" second", "third"} })
+	values, err := probetest.Poll(t, probe, 5*time.Second)
+	if err == nil || !strings.Contains(err.Error(), "databases: not on this server: third") || probes.ReasonOf(err) != probes.ReasonMissing {
+		t.Errorf("a database that is not there: %v, reason %s", err, probes.ReasonOf(err))
+	}
+	for _, name := range []string{"app", "second"} {
+		if _, ok := values[`soakd_postgres_commits_total{database="`+name+`"}`]; !ok {
+			t.Errorf("no commits of %s", name)
+		}
+	}
+	if _, ok := values[`soakd_postgres_commits_total{database="postgres"}`]; ok {
+		t.Error("a database that nobody asked for")
+	}
+	run(t, admin, "DROP DATABASE second")
 }

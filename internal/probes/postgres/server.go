@@ -70,12 +70,12 @@ SELECT current_setting('server_version_num')::int,
        extract(epoch FROM pg_postmaster_start_time())::float8`
 
 func (m serverMetrics) read(ctx context.Context, s *session, reading *probes.Reading) error {
-	var start float64
-	if err := s.row(ctx, serverQuery, &s.version, &s.usable, &s.inRecovery, &start); err != nil {
+	var version int
+	if err := s.row(ctx, serverQuery, &version, &s.usable, &s.inRecovery, &s.start); err != nil {
 		return err
 	}
-	reading.Add(m.info, 1, versionText(s.version))
-	reading.Add(m.start, start)
+	reading.Add(m.info, 1, versionText(version))
+	reading.Add(m.start, s.start)
 	reading.Add(m.usable, float64(s.usable))
 	reading.Add(m.recovery, number(s.inRecovery))
 	return nil

@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"soakd/internal/probes"
 )
@@ -103,9 +100,13 @@ type statements struct {
 	list []statement
 	now  func() time.Time
 
-	calls, seconds, rows *probes.Desc
+	// counters are the metrics in the order of usage.
+	counters [statementCounters]*probes.Desc
+	dropped  *probes.Desc
+	resets   *resets
 
-	view       statementsView
+	// resetAt is when the statistics were reset last, as far as the server tells.
+	resetAt    *float64
 	resolvedAt time.Time
 	// maxTexts is the constant of that name, but for tests.
 	maxTexts int
@@ -124,38 +125,96 @@ type entryID struct {
 	role, query int64
 }
 
-// usage is what an entry counts.
-type usage struct{ calls, seconds, rows float64 }
+// usage is what an entry counts, in the order of statementCounters.
+type usage [statementCounters]float64
 
-func newStatements(d *probes.Descs, list []statement) *statements {
+// The counters of an entry. The first three are in every version of the
+// extension.
+const (
+	calls = iota
+	seconds
+	rows
+	blocksHit
+	blocksRead
+	blocksDirtied
+	tempRead
+	tempWritten
+	readSeconds
+	walBytes
+	statementCounters
+)
+
+func newStatements(d *probes.Descs, list []statement, resets *resets) *statements {
+	counter := func(name, help string) *probes.Desc {
+		return d.Counter("soakd_postgres_statement_"+name+"_total", help+" of the statements of a name of SOAKD_POSTGRES_STATEMENTS since soakd started.", "statement")
+	}
 	return &statements{
-		list: list, now: time.Now, maxTexts: maxTexts, late: map[int64]bool{}, totals: make([]usage, len(list)),
-		calls:   d.Counter("soakd_postgres_statement_calls_total", "Executions of the statements of a name of SOAKD_POSTGRES_STATEMENTS since soakd started.", "statement"),
-		seconds: d.Counter("soakd_postgres_statement_seconds_total", "Execution time of the statements of a name of SOAKD_POSTGRES_STATEMENTS since soakd started.", "statement"),
-		rows:    d.Counter("soakd_postgres_statement_rows_total", "Rows returned or changed by the statements of a name of SOAKD_POSTGRES_STATEMENTS since soakd started.", "statement"),
+		list: list, resets: resets, now: time.Now, maxTexts: maxTexts, late: map[int64]bool{}, totals: make([]usage, len(list)),
+		counters: [statementCounters]*probes.Desc{
+			calls:         counter("calls", "Executions"),
+			seconds:       counter("seconds", "Execution time"),
+			rows:          counter("rows", "Rows returned or changed by executions"),
+			blocksHit:     counter("blocks_hit", "Blocks found in the server's cache by executions"),
+			blocksRead:    counter("blocks_read", "Blocks read from outside the server's cache by executions"),
+			blocksDirtied: counter("blocks_dirtied", "Blocks made dirty by executions"),
+			tempRead:      counter("temp_blocks_read", "Temporary blocks read by executions"),
+			tempWritten:   counter("temp_blocks_written", "Temporary blocks written by executions"),
+			readSeconds:   counter("block_read_seconds", "Time that reading blocks took (0 while the server's track_io_timing is off) of executions"),
+			walBytes:      counter("wal_bytes", "Bytes of write-ahead log made by executions"),
+		},
+		dropped: d.Counter("soakd_postgres_statements_dropped_total", "How often the server has dropped the entries of the statements that are used least because there was no room (pg_stat_statements.max); from version 1.9 of the extension."),
 	}
 }
 
-func (st *statements) collector() collector { return collector{"statements", st.read} }
+func (*statements) name() string { return "statements" }
 
 func (st *statements) read(ctx context.Context, s *session, reading *probes.Reading) error {
 	if len(st.list) == 0 {
 		return nil
 	}
+	if s.catalogue.extension == "" {
+		return errNoStatements
+	}
 	if err := st.resolve(ctx, s, reading); err != nil {
 		return err
 	}
-	current, err := st.readUsage(ctx, s)
+	if err := st.readInfo(ctx, s, reading); err != nil {
+		return err
+	}
+	offered := st.offered(s.catalogue)
+	current, err := st.readUsage(ctx, s, offered)
 	if err != nil {
 		return err
 	}
 	st.advance(current)
 	for i, total := range st.totals {
-		name := st.list[i].name
-		reading.Add(st.calls, total.calls, name)
-		reading.Add(st.seconds, total.seconds, name)
-		reading.Add(st.rows, total.rows, name)
+		for _, counter := range offered {
+			reading.Add(st.counters[counter.index], total[counter.index], st.list[i].name)
+		}
 	}
+	return nil
+}
+
+// readInfo reads when the statistics were reset, and forgets what was counted
+// before: entries that have since counted more than that would else seem to have
+// grown by the difference only.
+func (st *statements) readInfo(ctx context.Context, s *session, reading *probes.Reading) error {
+	if !s.catalogue.has(statementsInfo, "dealloc", "stats_reset") {
+		return nil
+	}
+	var dropped, reset *float64
+	err := s.row(ctx, "SELECT dealloc::float8, extract(epoch FROM stats_reset)::float8 FROM "+s.catalogue.extension+"."+statementsInfo, &dropped, &reset)
+	if err != nil {
+		return err
+	}
+	addIf(reading, st.dropped, dropped)
+	if reset != nil {
+		st.resets.count(reading, statementsInfo, *reset)
+	}
+	if st.resetAt != nil && reset != nil && *reset != *st.resetAt && st.last != nil {
+		st.last = map[entryID]usage{}
+	}
+	st.resetAt = reset
 	return nil
 }
 
@@ -169,53 +228,57 @@ func (st *statements) advance(current map[entryID]usage) {
 		if st.last == nil || !known && st.late[id.query] {
 			continue
 		}
-		if now.calls < before.calls {
+		if now[calls] < before[calls] {
 			before = usage{}
 		}
 		for _, i := range st.matched[id.query] {
-			st.totals[i].calls += now.calls - before.calls
-			st.totals[i].seconds += max(0, now.seconds-before.seconds)
-			st.totals[i].rows += max(0, now.rows-before.rows)
+			for counter := range now {
+				st.totals[i][counter] += max(0, now[counter]-before[counter])
+			}
 		}
 	}
 	clear(st.late)
 	st.last = current
 }
 
-// statementsView says how to read the extension as it is installed.
-type statementsView struct {
-	schema string
-	// time is the column of the execution time in milliseconds.
-	time string
+var errNoStatements = probes.Because(probes.ReasonMissing, errors.New("the extension pg_stat_statements is not in this database; CREATE EXTENSION pg_stat_statements"))
+
+// statementColumn is where a counter stands.
+type statementColumn struct {
+	index      int
+	expression string
 }
 
-var errNoStatements = errors.New("the extension pg_stat_statements is not in this database; CREATE EXTENSION pg_stat_statements")
-
-// findView looks the extension up. Its columns follow its own version, which
-// may be older than the server's until somebody runs ALTER EXTENSION.
-func findView(ctx context.Context, s *session) (statementsView, error) {
-	var schema, version string
-	err := s.row(ctx, `SELECT nspname, extversion FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
-WHERE extname = 'pg_stat_statements'`, &schema, &version)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return statementsView{}, errNoStatements
+// offered are the counters that the extension has. Its columns follow its own
+// version, which may be older than the server's until somebody runs ALTER
+// EXTENSION: planning got columns of its own in 1.8, reading of shared blocks
+// in 1.11.
+func (*statements) offered(by *catalogue) []statementColumn {
+	var found []statementColumn
+	for _, c := range []struct {
+		index int
+		names []string // of which the first that is there counts
+		scale string
+	}{
+		{calls, []string{"calls"}, ""},
+		{seconds, []string{"total_exec_time", "total_time"}, " / 1000"},
+		{rows, []string{"rows"}, ""},
+		{blocksHit, []string{"shared_blks_hit"}, ""},
+		{blocksRead, []string{"shared_blks_read"}, ""},
+		{blocksDirtied, []string{"shared_blks_dirtied"}, ""},
+		{tempRead, []string{"temp_blks_read"}, ""},
+		{tempWritten, []string{"temp_blks_written"}, ""},
+		{readSeconds, []string{"shared_blk_read_time", "blk_read_time"}, " / 1000"},
+		{walBytes, []string{"wal_bytes"}, ""},
+	} {
+		for _, name := range c.names {
+			if by.has(statementsName, name) {
+				found = append(found, statementColumn{c.index, "(sum(" + name + ")" + c.scale + ")::float8"})
+				break
+			}
+		}
 	}
-	if err != nil {
-		return statementsView{}, err
-	}
-	return statementsView{schema: pgx.Identifier{schema}.Sanitize(), time: timeColumn(version)}, nil
-}
-
-// timeColumn is the column of the execution time: planning time got its own
-// columns in version 1.8.
-func timeColumn(version string) string {
-	major, minor, _ := strings.Cut(version, ".")
-	majorNumber, _ := strconv.Atoi(major)
-	minorNumber, _ := strconv.Atoi(minor)
-	if majorNumber < 1 || majorNumber == 1 && minorNumber < 8 {
-		return "total_time"
-	}
-	return "total_exec_time"
+	return found
 }
 
 const inThisDatabase = "dbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -225,18 +288,14 @@ func (st *statements) resolve(ctx context.Context, s *session, reading *probes.R
 	if !st.resolvedAt.IsZero() && st.now().Before(st.resolvedAt.Add(resolveInterval)) {
 		return nil
 	}
-	view, err := findView(ctx, s)
-	if err != nil {
-		return err
-	}
 	matched := map[int64][]int{}
 	seen, overflow, hidden := 0, 0, false
 	var id *int64
 	var text string
 	// One more than is looked at, to know of it. The query id makes the order one.
 	query := fmt.Sprintf("SELECT queryid, coalesce(left(query, %d), '') FROM %s.pg_stat_statements WHERE %s ORDER BY calls DESC, queryid LIMIT %d",
-		maxText, view.schema, inThisDatabase, st.maxTexts+1)
-	err = s.rows(ctx, query, nil, []any{&id, &text}, func() error {
+		maxText, s.catalogue.extension, inThisDatabase, st.maxTexts+1)
+	err := s.rows(ctx, query, nil, []any{&id, &text}, func() error {
 		seen++
 		switch {
 		case id == nil:
@@ -252,9 +311,9 @@ func (st *statements) resolve(ctx context.Context, s *session, reading *probes.R
 		return err
 	}
 	if hidden {
-		return errors.New("the role does not see other roles' statements; GRANT pg_monitor to it")
+		return probes.Because(probes.ReasonPermission, errors.New("the role does not see other roles' statements; GRANT pg_monitor to it"))
 	}
-	st.view, st.resolvedAt = view, st.now()
+	st.resolvedAt = st.now()
 	st.adopt(matched, overflow > 0)
 	reading.Overflow += overflow
 	return nil
@@ -296,18 +355,24 @@ func (st *statements) assign(matched map[int64][]int, id int64, text string) int
 }
 
 // readUsage reads the numbers of the matched statements.
-func (st *statements) readUsage(ctx context.Context, s *session) (map[entryID]usage, error) {
+func (st *statements) readUsage(ctx context.Context, s *session, columns []statementColumn) (map[entryID]usage, error) {
 	ids := make([]int64, 0, len(st.matched))
 	for id := range st.matched {
 		ids = append(ids, id)
 	}
-	// false: without the texts, whose file is then not read.
-	query := fmt.Sprintf(`SELECT userid::int8, queryid, sum(calls)::float8, (sum(%s) / 1000)::float8, sum(rows)::float8
-FROM %s.pg_stat_statements(false) WHERE %s AND queryid = ANY($1::int8[]) GROUP BY 1, 2`, st.view.time, st.view.schema, inThisDatabase)
-	found := map[entryID]usage{}
 	var role, id int64
 	var u usage
-	err := s.rows(ctx, query, []any{ids}, []any{&role, &id, &u.calls, &u.seconds, &u.rows}, func() error {
+	targets := []any{&role, &id}
+	selected := ""
+	for _, c := range columns {
+		selected += ", " + c.expression
+		targets = append(targets, &u[c.index])
+	}
+	// false: without the texts, whose file is then not read.
+	query := fmt.Sprintf(`SELECT userid::int8, queryid%s
+FROM %s.pg_stat_statements(false) WHERE %s AND queryid = ANY($1::int8[]) GROUP BY 1, 2`, selected, s.catalogue.extension, inThisDatabase)
+	found := map[entryID]usage{}
+	err := s.rows(ctx, query, []any{ids}, targets, func() error {
 		found[entryID{role, id}] = u
 		return nil
 	})

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"soakd/internal/probes"
@@ -13,27 +12,54 @@ import (
 type tables struct {
 	list []tableName
 
-	live, dead, seqScans, seqRows, indexScans *probes.Desc
+	stats table
 }
 
 func newTables(d *probes.Descs, list []tableName) *tables {
+	const watched = " of a table of SOAKD_POSTGRES_TABLES"
+	of := func(name string, desc *probes.Desc, labels ...string) column {
+		return column{view: "pg_stat_user_tables", name: name, desc: desc, labels: labels}
+	}
+	gauge := func(name, help string) *probes.Desc {
+		return d.Gauge("soakd_postgres_table_"+name, help, "table")
+	}
+	counter := func(name, help string, labels ...string) *probes.Desc {
+		return d.Counter("soakd_postgres_table_"+name, help, append([]string{"table"}, labels...)...)
+	}
+	age := func(name, help string, columns ...string) column {
+		return column{
+			view: "pg_stat_user_tables", expression: "extract(epoch FROM clock_timestamp() - greatest(" + strings.Join(columns, ", ") + "))", needs: columns,
+			desc: gauge(name, help),
+		}
+	}
+	changed := counter("rows_changed_total", "Rows"+watched+" that were changed, by how: inserted, updated (hot ones among them), hot_updated (without touching an index), deleted.", "operation")
+	vacuums := counter("vacuums_total", "Vacuums"+watched+", by who began them: manual or auto.", "kind")
 	return &tables{
-		list:       list,
-		live:       d.Gauge("soakd_postgres_table_live_rows", "Estimated live rows of a table of SOAKD_POSTGRES_TABLES.", "table"),
-		dead:       d.Gauge("soakd_postgres_table_dead_rows", "Estimated dead rows of a table of SOAKD_POSTGRES_TABLES.", "table"),
-		seqScans:   d.Counter("soakd_postgres_table_sequential_scans_total", "Sequential scans of a table of SOAKD_POSTGRES_TABLES.", "table"),
-		seqRows:    d.Counter("soakd_postgres_table_sequential_rows_total", "Live rows that sequential scans of a table of SOAKD_POSTGRES_TABLES read.", "table"),
-		indexScans: d.Counter("soakd_postgres_table_index_scans_total", "Index scans of a table of SOAKD_POSTGRES_TABLES; absent for one without an index.", "table"),
+		list: list,
+		stats: table{
+			labels: []string{"schemaname::text", "pg_stat_user_tables.relname::text"},
+			from: `pg_stat_user_tables
+JOIN unnest($1::text[], $2::text[]) AS wanted(wanted_schema, wanted_name) ON schemaname = wanted_schema AND pg_stat_user_tables.relname = wanted_name
+JOIN pg_class ON pg_class.oid = pg_stat_user_tables.relid`,
+			columns: []column{
+				of("n_live_tup", gauge("live_rows", "Estimated live rows"+watched+".")),
+				of("n_dead_tup", gauge("dead_rows", "Estimated dead rows"+watched+".")),
+				of("n_mod_since_analyze", gauge("rows_changed_since_analyze", "Estimated rows"+watched+" that were changed since its statistics were made.")),
+				// Not pg_relation_size(), which waits behind ALTER TABLE.
+				{view: "pg_stat_user_tables", expression: "nullif(pg_class.relpages, -1)", needs: []string{"relid"}, desc: gauge("pages", "Pages"+watched+" as its last vacuum or analyze found them: growth beyond that of its live rows is bloat.")},
+				of("seq_scan", counter("sequential_scans_total", "Sequential scans"+watched+".")),
+				of("seq_tup_read", counter("sequential_rows_total", "Live rows that sequential scans"+watched+" read.")),
+				of("idx_scan", counter("index_scans_total", "Index scans"+watched+"; absent for one without an index.")),
+				of("n_tup_ins", changed, "inserted"), of("n_tup_upd", changed, "updated"), of("n_tup_hot_upd", changed, "hot_updated"), of("n_tup_del", changed, "deleted"),
+				of("vacuum_count", vacuums, "manual"), of("autovacuum_count", vacuums, "auto"),
+				age("last_vacuum_seconds", "Time since the last vacuum"+watched+", by whomever; absent when there was none.", "last_vacuum", "last_autovacuum"),
+				age("last_analyze_seconds", "Time since the statistics"+watched+" were made, by whomever; absent when they never were.", "last_analyze", "last_autoanalyze"),
+			},
+		},
 	}
 }
 
-func (t *tables) collector() collector { return collector{"tables", t.read} }
-
-const tablesQuery = `
-SELECT schemaname, relname, n_live_tup::float8, n_dead_tup::float8, seq_scan::float8, seq_tup_read::float8, idx_scan::float8
-FROM pg_stat_user_tables
-JOIN unnest($1::text[], $2::text[]) AS wanted(wanted_schema, wanted_name)
-  ON schemaname = wanted_schema AND relname = wanted_name`
+func (*tables) name() string { return "tables" }
 
 func (t *tables) read(ctx context.Context, s *session, reading *probes.Reading) error {
 	if len(t.list) == 0 {
@@ -45,33 +71,17 @@ func (t *tables) read(ctx context.Context, s *session, reading *probes.Reading) 
 		missing[table] = true
 		schemas, names = append(schemas, table.schema), append(names, table.name)
 	}
-	var table tableName
-	var live, dead, seqScans, seqRows, indexScans *float64
-	targets := []any{&table.schema, &table.name, &live, &dead, &seqScans, &seqRows, &indexScans}
-	err := s.rows(ctx, tablesQuery, []any{schemas, names}, targets, func() error {
-		delete(missing, table)
-		addIf(reading, t.live, live, table.String())
-		addIf(reading, t.dead, dead, table.String())
-		addIf(reading, t.seqScans, seqScans, table.String())
-		addIf(reading, t.seqRows, seqRows, table.String())
-		addIf(reading, t.indexScans, indexScans, table.String())
-		return nil
-	})
+	var found probes.Reading
+	err := t.stats.read(ctx, s, &found, func(labels []string) bool {
+		delete(missing, tableName{labels[0], labels[1]})
+		return true
+	}, schemas, names)
 	if err != nil {
 		return err
 	}
-	return t.checkMissing(missing)
-}
-
-func (t *tables) checkMissing(missing map[tableName]bool) error {
-	var names []string
-	for _, table := range t.list {
-		if missing[table] {
-			names = append(names, table.String())
-		}
+	for _, sample := range found.Samples { // one label instead of schema and name
+		name := tableName{sample.Labels[0], sample.Labels[1]}.String()
+		reading.Add(sample.Desc, sample.Value, append([]string{name}, sample.Labels[2:]...)...)
 	}
-	if len(names) == 0 {
-		return nil
-	}
-	return fmt.Errorf("not in this database: %s", strings.Join(names, ", "))
+	return notThere("not in this database", t.list, missing, tableName.String)
 }

@@ -38,12 +38,13 @@ func TestConfigRefused(t *testing.T) {
 	config := &Config{
 		URLFile: "/no/such/file", StatementTimeout: time.Hour,
 		Applications: []string{" api ", "other", "", "api", strings.Repeat("x", 64)},
-		Tables:       []string{"loans", "public.loans", "a.b.c", `x"y`},
+		Tables:       []string{"loans", "public.loans", "a.b.c", `x"y`}, Databases: []string{"one", "", " one"},
 	}
 	err := config.Validate()
 	for _, part := range []string{
 		"SOAKD_POSTGRES_URL_FILE: read secret", "SOAKD_POSTGRES_STATEMENT_TIMEOUT: 1h0m0s is not", `SOAKD_POSTGRES_APPLICATIONS: "other" has a meaning`,
 		`SOAKD_POSTGRES_APPLICATIONS: "" is not 1 to 63`, `SOAKD_POSTGRES_APPLICATIONS: "api" is there twice`, `"` + strings.Repeat("x", 64) + `" is not 1 to 63`,
+		`SOAKD_POSTGRES_DATABASES: "" is not 1 to 63`, `SOAKD_POSTGRES_DATABASES: "one" is there twice`,
 		`SOAKD_POSTGRES_TABLES: "public.loans" is there twice`, `SOAKD_POSTGRES_TABLES: "a.b.c" is not`, `SOAKD_POSTGRES_TABLES: "x\"y" is not`,
 	} {
 		if err == nil || !strings.Contains(err.Error(), part) {
@@ -106,14 +107,6 @@ func TestStatementsDecode(t *testing.T) {
 	}
 }
 
-func TestTimeColumnFollowsTheExtension(t *testing.T) {
-	for version, want := range map[string]string{"1.7": "total_time", "1.8": "total_exec_time", "1.10": "total_exec_time", "2.0": "total_exec_time", "": "total_time"} {
-		if got := timeColumn(version); got != want {
-			t.Errorf("%q: %s, want %s", version, got, want)
-		}
-	}
-}
-
 func TestVersionText(t *testing.T) {
 	if got := versionText(150004); got != "15.4" {
 		t.Error(got)
@@ -122,11 +115,11 @@ func TestVersionText(t *testing.T) {
 
 func TestStatementTotalsSurviveDroppedEntries(t *testing.T) {
 	var descs probes.Descs
-	st := newStatements(&descs, []statement{{name: "a"}, {name: "b"}})
+	st := newStatements(&descs, []statement{{name: "a"}, {name: "b"}}, newResets(&descs))
 	st.matched = map[int64][]int{1: {0}, 2: {0, 1}}
 	at := func(entries map[entryID]usage) [2]float64 {
 		st.advance(entries)
-		return [2]float64{st.totals[0].calls, st.totals[1].calls}
+		return [2]float64{st.totals[0][calls], st.totals[1][calls]}
 	}
 	for i, step := range []struct {
 		entries map[entryID]usage
@@ -147,7 +140,7 @@ func TestStatementTotalsSurviveDroppedEntries(t *testing.T) {
 
 func TestStatementsOverALimitDoNotJump(t *testing.T) {
 	var descs probes.Descs
-	st := newStatements(&descs, []statement{{name: "a"}})
+	st := newStatements(&descs, []statement{{name: "a"}}, newResets(&descs))
 	a := []int{0}
 	for i, step := range []struct {
 		matched    map[int64][]int
@@ -163,15 +156,15 @@ func TestStatementsOverALimitDoNotJump(t *testing.T) {
 		{map[int64][]int{1: a, 2: a, 3: a}, false, map[entryID]usage{{9, 1}: {calls: 302}, {9, 3}: {calls: 4}}, 12}, // nothing was left out: 3 is new
 	} {
 		st.adopt(step.matched, step.incomplete)
-		if st.advance(step.entries); st.totals[0].calls != step.want {
-			t.Errorf("step %d: %v, want %v", i, st.totals[0].calls, step.want)
+		if st.advance(step.entries); st.totals[0][calls] != step.want {
+			t.Errorf("step %d: %v, want %v", i, st.totals[0][calls], step.want)
 		}
 	}
 }
 
 func TestMatchesAreBounded(t *testing.T) {
 	var descs probes.Descs
-	st := newStatements(&descs, []statement{{name: "all", contains: "x"}})
+	st := newStatements(&descs, []statement{{name: "all", contains: "x"}}, newResets(&descs))
 	matched := map[int64][]int{}
 	overflow := 0
 	for id := range int64(maxMatches + 5) {
@@ -185,7 +178,7 @@ func TestMatchesAreBounded(t *testing.T) {
 
 func TestSessionsAreFolded(t *testing.T) {
 	var descs probes.Descs
-	a := newActivity(&descs, []string{"api"})
+	a := newActivity(&descs, newApplications([]string{"api"}))
 	counts := tally{backends: map[[2]string]float64{}, waiting: map[string]float64{}, folded: map[string]bool{}}
 	a.count(&counts, "api", "active", "Lock", 2)
 	a.count(&counts, "api", "idle", "Client", 3)
@@ -223,4 +216,51 @@ func FuzzStatements(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestChains(t *testing.T) {
+	for name, c := range map[string]struct {
+		edges        [][2]int
+		roots, depth int
+	}{
+		"nobody":                    {nil, 0, 0},
+		"one waits":                 {[][2]int{{2, 1}}, 1, 1},
+		"two wait for one":          {[][2]int{{2, 1}, {3, 1}}, 1, 1},
+		"a queue":                   {[][2]int{{2, 1}, {3, 2}, {4, 3}, {4, 1}}, 1, 3},
+		"two holders":               {[][2]int{{3, 1}, {3, 2}}, 2, 1},
+		"two queues":                {[][2]int{{2, 1}, {12, 11}, {13, 12}}, 2, 2},
+		"a deadlock":                {[][2]int{{1, 2}, {2, 1}}, 0, 2},
+		"one that waits for such":   {[][2]int{{1, 2}, {2, 1}, {3, 1}}, 0, 3},
+		"a prepared transaction":    {[][2]int{{5, 0}, {6, 0}}, 1, 1},
+		"a prepared and a session":  {[][2]int{{5, 0}, {5, 4}}, 2, 1},
+		"the same blocker two ways": {[][2]int{{2, 1}, {3, 1}, {4, 2}, {4, 3}}, 1, 2},
+	} {
+		var edges []edge
+		for _, pair := range c.edges {
+			edges = append(edges, edge{blocked: pair[0], blocker: pair[1]})
+		}
+		if roots, depth := chains(edges); roots != c.roots || depth != c.depth {
+			t.Errorf("%s: %d roots, depth %d; want %d and %d", name, roots, depth, c.roots, c.depth)
+		}
+	}
+}
+
+func TestNamesAreBounded(t *testing.T) {
+	n := newNames(2)
+	got := strings.Join([]string{n.label("a"), n.label("b"), n.label("c"), n.label("a"), n.label(other)}, " ")
+	if want := "a b other a other"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestResetsAreCountedFromSoakdsStartOn(t *testing.T) {
+	var descs probes.Descs
+	r := newResets(&descs)
+	for i, step := range []struct{ at, want float64 }{{0, 0}, {100, 1}, {200, 2}, {200, 2}, {150, 2}, {300, 3}} {
+		var reading probes.Reading
+		r.count(&reading, "pg_stat_wal", step.at)
+		if got := reading.Samples[0].Value; got != step.want {
+			t.Errorf("step %d: %v, want %v", i, got, step.want)
+		}
+	}
 }

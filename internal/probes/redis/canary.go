@@ -36,6 +36,9 @@ func CanaryKind() probes.Kind {
 // Enabled reports whether there is a server to write to.
 func (c *CanaryConfig) Enabled() bool { return c.URL.IsSet() || c.URLFile != "" }
 
+// Writes says that the canary writes; see [probes.Writer].
+func (*CanaryConfig) Writes() {}
+
 // prefixPattern has no braces: in a cluster they choose the slot.
 var prefixPattern = regexp.MustCompile(`^[A-Za-z0-9:._/-]{1,100}$`)
 
