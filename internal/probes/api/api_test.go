@@ -1,6 +1,7 @@
 package api
 
 import (
+	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
@@ -361,6 +362,33 @@ func TestBodyIsBounded(t *testing.T) {
 	}
 	if _, err := poll(t, open(t, Config{MetricsURL: serve(t, oneLine)})); err == nil {
 		t.Error("an endless line was taken")
+	}
+}
+
+// net/http asks for gzip and undoes it; the bound is on what comes out.
+func TestGzip(t *testing.T) {
+	zipped := func(text string, times int) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+				t.Errorf("asks for %q", r.Header.Get("Accept-Encoding"))
+			}
+			w.Header().Set("Content-Encoding", "gzip")
+			w.Header().Set("Content-Type", "text/plain")
+			out := gzip.NewWriter(w)
+			for range times {
+				if _, err := io.WriteString(out, text); err != nil {
+					return
+				}
+			}
+			_ = out.Close()
+		}
+	}
+	if got, err := poll(t, open(t, Config{MetricsURL: serve(t, zipped("process_open_fds 3\n", 1))})); err != nil || got["open_fds"] != 3 {
+		t.Errorf("%v, %v", got, err)
+	}
+	bomb := zipped(strings.Repeat("# a\n", 1<<18), 200) // 200 MiB out of 200 KiB
+	if _, err := poll(t, open(t, Config{MetricsURL: serve(t, bomb)})); err == nil || !strings.Contains(err.Error(), "larger than 10 MiB") {
+		t.Errorf("bomb: %v", err)
 	}
 }
 
