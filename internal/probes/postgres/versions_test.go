@@ -69,7 +69,7 @@ func everyColumn(p *probe) []column {
 		case *databases:
 			all = append(all, part.stats.columns...)
 		case *replication:
-			all = slices.Concat(all, part.replica, part.primary, part.each.columns, part.slots.columns)
+			all = slices.Concat(all, part.replica, part.each.columns, part.slots.columns)
 		case *cluster:
 			all = append(all, part.columns...)
 		case *io:
@@ -97,6 +97,12 @@ func offers(p *probe, c *catalogue) []string {
 	for _, column := range everyColumn(p) {
 		if column.offered(c) {
 			add(column.desc, column.labels...)
+		}
+	}
+	for _, part := range p.parts {
+		if r, ok := part.(*replication); ok && c.has("pg_stat_replication", "replay_lsn", "replay_lag") { // made of those of each
+			add(r.maxLagBytes)
+			add(r.maxLagSeconds)
 		}
 	}
 	for _, column := range p.statements.offered(c) {
