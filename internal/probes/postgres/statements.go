@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"soakd/internal/probes"
 )
 
@@ -175,6 +177,19 @@ func (st *statements) read(ctx context.Context, s *session, reading *probes.Read
 	if s.catalogue.extension == "" {
 		return errNoStatements
 	}
+	return notLoaded(st.readAll(ctx, s, reading))
+}
+
+// notLoaded gives an error its reason when it is that the extension's library is
+// not loaded (SQLSTATE 55000).
+func notLoaded(err error) error {
+	if answer := (*pgconn.PgError)(nil); errors.As(err, &answer) && answer.Code == "55000" {
+		return probes.Because(probes.ReasonMissing, err)
+	}
+	return err
+}
+
+func (st *statements) readAll(ctx context.Context, s *session, reading *probes.Reading) error {
 	if err := st.resolve(ctx, s, reading); err != nil {
 		return err
 	}
