@@ -369,6 +369,17 @@ func (st *statements) assign(matched map[int64][]int, id int64, text string) int
 	return 0
 }
 
+// usageQuery asks for columns of the statements of $1, without the texts (false),
+// whose file is then not read.
+func (*statements) usageQuery(by *catalogue, columns []statementColumn) string {
+	selected := ""
+	for _, c := range columns {
+		selected += ", " + c.expression
+	}
+	return fmt.Sprintf(`SELECT userid::int8, queryid%s
+FROM %s.pg_stat_statements(false) WHERE %s AND queryid = ANY($1::int8[]) GROUP BY 1, 2`, selected, by.extension, inThisDatabase)
+}
+
 // readUsage reads the numbers of the matched statements.
 func (st *statements) readUsage(ctx context.Context, s *session, columns []statementColumn) (map[entryID]usage, error) {
 	ids := make([]int64, 0, len(st.matched))
@@ -378,16 +389,11 @@ func (st *statements) readUsage(ctx context.Context, s *session, columns []state
 	var role, id int64
 	var u usage
 	targets := []any{&role, &id}
-	selected := ""
 	for _, c := range columns {
-		selected += ", " + c.expression
 		targets = append(targets, &u[c.index])
 	}
-	// false: without the texts, whose file is then not read.
-	query := fmt.Sprintf(`SELECT userid::int8, queryid%s
-FROM %s.pg_stat_statements(false) WHERE %s AND queryid = ANY($1::int8[]) GROUP BY 1, 2`, selected, s.catalogue.extension, inThisDatabase)
 	found := map[entryID]usage{}
-	err := s.rows(ctx, query, []any{ids}, targets, func() error {
+	err := s.rows(ctx, st.usageQuery(s.catalogue, columns), []any{ids}, targets, func() error {
 		found[entryID{role, id}] = u
 		return nil
 	})

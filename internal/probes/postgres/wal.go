@@ -67,14 +67,19 @@ func newCluster(d *probes.Descs, resets *resets) *cluster {
 
 func (*cluster) name() string { return "cluster" }
 
-func (c *cluster) read(ctx context.Context, s *session, reading *probes.Reading) error {
+// views are those of one row that the server has.
+func (*cluster) views(by *catalogue) []string {
 	var views []string
 	for _, view := range []string{"pg_stat_wal", "pg_stat_bgwriter", "pg_stat_checkpointer", "pg_stat_archiver"} {
-		if !s.catalogue.has(view) {
-			continue
+		if by.has(view) {
+			views = append(views, view)
 		}
-		views = append(views, view)
 	}
+	return views
+}
+
+func (c *cluster) read(ctx context.Context, s *session, reading *probes.Reading) error {
+	views := c.views(s.catalogue)
 	if len(views) == 0 {
 		return errNoViews
 	}
