@@ -76,7 +76,7 @@ func failOften(t *testing.T, server *localservices.Postgres, opened probes.Probe
 		t.Errorf("%d of %d polls failed for %v; others: %v", failed, polls, reason, other)
 	}
 	wait(t, "sessions and goroutines to end", func() string {
-		n, s := runtime.NumGoroutine(), sessions(t, server)
+		n, s := runtime.NumGoroutine(), sessionsOf(t, server)
 		if total := opened.(*probe).pool.Stat().TotalConns(); s > readConnections || total > readConnections || n > before+4 {
 			return fmt.Sprintf("%d sessions, %d connections of the pool, %d goroutines (%d before)", s, total, n, before)
 		}

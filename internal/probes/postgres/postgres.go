@@ -107,7 +107,9 @@ func (p *probe) collect(ctx context.Context, s *session, reading *probes.Reading
 		}
 		if err := s.within(ctx, func() error { return c.read(ctx, s, reading) }); err != nil {
 			errs = append(errs, explained(fmt.Errorf("%s: %w", c.name(), err)))
-			p.offers.expire() // a view or a column may be gone
+			if contradicts(err) {
+				p.offers.expire()
+			}
 		}
 	}
 	if len(skipped) > 0 {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"soakd/internal/probes"
 )
 
@@ -175,6 +177,19 @@ func (st *statements) read(ctx context.Context, s *session, reading *probes.Read
 	if s.catalogue.extension == "" {
 		return errNoStatements
 	}
+	return notLoaded(st.readAll(ctx, s, reading))
+}
+
+// notLoaded gives an error its reason when it is that the extension's library is
+// not loaded (SQLSTATE 55000).
+func notLoaded(err error) error {
+	if answer := (*pgconn.PgError)(nil); errors.As(err, &answer) && answer.Code == "55000" {
+		return probes.Because(probes.ReasonMissing, err)
+	}
+	return err
+}
+
+func (st *statements) readAll(ctx context.Context, s *session, reading *probes.Reading) error {
 	if err := st.resolve(ctx, s, reading); err != nil {
 		return err
 	}
@@ -354,6 +369,17 @@ func (st *statements) assign(matched map[int64][]int, id int64, text string) int
 	return 0
 }
 
+// usageQuery asks for columns of the statements of $1, without the texts (false),
+// whose file is then not read.
+func (*statements) usageQuery(by *catalogue, columns []statementColumn) string {
+	selected := ""
+	for _, c := range columns {
+		selected += ", " + c.expression
+	}
+	return fmt.Sprintf(`SELECT userid::int8, queryid%s
+FROM %s.pg_stat_statements(false) WHERE %s AND queryid = ANY($1::int8[]) GROUP BY 1, 2`, selected, by.extension, inThisDatabase)
+}
+
 // readUsage reads the numbers of the matched statements.
 func (st *statements) readUsage(ctx context.Context, s *session, columns []statementColumn) (map[entryID]usage, error) {
 	ids := make([]int64, 0, len(st.matched))
@@ -363,16 +389,11 @@ func (st *statements) readUsage(ctx context.Context, s *session, columns []state
 	var role, id int64
 	var u usage
 	targets := []any{&role, &id}
-	selected := ""
 	for _, c := range columns {
-		selected += ", " + c.expression
 		targets = append(targets, &u[c.index])
 	}
-	// false: without the texts, whose file is then not read.
-	query := fmt.Sprintf(`SELECT userid::int8, queryid%s
-FROM %s.pg_stat_statements(false) WHERE %s AND queryid = ANY($1::int8[]) GROUP BY 1, 2`, selected, s.catalogue.extension, inThisDatabase)
 	found := map[entryID]usage{}
-	err := s.rows(ctx, query, []any{ids}, targets, func() error {
+	err := s.rows(ctx, st.usageQuery(s.catalogue, columns), []any{ids}, targets, func() error {
 		found[entryID{role, id}] = u
 		return nil
 	})
