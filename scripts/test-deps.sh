@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sees to it that everything the tests run is installed: PostgreSQL, Redis,
-# Prometheus (with promtool) and a C compiler for the race detector.
+# Prometheus (with promtool), PgBouncer and a C compiler for the race detector.
 #
 # As root on Debian or Ubuntu it installs what is missing, without starting any
 # system service: the tests run private servers of their own. Elsewhere it says
@@ -18,6 +18,9 @@ have_postgres() {
 have_redis() { command -v redis-server >/dev/null || command -v valkey-server >/dev/null; }
 
 have_prometheus() { command -v prometheus >/dev/null && command -v promtool >/dev/null; }
+
+# have_pgbouncer: not on the PATH of Debian's ordinary users.
+have_pgbouncer() { command -v pgbouncer >/dev/null || [[ -x /usr/sbin/pgbouncer ]]; }
 
 # have_c: a compiler and the C library's headers, by compiling and linking.
 have_c() {
@@ -40,6 +43,7 @@ packages=() # Debian's names
 have_postgres || { missing+=("PostgreSQL server") packages+=(postgresql); }
 have_redis || { missing+=("Redis server") packages+=(redis-server); }
 have_prometheus || { missing+=("Prometheus with promtool") packages+=(prometheus); }
+have_pgbouncer || { missing+=("PgBouncer") packages+=(pgbouncer); }
 have_c || { missing+=("C compiler and headers, for go test -race") packages+=(gcc libc6-dev); }
 
 [[ ${#missing[@]} -gt 0 ]] || exit 0
@@ -47,8 +51,8 @@ printf 'test-deps: missing: %s\n' "${missing[@]}" >&2
 
 if ! command -v apt-get >/dev/null; then
 	echo "test-deps: install these with the package manager of your system" \
-		"(Fedora: dnf install postgresql-server postgresql-contrib valkey golang-github-prometheus gcc;" \
-		"macOS: brew install postgresql@17 redis prometheus, xcode-select --install)" >&2
+		"(Fedora: dnf install postgresql-server postgresql-contrib valkey golang-github-prometheus pgbouncer gcc;" \
+		"macOS: brew install postgresql@17 redis prometheus pgbouncer, xcode-select --install)" >&2
 	exit 1
 fi
 install=(apt-get install -y --no-install-recommends "${packages[@]}")
@@ -73,7 +77,7 @@ apt-get update -q
 "${install[@]}"
 
 # Believe the programs, not the package manager.
-have_postgres && have_redis && have_prometheus && have_c || {
+have_postgres && have_redis && have_prometheus && have_pgbouncer && have_c || {
 	echo "test-deps: something is still missing after the installation of ${packages[*]}" >&2
 	exit 1
 }

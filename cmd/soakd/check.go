@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -48,7 +49,7 @@ func checkCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	c := &checker{cfg: cfg, traffic: t, users: few.Users, stdout: stdout}
 	c.plan()
 	c.try(ctx, options.write)
-	c.probe(ctx)
+	c.probe(ctx, options.write)
 	if ctx.Err() != nil {
 		return errors.New("interrupted before everything was checked")
 	}
@@ -177,12 +178,16 @@ func (c *checker) send(ctx context.Context, one *load.Case, index int) {
 	}
 }
 
-// probe polls each configured dependency once. One that gave something and hides
-// the rest was reached, and something is wrong with it.
-func (c *checker) probe(ctx context.Context) {
+// probe polls each configured dependency once, those that write only where that
+// was asked for. One that gave something and hides the rest was reached, and
+// something is wrong with it.
+func (c *checker) probe(ctx context.Context, write bool) {
 	for _, kind := range c.cfg.kinds {
 		if !kind.Config.Enabled() {
-			c.printf("probe %s: off, it has no URL\n", kind.Name)
+			continue
+		}
+		if _, writes := kind.Config.(probes.Writer); writes && !write {
+			c.printf("probe %s: not tried, it writes (--write tries it)\n", kind.Name)
 			continue
 		}
 		opened, err := kind.Config.Open(c.cfg.logger(io.Discard))
@@ -193,6 +198,9 @@ func (c *checker) probe(ctx context.Context) {
 		for _, probe := range opened {
 			c.probeOnce(ctx, probe, kind.Config.Summary())
 		}
+	}
+	if off := switchedOff(c.cfg.kinds); len(off) > 0 {
+		c.printf("probes that are off, with nothing to watch: %s\n", strings.Join(off, ", "))
 	}
 }
 

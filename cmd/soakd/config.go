@@ -19,6 +19,7 @@ import (
 	"soakd/internal/load/cashflow"
 	"soakd/internal/probes"
 	"soakd/internal/probes/api"
+	"soakd/internal/probes/blackbox"
 	"soakd/internal/probes/postgres"
 	"soakd/internal/probes/redis"
 	"soakd/internal/secret"
@@ -68,9 +69,8 @@ type config struct {
 // newConfig returns an empty configuration with every kind of probe: the one
 // place that lists them.
 func newConfig() *config {
-	return &config{kinds: []probes.Kind{
-		postgres.Kind(), postgres.CanaryKind(), redis.Kind(), redis.CanaryKind(), api.Kind(),
-	}}
+	kinds := []probes.Kind{postgres.Kind(), postgres.CanaryKind(), redis.Kind(), redis.CanaryKind(), api.Kind()}
+	return &config{kinds: append(kinds, blackbox.Kinds()...)}
 }
 
 // override sets one setting by the name of its variable, for a command that

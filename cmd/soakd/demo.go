@@ -25,6 +25,7 @@ type demoOptions struct{ postgres, redis string }
 // broughtByDemo are the settings that the demo makes itself.
 var broughtByDemo = []string{ //nolint:gochecknoglobals // never changed
 	"SOAKD_TARGET_URL", "SOAKD_POSTGRES_URL", "SOAKD_POSTGRES_URL_FILE", "SOAKD_REDIS_URL", "SOAKD_REDIS_URL_FILE",
+	"SOAKD_POSTGRES_CANARY_URL", "SOAKD_POSTGRES_CANARY_URL_FILE", "SOAKD_REDIS_CANARY_URL", "SOAKD_REDIS_CANARY_URL_FILE",
 	"SOAKD_API_METRICS_URL", "SOAKD_AUTH_TOKEN", "SOAKD_AUTH_TOKEN_FILE", "SOAKD_JWT_SECRET", "SOAKD_JWT_SECRET_FILE", "SOAKD_API_VERSION",
 	"SOAKD_TARGET_SOCKET", "SOAKD_PROXY_URL", "SOAKD_PROXY_URL_FILE", "SOAKD_TLS_CA_FILE", "SOAKD_TLS_CERT_FILE", "SOAKD_TLS_KEY_FILE",
 	"SOAKD_TLS_SERVER_NAME", "SOAKD_TLS_INSECURE_SKIP_VERIFY",
@@ -89,7 +90,10 @@ func runDemo(ctx context.Context, cfg *config, services *services, stdout io.Wri
 		"SOAKD_API_METRICS_URL": services.url() + "/metrics",
 		"SOAKD_POSTGRES_URL":    services.postgres.MonitorURL().Value(),
 		"SOAKD_REDIS_URL":       services.redis.URL().Value(),
-		"SOAKD_JWT_SECRET":      services.jwtSecret.Value(),
+		// The servers are the demo's own: canaries may write there.
+		"SOAKD_POSTGRES_CANARY_URL": services.postgres.URL().Value(),
+		"SOAKD_REDIS_CANARY_URL":    services.redis.URL().Value(),
+		"SOAKD_JWT_SECRET":          services.jwtSecret.Value(),
 	})
 	if err != nil {
 		return err

@@ -44,6 +44,8 @@ func everyProbe(t *testing.T) []probes.Probe {
 	for name, value := range map[string]string{
 		"SOAKD_TARGET_URL": "http://127.0.0.1:1", "SOAKD_POSTGRES_URL": "postgres://127.0.0.1:1/x",
 		"SOAKD_REDIS_URL": "redis://127.0.0.1:1/0", "SOAKD_API_METRICS_URL": "http://127.0.0.1:1/metrics",
+		"SOAKD_ENDPOINT_PROBES": "a=http://127.0.0.1:1/", "SOAKD_TCP_PROBES": "a=127.0.0.1:1", "SOAKD_DNS_PROBES": "a=x.example server=127.0.0.1:1",
+		"SOAKD_CERTIFICATE_PROBES": "a=127.0.0.1:1", "SOAKD_EXPORTER_PROBES": "a=http://127.0.0.1:1/", "SOAKD_EXPORTER_SERIES": "x=a:y;z=a:y_total",
 		"SOAKD_POSTGRES_CANARY_URL": "postgres://127.0.0.1:1/x", "SOAKD_REDIS_CANARY_URL": "redis://127.0.0.1:1/0",
 	} {
 		if err := cfg.override(name, value); err != nil {

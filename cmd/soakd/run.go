@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -199,7 +200,6 @@ func openProbes(kinds []probes.Kind, log *slog.Logger) ([]probes.Probe, error) {
 	)
 	for _, kind := range kinds {
 		if !kind.Config.Enabled() {
-			log.Info("probe is off: it has no URL", "probe", kind.Name)
 			continue
 		}
 		ofKind, err := kind.Config.Open(log)
@@ -213,7 +213,21 @@ func openProbes(kinds []probes.Kind, log *slog.Logger) ([]probes.Probe, error) {
 		closeAll(opened)
 		return nil, err
 	}
+	if off := switchedOff(kinds); len(off) > 0 {
+		log.Info("probes that are off, with nothing to watch", "probes", strings.Join(off, ", "))
+	}
 	return opened, nil
+}
+
+// switchedOff names the kinds that have nothing to watch.
+func switchedOff(kinds []probes.Kind) []string {
+	var off []string
+	for _, kind := range kinds {
+		if !kind.Config.Enabled() {
+			off = append(off, kind.Name)
+		}
+	}
+	return off
 }
 
 func closeAll(opened []probes.Probe) {
@@ -292,11 +306,12 @@ func (d *daemon) status() report.Status {
 func (d *daemon) banner() {
 	var watched []report.Watched
 	for _, kind := range d.cfg.kinds {
-		w := report.Watched{Name: kind.Name, What: "off"}
 		if kind.Config.Enabled() {
-			w.What = kind.Config.Summary()
+			watched = append(watched, report.Watched{Name: kind.Name, What: kind.Config.Summary()})
 		}
-		watched = append(watched, w)
+	}
+	if off := switchedOff(d.cfg.kinds); len(off) > 0 {
+		watched = append(watched, report.Watched{Name: "off", What: strings.Join(off, ", ")})
 	}
 	d.print(report.Banner(d.status(), report.Heading{
 		URL: d.server.URL(), Auth: d.traffic.source.Describe(), Users: d.cfg.Users,

@@ -10,24 +10,36 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kelseyhightower/envconfig"
+
 	"soakd/internal/exporter"
 	"soakd/internal/load"
 	"soakd/internal/load/cashflow"
 	"soakd/internal/probes"
 	"soakd/internal/probes/api"
+	"soakd/internal/probes/blackbox"
 	"soakd/internal/probes/postgres"
 	"soakd/internal/probes/probetest"
 	"soakd/internal/probes/redis"
-	"soakd/internal/secret"
 )
 
 // allProbes opens every kind of probe; none reaches for its dependency.
 func allProbes(t *testing.T) []probes.Probe {
 	t.Helper()
-	kinds := []probes.Kind{postgres.Kind(), redis.Kind(), api.Kind()}
-	kinds[0].Config.(*postgres.Config).URL = secret.New("postgres://soakd:x@127.0.0.1:1/db")
-	kinds[1].Config.(*redis.Config).URL = secret.New("redis://127.0.0.1:1")
-	kinds[2].Config.(*api.Config).MetricsURL = "http://127.0.0.1:1/metrics"
+	kinds := append([]probes.Kind{postgres.Kind(), postgres.CanaryKind(), redis.Kind(), redis.CanaryKind(), api.Kind()}, blackbox.Kinds()...)
+	for name, value := range map[string]string{
+		"POSTGRES_URL": "postgres://soakd:x@127.0.0.1:1/db", "POSTGRES_CANARY_URL": "postgres://soakd:x@127.0.0.1:1/db",
+		"REDIS_URL": "redis://127.0.0.1:1", "REDIS_CANARY_URL": "redis://127.0.0.1:1", "API_METRICS_URL": "http://127.0.0.1:1/metrics",
+		"ENDPOINT_PROBES": "a=http://127.0.0.1:1/", "TCP_PROBES": "a=127.0.0.1:1", "DNS_PROBES": "a=x.example server=127.0.0.1:1",
+		"CERTIFICATE_PROBES": "a=127.0.0.1:1", "EXPORTER_PROBES": "a=http://127.0.0.1:1/", "EXPORTER_SERIES": "x=a:y;z=a:y_total",
+	} {
+		t.Setenv("EVERYPROBE_"+name, value)
+	}
+	for _, kind := range kinds {
+		if err := envconfig.Process("everyprobe", kind.Config); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var opened []probes.Probe
 	for _, kind := range kinds {
 		opened = append(opened, probetest.Open(t, kind.Config)...)

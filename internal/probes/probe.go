@@ -64,6 +64,10 @@ type Config interface {
 	Open(log *slog.Logger) ([]Probe, error)
 }
 
+// Writer is the configuration of a kind whose polls write to what they watch.
+// It is never polled unless somebody has asked for writes.
+type Writer interface{ Writes() }
+
 // KindOf returns the name of the kind of the probe of that name.
 func KindOf(probe string) string {
 	kind, _, _ := strings.Cut(probe, "/")

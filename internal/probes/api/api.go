@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"soakd/internal/probes"
+	"soakd/internal/probes/exposition"
 )
 
 // restartsTotal counts restarts of a replica.
@@ -47,7 +48,7 @@ func newMetrics(own []alias) *metrics {
 		restarts: m.shared[restartsTotal],
 		observed: observed,
 	}
-	m.known.wanted = wantedNames(m.known.groups)
+	m.known.names = exposition.NamesOf(selectors(m.known.groups))
 	return m
 }
 

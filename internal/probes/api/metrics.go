@@ -19,6 +19,9 @@ const (
 	poolBusyThreads = "soakd_api_thread_pool_busy_threads"
 	poolQueuedTasks = "soakd_api_thread_pool_queued_tasks"
 	poolConnections = "soakd_api_pool_connections"
+	poolWaits       = "soakd_api_pool_waits_total"
+	poolWaitSeconds = "soakd_api_pool_wait_seconds_total"
+	poolTimeouts    = "soakd_api_pool_timeouts_total"
 	cacheHits       = "soakd_api_cache_hits_total"
 	cacheMisses     = "soakd_api_cache_misses_total"
 	startTime       = "soakd_api_start_time_seconds"
@@ -43,6 +46,9 @@ func mapped(descs *probes.Descs) map[string]*probes.Desc {
 		descs.Gauge(poolBusyThreads, "Threads of the target's thread pools that are busy."),
 		descs.Gauge(poolQueuedTasks, "Tasks that wait in the target's thread pools."),
 		descs.Gauge(poolConnections, "Connections of the target's own database pool; waiting counts those who wait for one.", "pool", "state"),
+		descs.Counter(poolWaits, "Requests for a connection of the target's own database pool that waited; where a library counts only all requests, those. Absent while several workers answer in turn.", "pool"),
+		descs.Counter(poolWaitSeconds, "Time that requests for a connection of the target's own database pool took; absent while several workers answer in turn.", "pool"),
+		descs.Counter(poolTimeouts, "Requests for a connection of the target's own database pool that were given up; absent while several workers answer in turn.", "pool"),
 		descs.Counter(cacheHits, "Lookups that the target's cache answered; absent while several workers answer in turn."),
 		descs.Counter(cacheMisses, "Lookups that the target's cache did not answer; absent while several workers answer in turn."),
 		descs.Gauge(startTime, "When the target's process started, in seconds since 1970."),

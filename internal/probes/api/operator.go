@@ -21,7 +21,8 @@ type Aliases struct {
 
 // Decode parses soakd_name{label="value"}=target_name{label="value"} entries
 // that are separated by commas; the braces may be left out on either side, and
-// the quotes where the value has no special character.
+// the quotes where the value has no special character. A target may be a
+// difference: total{pool="a"}-idle.
 func (a *Aliases) Decode(text string) error {
 	a.text, a.list = text, nil
 	if strings.TrimSpace(text) == "" {
@@ -77,19 +78,48 @@ func parseAlias(entry string) (alias, error) {
 	if err != nil {
 		return alias{}, err
 	}
-	target, match, err := parseSelector(sides[1])
+	parsed, err := parseTarget(sides[1])
 	if err != nil {
 		return alias{}, err
 	}
-	parsed := alias{metric: metric, target: target, match: match}
-	if metric == poolConnections {
-		parsed.labels, err = poolLabels(labels)
-		return parsed, err
+	parsed.metric = metric
+	parsed.labels, err = labelValues(metric, labels)
+	return parsed, err
+}
+
+// parseTarget parses name{label="value"}, or that less another name: of all
+// connections those that are idle.
+func parseTarget(text string) (alias, error) {
+	terms := splitOutside(text, '-')
+	if len(terms) > 2 {
+		return alias{}, errors.New("want at most one name that is subtracted")
+	}
+	target, match, err := parseSelector(terms[0])
+	if err != nil || len(terms) == 1 {
+		return alias{target: target, match: match}, err
+	}
+	minus, own, err := parseSelector(terms[1])
+	if err == nil && len(own) > 0 {
+		err = fmt.Errorf("%s is subtracted with the labels of %s; want none of its own", minus, target)
+	}
+	return alias{target: target, match: match, minus: minus}, err
+}
+
+// labelValues returns the values of soakd's metric in their order.
+func labelValues(metric string, labels map[string]string) ([]string, error) {
+	switch metric {
+	case poolConnections:
+		return poolLabels(labels)
+	case poolWaits, poolWaitSeconds, poolTimeouts:
+		if len(labels) != 1 || !poolName.MatchString(labels["pool"]) {
+			return nil, fmt.Errorf(`%s wants {pool="name"}: a name of a-z, 0-9 and _ up to 32 characters`, metric)
+		}
+		return []string{labels["pool"]}, nil
 	}
 	if len(labels) > 0 {
-		return alias{}, fmt.Errorf("%s has no labels", metric)
+		return nil, fmt.Errorf("%s has no labels", metric)
 	}
-	return parsed, nil
+	return nil, nil
 }
 
 // poolLabels returns the label values of poolConnections.

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"mime"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"soakd/internal/probes"
+	"soakd/internal/probes/exposition"
 	"soakd/internal/secret"
 )
 
@@ -26,6 +26,14 @@ const maxHeader = 64 << 10
 var errNothingKnown = errors.New("none of the metric names that soakd knows is there; map yours with SOAKD_API_METRICS_ALIASES")
 
 // pageSource reads the /metrics page of one replica.
+//
+// Where several workers share the port there are two kinds of page. Either the
+// page is of the worker that answers: then counters are left out and gauges are
+// partial; see [workers]. Or it is of all of them, as in prometheus_client's
+// multi-process mode (PROMETHEUS_MULTIPROC_DIR): it has no process_* series, its
+// counters are sums, and of a gauge that has a series per worker (label pid) the
+// sum is taken. That is right for multiprocess_mode="liveall"; the default "all"
+// keeps the series of workers that are gone, which nothing on the page tells.
 type pageSource struct {
 	url    *url.URL
 	client *http.Client
@@ -38,7 +46,7 @@ type pageSource struct {
 // vocabulary is what soakd looks for on a page and how it calls that.
 type vocabulary struct {
 	groups             []group
-	wanted             map[string]bool
+	names              map[string]bool
 	restarts, observed *probes.Desc
 }
 
@@ -110,7 +118,7 @@ func (s *pageSource) brief(err error) error {
 }
 
 // fetch returns the page and the target's time.
-func (s *pageSource) fetch(ctx context.Context) (page exposition, now time.Time, cost probes.Cost, err error) {
+func (s *pageSource) fetch(ctx context.Context) (page exposition.Page, now time.Time, cost probes.Cost, err error) {
 	var connected atomic.Pointer[time.Time] // when the request could be sent
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
 		start := time.Now()
@@ -123,13 +131,13 @@ func (s *pageSource) fetch(ctx context.Context) (page exposition, now time.Time,
 	}()
 	response, err := s.request(ctx)
 	if err != nil {
-		return nil, time.Time{}, cost, becauseProtocol(err)
+		return exposition.Page{}, time.Time{}, cost, becauseProtocol(err)
 	}
 	defer response.Body.Close() //nolint:errcheck // read only
-	if err := acceptable(response); err != nil {
-		return nil, time.Time{}, cost, err
+	if err := acceptable(response.StatusCode); err != nil {
+		return exposition.Page{}, time.Time{}, cost, err
 	}
-	page, err = parse(response.Body, s.known.wanted)
+	page, err = exposition.Read(response.Header.Get("Content-Type"), response.Body, s.known.names)
 	return page, targetTime(response), cost, becauseProtocol(err)
 }
 
@@ -147,7 +155,7 @@ func (s *pageSource) request(ctx context.Context) (*http.Response, error) {
 	if err != nil {
 		return nil, errors.New("cannot make a request of the URL")
 	}
-	request.Header.Set("Accept", "text/plain;version=0.0.4,*/*;q=0.1")
+	request.Header.Set("Accept", exposition.Accept())
 	request.Header.Set("User-Agent", "soakd")
 	if credential := s.token.current(); credential.IsSet() {
 		request.Header.Set("Authorization", "Bearer "+credential.Value())
@@ -160,23 +168,8 @@ func (s *pageSource) request(ctx context.Context) (*http.Response, error) {
 	return response, err
 }
 
-// acceptable refuses an answer that cannot be a page in text format.
-func acceptable(response *http.Response) error {
-	if err := acceptableStatus(response.StatusCode); err != nil {
-		return err
-	}
-	contentType := response.Header.Get("Content-Type")
-	if contentType == "" {
-		return nil
-	}
-	media, _, err := mime.ParseMediaType(contentType)
-	if err != nil || media != "text/plain" {
-		return probes.Because(probes.ReasonProtocol, fmt.Errorf("answered %.60s, not Prometheus text", contentType))
-	}
-	return nil
-}
-
-func acceptableStatus(code int) error {
+// acceptable refuses an answer that cannot be a page.
+func acceptable(code int) error {
 	refused := func(reason probes.Reason, format string) error {
 		return probes.Because(reason, fmt.Errorf(format, code))
 	}
@@ -207,7 +200,7 @@ func targetTime(response *http.Response) time.Time {
 }
 
 // values takes what soakd knows from the page.
-func (s *pageSource) values(page exposition, now time.Time) ([]value, error) {
+func (s *pageSource) values(page exposition.Page, now time.Time) ([]value, error) {
 	var values []value
 	var errs []error
 	several := false
@@ -240,9 +233,9 @@ func (s *pageSource) values(page exposition, now time.Time) ([]value, error) {
 }
 
 // value returns the value of the first source that the page has.
-func (g group) value(page exposition) (float64, bool, error) {
+func (g group) value(page exposition.Page) (float64, bool, error) {
 	for _, source := range g.sources {
-		if value, ok, err := page.value(source); ok || err != nil {
+		if value, ok, err := source.value(page); ok || err != nil {
 			return value, ok, err
 		}
 	}

@@ -1,141 +1,61 @@
 package api
 
 import (
-	"context"
+	"math"
 	"slices"
-	"strings"
 
-	"soakd/internal/probes"
+	"soakd/internal/probes/exposition"
 )
 
-// source is one place where the values of a replica stand.
-type source interface {
-	// read returns what the source has now. Values with an error mean that the
-	// rest could not be read.
-	read(ctx context.Context) ([]value, probes.Cost, error)
-	close()
-}
-
-// value is one sample without the replica's label.
-type value struct {
-	desc   *probes.Desc
-	labels []string
-	amount float64
-	// partial tells that it is of one of several workers: what a source says of
-	// all of them comes first.
-	partial bool
-}
-
-func (v value) key() string { return v.desc.Name + "\xff" + strings.Join(v.labels, "\xff") }
-
-// found is what one source gave at one poll.
-type found struct {
-	values []value
-	// whole tells that the source was read without an error: what it does not
-	// have now, it does not export.
-	whole bool
-}
-
-// counted keeps where one counter is taken from, and how it goes on there.
-type counted struct {
-	source int
-	// last is the source's value at the last poll that had one.
-	last float64
-	// moved tells that the counter goes on from the value of another source, so
-	// that only the differences count.
-	moved bool
-	// shown is what is exported.
-	shown float64
-}
-
-// offers are what the sources have of one series at one poll.
-type offers struct {
-	isCounter bool
-	// has tells which sources have it, partly those that have it of one worker.
-	has, partly []bool
-	values      []value
-}
-
-// combine returns one value for each series from what the sources gave, in
-// order of preference. counters keeps the state of the counters by series.
-func combine(sources []found, counters map[string]counted) []value {
-	whole := make([]bool, len(sources))
-	for i, s := range sources {
-		whole[i] = s.whole
-	}
-	order, all := bySeries(sources)
-	var values []value
-	for _, key := range order {
-		s := all[key]
-		if s.isCounter {
-			before, known := counters[key]
-			if at, ok := pickCounter(s.has, whole, before.source); ok {
-				v := s.values[at]
-				counters[key] = before.next(known, at, v.amount)
-				v.amount = counters[key].shown
-				values = append(values, v)
+// selectors are all that groups read of a page.
+func selectors(groups []group) []exposition.Selector {
+	var found []exposition.Selector
+	for _, g := range groups {
+		for _, source := range g.sources {
+			found = append(found, source.selector())
+			if source.minus != "" {
+				found = append(found, source.subtrahend())
 			}
-			continue
 		}
-		at := slices.Index(s.has, true)
-		if at < 0 {
-			at = slices.Index(s.partly, true)
-		}
-		values = append(values, s.values[at])
 	}
-	return values
+	return found
 }
 
-// bySeries gathers what the sources gave by series, in order.
-func bySeries(sources []found) (order []string, all map[string]*offers) {
-	all = map[string]*offers{}
-	for i, source := range sources {
-		for _, v := range source.values {
-			s := all[v.key()]
-			if s == nil {
-				s = &offers{
-					isCounter: v.desc.Type == probes.Counter,
-					has:       make([]bool, len(sources)), partly: make([]bool, len(sources)), values: make([]value, len(sources)),
-				}
-				all[v.key()] = s
-				order = append(order, v.key())
-			}
-			s.has[i], s.partly[i], s.values[i] = !v.partial, v.partial, v
-		}
-	}
-	return order, all
+func (a alias) selector() exposition.Selector {
+	return exposition.Selector{Name: a.target, Match: a.match}
 }
 
-// pickCounter returns the source that a counter is taken from. It must not go to
-// and fro between two that count different things, as those of one worker and of
-// all: it stays with the one that held it, moves on only when that one was read
-// and has it no more, never because it could not be read, and never back.
-func pickCounter(has, whole []bool, held int) (int, bool) {
-	for at := held; at < len(has); at++ {
-		if has[at] {
-			return at, true
-		}
-		if !whole[at] {
-			return 0, false
-		}
-	}
-	return 0, false
+func (a alias) subtrahend() exposition.Selector {
+	return exposition.Selector{Name: a.minus, Match: a.match}
 }
 
-// next returns the state after a value of that source. A counter that moves on
-// to another source stays where it was at first: the difference between the two is
-// nothing that was used between two polls.
-func (c counted) next(known bool, source int, amount float64) counted {
-	switch {
-	case !known, source == c.source && amount < c.last: // it starts, or starts anew
-		return counted{source: source, last: amount, shown: amount}
-	case source != c.source:
-		c.source, c.moved = source, true
-	case c.moved:
-		c.shown += amount - c.last
-	default:
-		c.shown = amount
+// value returns what the alias makes of the page. It has no value when one that
+// it needs is missing, and when the result is below 0, which nothing that soakd
+// maps can be: two that are subtracted were then read at different moments.
+func (a alias) value(page exposition.Page) (value float64, ok bool, err error) {
+	value, ok, err = sum(page, a.selector())
+	if ok && a.minus != "" {
+		var less float64
+		less, ok, err = sum(page, a.subtrahend())
+		value -= less
 	}
-	c.last = amount
-	return c
+	if !ok || err != nil || value < 0 || a.zeroIsNone && value == 0 {
+		return 0, false, err
+	}
+	if a.scale != 0 {
+		value *= a.scale
+	}
+	return value, true, nil
 }
+
+// sum is the page's sum without negative values: -1 stands for "unknown" in the
+// metrics of a JVM.
+func sum(page exposition.Page, s exposition.Selector) (float64, bool, error) {
+	values, err := page.Values(s)
+	if err != nil || slices.ContainsFunc(values, isNegative) {
+		return 0, false, err
+	}
+	return page.Sum(s)
+}
+
+func isNegative(value float64) bool { return value < 0 && !math.IsInf(value, 0) }

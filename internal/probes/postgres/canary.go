@@ -4,12 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"regexp"
-	"strconv"
 	"strings"
-
-	"github.com/jackc/pgx/v5/pgxpool"
+	"time"
 
 	"soakd/internal/probes"
 	"soakd/internal/secret"
@@ -24,13 +21,18 @@ const defaultCanarySchema = "soakd_canary"
 // CanaryConfig is the configuration of the canary, which writes, reads and
 // deletes a row of its own: the time that the database takes, without the API.
 type CanaryConfig struct {
-	URL     secret.String `envconfig:"POSTGRES_CANARY_URL" desc:"Postgres in which a row is written, read and deleted at each poll, as postgres://user:password@host:port/database; empty: none. Not the role that watches: this one may write in its own schema, see deploy/postgres-canary.sql."`
-	URLFile string        `envconfig:"POSTGRES_CANARY_URL_FILE" desc:"File that holds the URL of the Postgres of the canary."`
+	URL     secret.String `envconfig:"POSTGRES_CANARY_URL" desc:"Postgres in which a row is written, read and deleted at each poll, as postgres://user:password@host:port/database; empty: none. Not the role that watches: this one may write in its own schema, see deploy/postgres-canary.sql (secret)."`
+	URLFile string        `envconfig:"POSTGRES_CANARY_URL_FILE" desc:"File that holds the URL of the Postgres of the canary, read again at each new connection."`
 	Schema  string        `envconfig:"POSTGRES_CANARY_SCHEMA" default:"soakd_canary" desc:"Schema of the canary's table, in lower case; nothing else belongs in there. It is made where the role may."`
 
-	pool *pgxpool.Config
-	url  secret.String
+	server *server
 }
+
+// canaryLimits are those of the canary's one session. The deadline of the poll
+// comes before that on a statement, and cancels it; this one is for a cancellation
+// that is lost. Behind a pooler it does not hold: each statement is a transaction
+// of its own, as the API's are.
+func canaryLimits() limits { return limits{connections: 1, statement: 10 * time.Second} }
 
 // CanaryKind returns the kind of the canary with its defaults: off.
 func CanaryKind() probes.Kind {
@@ -39,6 +41,9 @@ func CanaryKind() probes.Kind {
 
 // Enabled reports whether there is a server to write to.
 func (c *CanaryConfig) Enabled() bool { return c.URL.IsSet() || c.URLFile != "" }
+
+// Writes says that the canary writes; see [probes.Writer].
+func (*CanaryConfig) Writes() {}
 
 // schemaPattern needs no quotes in SQL; 63 bytes is what Postgres keeps.
 var schemaPattern = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
@@ -60,38 +65,35 @@ func (c *CanaryConfig) validateSchema() error {
 }
 
 func (c *CanaryConfig) validateURL() error {
-	variable := "SOAKD_POSTGRES_CANARY_URL"
-	if c.URLFile != "" {
-		variable = "SOAKD_POSTGRES_CANARY_URL_FILE"
+	found := &server{
+		name: "canary", probe: CanaryName, variable: variableOf("SOAKD_POSTGRES_CANARY_URL", c.URLFile),
+		read: func() (secret.String, error) { return secret.Resolve(c.URL, c.URLFile) },
 	}
-	resolved, err := secret.Resolve(c.URL, c.URLFile)
-	if err != nil {
-		return fmt.Errorf("%s: %w", variable, err)
-	}
-	if !resolved.IsSet() {
+	var err error
+	if found.address, err = found.read(); err == nil && !found.address.IsSet() {
 		return nil
 	}
-	pool, err := pgxpool.ParseConfig(resolved.Value())
-	if err != nil {
-		// The parser's own message could hold a part of the password.
-		return fmt.Errorf("%s: is not a Postgres URL or DSN; want postgres://user:password@host:port/database, with special characters in the password percent-encoded", variable)
+	if err == nil {
+		found.pool, err = poolOf(found.address, canaryLimits())
 	}
-	c.pool, c.url = pool, resolved
+	if err != nil {
+		return fmt.Errorf("%s: %w", found.variable, err)
+	}
+	c.server = found
 	return nil
 }
 
 // Summary says where the canary lives.
 func (c *CanaryConfig) Summary() string {
-	if c.pool == nil {
+	if c.server == nil {
 		return ""
 	}
-	conn := c.pool.ConnConfig
-	return fmt.Sprintf("%s/%s as %s, schema %s", net.JoinHostPort(conn.Host, strconv.Itoa(int(conn.Port))), conn.Database, conn.User, c.Schema)
+	return fmt.Sprintf("%s, schema %s", summary(c.server.pool.ConnConfig), c.Schema)
 }
 
 // Open makes the one probe. Validate must have been called.
 func (c *CanaryConfig) Open(*slog.Logger) ([]probes.Probe, error) {
-	if c.pool == nil {
+	if c.server == nil {
 		return nil, errors.New("open postgres canary: the configuration has not been validated")
 	}
 	opened, err := newCanary(c)

@@ -7,14 +7,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"soakd/internal/probes"
-	"soakd/internal/secret"
 )
 
 const (
@@ -44,9 +43,8 @@ const (
 
 // canary writes, reads and deletes one row. Poll is not called concurrently.
 type canary struct {
-	pool   *pgxpool.Pool
-	hidden []secret.String
-	sql    canarySQL
+	*link
+	sql canarySQL
 	// instance tells the rows of this soakd from those of others.
 	instance string
 
@@ -137,35 +135,13 @@ func (m *canaryMetrics) add(reading *probes.Reading) {
 
 // newCanary makes the probe of a validated configuration.
 func newCanary(c *CanaryConfig) (*canary, error) {
-	hidden := []secret.String{secret.New(c.pool.ConnConfig.Password), c.url}
-	pool, err := pgxpool.NewWithConfig(context.Background(), canaryPool(c.pool))
+	way, err := openLink(c.server, canaryLimits())
 	if err != nil {
-		return nil, probes.Brief(fmt.Errorf("open postgres canary: %w", err), hidden...)
+		return nil, err
 	}
-	p := &canary{pool: pool, hidden: hidden, sql: newCanarySQL(c.Schema), instance: randomHex()}
+	p := &canary{link: way, sql: newCanarySQL(c.Schema), instance: randomHex()}
 	p.metrics = newCanaryMetrics(&p.descs)
 	return p, nil
-}
-
-// canaryPool makes the pool one of a single session that a pooler such as
-// PgBouncer takes too, because the API may go through it: no startup parameter
-// but the name, and no prepared statement that outlives its round trip.
-func canaryPool(pool *pgxpool.Config) *pgxpool.Config {
-	pool = pool.Copy()
-	pool.MinConns, pool.MinIdleConns, pool.MaxConns = 0, 0, 1
-	pool.PingTimeout = pingTimeout
-	pool.BeforeClose = func(conn *pgx.Conn) {
-		_ = conn.PgConn().Conn().SetDeadline(time.Now().Add(closeTimeout))
-	}
-	conn := pool.ConnConfig
-	if conn.ConnectTimeout <= 0 {
-		conn.ConnectTimeout = connectTimeout
-	}
-	conn.ConnectTimeout = min(conn.ConnectTimeout, maxConnectTimeout)
-	conn.MaxProtocolMessageBodyLen = maxMessage
-	conn.DefaultQueryExecMode = pgx.QueryExecModeExec
-	conn.RuntimeParams["application_name"] = ownApplication
-	return pool
 }
 
 func (p *canary) Name() string             { return CanaryName }
@@ -174,7 +150,7 @@ func (p *canary) Describe() []*probes.Desc { return p.descs }
 // Close removes what this instance may have left, if the server lets it in time:
 // a poll that was cut by the end of soakd may have written.
 func (p *canary) Close() {
-	defer p.pool.Close()
+	defer p.link.Close()
 	if !p.dirty {
 		return
 	}
@@ -189,11 +165,11 @@ func (p *canary) Poll(ctx context.Context) (probes.Reading, error) {
 	var reading probes.Reading
 	err := p.poll(ctx, &reading.Cost)
 	p.metrics.add(&reading)
-	return reading, probes.Brief(err, p.hidden...)
+	return reading, p.brief(err)
 }
 
 func (p *canary) poll(ctx context.Context, cost *probes.Cost) error {
-	conn, err := p.pool.Acquire(ctx)
+	conn, _, err := p.acquire(ctx)
 	if err != nil {
 		p.metrics.failuresOf[stepConnect]++
 		return canaryError(stepConnect, err)
@@ -244,11 +220,23 @@ func (p *canary) makeTable(ctx context.Context, s *canarySession) error {
 		statements = append(statements, p.sql.createTable)
 	}
 	for _, statement := range statements {
-		if err := s.exec(ctx, nil, statement); err != nil {
+		err := s.exec(ctx, nil, statement)
+		if madeMeanwhile(err) {
+			err = s.exec(ctx, nil, statement) // which now finds it
+		}
+		if err != nil {
 			return fmt.Errorf("its table is not there and cannot be made; run deploy/postgres-canary.sql as the database's owner: %w", err)
 		}
 	}
 	return nil
+}
+
+// madeMeanwhile reports whether another instance made the same at the same moment,
+// which IF NOT EXISTS does not keep from failing: unique_violation in a catalogue,
+// duplicate_schema, duplicate_table.
+func madeMeanwhile(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && slices.Contains([]string{"23505", "42P06", "42P07"}, refused.Code)
 }
 
 // cycle writes a row of random content, reads it and deletes it.
@@ -300,12 +288,12 @@ func (p *canary) compare(found string, ok bool, written string) error {
 
 // canaryError names the step, and says what to do where that is known.
 func canaryError(step string, err error) error {
-	wrapped := fmt.Errorf("%s: %w", step, err)
+	err = explained(fmt.Errorf("%s: %w", step, err))
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == "25006" { // read_only_sql_transaction
-		return probes.Because(probes.ReasonUnavailable, fmt.Errorf("%w: it is a replica, or the role is read-only; give the primary and a role that may write", wrapped))
+		return fmt.Errorf("%w: it is a replica, or the role is read-only; give the primary and a role that may write", err)
 	}
-	return wrapped
+	return err
 }
 
 // canarySession is the connection of one poll.

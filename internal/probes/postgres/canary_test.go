@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -89,6 +90,7 @@ func TestRealCanary(t *testing.T) {
 	t.Run("several at once", func(t *testing.T) { testCanaries(t, server) })
 	t.Run("a thousand polls", func(t *testing.T) { testCanaryThousand(t, server) })
 	t.Run("wrong password", func(t *testing.T) { testCanaryPassword(t, server) })
+	t.Run("changed password", func(t *testing.T) { testCanaryNewPassword(t, server) })
 	t.Run("away, hung, back", func(t *testing.T) { testCanaryOutage(t, server) })
 }
 
@@ -299,6 +301,36 @@ func testCanaryPassword(t *testing.T, server *localservices.Postgres) {
 	if _, err := probetest.Poll(t, probe, time.Second); strings.Contains(err.Error(), "s3cr3t") {
 		t.Errorf("the password is in %v", err)
 	}
+}
+
+// testCanaryNewPassword changes the password, and then the file that has it.
+func testCanaryNewPassword(t *testing.T, server *localservices.Postgres) {
+	admin := connect(t, server.AdminURL(), "admin")
+	run(t, admin, "CREATE ROLE rotated LOGIN PASSWORD 'first-s3cr3t'; GRANT CREATE ON DATABASE app TO rotated; GRANT ALL ON SCHEMA soakd_canary TO rotated; GRANT ALL ON soakd_canary.canary TO rotated")
+	file := filepath.Join(t.TempDir(), "url")
+	put := func(password string) {
+		t.Helper()
+		must(t, os.WriteFile(file, []byte(as(t, server.URL(), "rotated", password).Value()+"\n"), 0o600))
+	}
+	put("first-s3cr3t")
+	config := CanaryKind().Config.(*CanaryConfig)
+	config.URLFile = file
+	probe := probetest.OpenOne(t, config)
+	mustPoll(t, probe)
+	run(t, admin, "ALTER ROLE rotated PASSWORD 'second-s3cr3t'")
+	kill := "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'rotated'"
+	run(t, admin, kill)
+	probetest.Eventually(t, probe, "the old password is refused", func(_ probetest.Values, err error) bool { return probes.ReasonOf(err) == probes.ReasonAuth })
+	put("second-s3cr3t")
+	mustPoll(t, probe)
+	must(t, os.WriteFile(file, []byte("postgres://[nonsense"), 0o600)) // being written: what was there before does
+	mustPoll(t, probe)
+	put("third-s3cr3t")
+	run(t, admin, kill)
+	probetest.Eventually(t, probe, "a wrong password is refused", func(_ probetest.Values, err error) bool {
+		return probes.ReasonOf(err) == probes.ReasonAuth && !strings.Contains(err.Error(), "s3cr3t")
+	})
+	run(t, admin, "DROP OWNED BY rotated; DROP ROLE rotated")
 }
 
 func testCanaryOutage(t *testing.T, server *localservices.Postgres) {

@@ -170,7 +170,7 @@ func testViews(t *testing.T, server *localservices.Postgres) {
 
 func TestErrorsOfTheCatalogue(t *testing.T) {
 	answer := func(code string) error { return fmt.Errorf("statements: %w", &pgconn.PgError{Code: code}) }
-	if got := probes.ReasonOf(notLoaded(answer("55000"))); got != probes.ReasonMissing {
+	if got := probes.ReasonOf(explained(notLoaded(answer("55000")))); got != probes.ReasonMissing {
 		t.Errorf("a library that is not loaded is %q", got)
 	}
 	if err := answer("42501"); notLoaded(err) != err { //nolint:errorlint // the very same

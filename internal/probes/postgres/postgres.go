@@ -8,10 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"soakd/internal/probes"
-	"soakd/internal/secret"
 )
 
 // Label values of what has no own one.
@@ -33,8 +31,7 @@ type part interface {
 
 // probe watches one server. Poll is not called concurrently.
 type probe struct {
-	pool       *pgxpool.Pool
-	hidden     []secret.String
+	*link
 	timeout    time.Duration
 	descs      probes.Descs
 	own        ownMetrics
@@ -44,16 +41,13 @@ type probe struct {
 	parts      []part
 }
 
-// newProbe makes the probe of a validated configuration.
-func newProbe(c *Config) (*probe, error) {
-	// The context bounds only what the pool does at once, which is nothing: it
-	// keeps no connection ahead.
-	pool, err := pgxpool.NewWithConfig(context.Background(), c.pool)
-	hidden := []secret.String{secret.New(c.pool.ConnConfig.Password), c.url}
+// newProbe makes the probe of one server of a validated configuration.
+func newProbe(c *Config, s *server) (*probe, error) {
+	way, err := openLink(s, c.limits())
 	if err != nil {
-		return nil, probes.Brief(fmt.Errorf("open postgres probe: %w", err), hidden...)
+		return nil, err
 	}
-	p := &probe{pool: pool, hidden: hidden, timeout: c.StatementTimeout}
+	p := &probe{link: way, timeout: c.StatementTimeout}
 	p.own = describeOwn(&p.descs)
 	p.server = describeServer(&p.descs)
 	named, resets := newApplications(c.Applications), newResets(&p.descs)
@@ -65,38 +59,41 @@ func newProbe(c *Config) (*probe, error) {
 	return p, nil
 }
 
-func (p *probe) Name() string             { return Name }
+func (p *probe) Name() string             { return p.target.probe }
 func (p *probe) Describe() []*probes.Desc { return p.descs }
-func (p *probe) Close()                   { p.pool.Close() }
 
 // Poll reads every group on one connection.
 func (p *probe) Poll(ctx context.Context) (probes.Reading, error) {
 	var reading probes.Reading
 	err := p.poll(ctx, &reading)
-	return reading, probes.Brief(err, p.hidden...)
+	return reading, p.brief(err)
 }
 
 func (p *probe) poll(ctx context.Context, reading *probes.Reading) error {
 	// Before this poll takes its connection: one that is in use now was leaked.
 	stat := p.pool.Stat()
 	start := time.Now()
-	conn, err := p.pool.Acquire(ctx)
+	conn, pooled, err := p.acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
 	waited := time.Since(start)
 
-	s := &session{conn: conn.Conn(), limit: p.timeout + querySlack, cost: &reading.Cost}
-	if err := p.server.read(ctx, s, reading); err != nil {
+	s := &session{conn: conn.Conn(), limit: p.timeout + querySlack, cost: &reading.Cost, pooled: pooled, begin: p.limits.begin()}
+	if err := s.within(ctx, func() error { return p.server.read(ctx, s, reading) }); err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
-	var outdated error
-	if s.catalogue, outdated = p.offers.of(ctx, s, s.start, time.Now()); s.catalogue == nil {
-		return outdated
+	err = s.within(ctx, func() (err error) {
+		s.catalogue, err = p.offers.of(ctx, s, s.start, time.Now())
+		return err
+	})
+	if s.catalogue == nil {
+		return err
 	}
-	p.own.add(reading, stat, waited)
-	return errors.Join(outdated, p.own.readRoundTrip(ctx, s, reading), p.collect(ctx, s, reading))
+	p.own.add(reading, stat, waited, pooled)
+	roundTrip := s.within(ctx, func() error { return p.own.readRoundTrip(ctx, s, reading) })
+	return errors.Join(explained(err), explained(roundTrip), p.collect(ctx, s, reading))
 }
 
 // collect reads the parts until the connection or the time is gone.
@@ -108,8 +105,8 @@ func (p *probe) collect(ctx context.Context, s *session, reading *probes.Reading
 			skipped = append(skipped, c.name())
 			continue
 		}
-		if err := c.read(ctx, s, reading); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", c.name(), err))
+		if err := s.within(ctx, func() error { return c.read(ctx, s, reading) }); err != nil {
+			errs = append(errs, explained(fmt.Errorf("%s: %w", c.name(), err)))
 			if contradicts(err) {
 				p.offers.expire()
 			}
@@ -128,6 +125,10 @@ type session struct {
 	limit time.Duration
 	// cost takes in every query.
 	cost *probes.Cost
+	// pooled tells that a pooler stands between; begin then starts a transaction
+	// with the session's limits.
+	pooled bool
+	begin  string
 	// catalogue says what the server offers, start when it started, in seconds
 	// since 1970.
 	catalogue  *catalogue

@@ -20,6 +20,7 @@ import (
 
 // TestReplica watches a real replica and its primary.
 func TestReplica(t *testing.T) {
+	t.Parallel()
 	primary := startServer(t)
 	address := startReplica(t, primary)
 	onReplica := func(of secret.String) secret.String {
@@ -133,13 +134,8 @@ const receiverUp = "soakd_postgres_wal_receiver_up"
 // with the binaries of primary. It returns its host:port.
 func startReplica(t *testing.T, primary *localservices.Postgres) string {
 	t.Helper()
-	_, bin, ok := strings.Cut(primary.Kind(), " from ")
-	if !ok {
-		t.Fatalf("no folder in %q", primary.Kind())
-	}
-	owner, err := os.Stat(fmt.Sprintf("/proc/%d", primary.PID()))
-	must(t, err)
-	uid, gid := owner.Sys().(*syscall.Stat_t).Uid, owner.Sys().(*syscall.Stat_t).Gid
+	bin := binFolder(t, primary)
+	uid, gid := ownerOf(t, primary)
 	dir, err := os.MkdirTemp("", "soakd-replica-") //nolint:usetesting // the server's user cannot enter the parent of t.TempDir
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })

@@ -12,7 +12,7 @@ import (
 
 // ownMetrics tell of soakd's own way to the server, not of the target's.
 type ownMetrics struct {
-	connections, maximum, acquire, roundTrip *probes.Desc
+	connections, maximum, acquire, roundTrip, pooled *probes.Desc
 }
 
 func describeOwn(d *probes.Descs) ownMetrics {
@@ -21,15 +21,17 @@ func describeOwn(d *probes.Descs) ownMetrics {
 		maximum:     d.Gauge("soakd_postgres_pool_max_connections", "Largest size of soakd's own pool to Postgres."),
 		acquire:     d.Gauge("soakd_postgres_acquire_seconds", "Time to get a connection of soakd's own pool, with the connect when none was open."),
 		roundTrip:   d.Gauge("soakd_postgres_round_trip_seconds", "Time of a SELECT 1 on an open connection."),
+		pooled:      d.Gauge("soakd_postgres_behind_pooler", "Whether soakd reaches the server through a pooler such as PgBouncer (1) or itself (0). Behind one the sessions, their applications and their waits are those of the pooler."),
 	}
 }
 
-func (m ownMetrics) add(reading *probes.Reading, stat *pgxpool.Stat, waited time.Duration) {
+func (m ownMetrics) add(reading *probes.Reading, stat *pgxpool.Stat, waited time.Duration, pooled bool) {
 	reading.Add(m.connections, float64(stat.IdleConns()), "idle")
 	reading.Add(m.connections, float64(stat.AcquiredConns()), "in_use")
 	reading.Add(m.connections, float64(stat.ConstructingConns()), "constructing")
 	reading.Add(m.maximum, float64(stat.MaxConns()))
 	reading.Add(m.acquire, waited.Seconds())
+	reading.Add(m.pooled, number(pooled))
 }
 
 // readRoundTrip comes after another query, so that a new connection's first
@@ -75,12 +77,15 @@ func (m serverMetrics) read(ctx context.Context, s *session, reading *probes.Rea
 	reading.Add(m.info, 1, versionText(version))
 	reading.Add(m.start, s.start)
 	reading.Add(m.usable, float64(s.usable))
-	recovery := 0.0
-	if s.inRecovery {
-		recovery = 1
-	}
-	reading.Add(m.recovery, recovery)
+	reading.Add(m.recovery, number(s.inRecovery))
 	return nil
+}
+
+func number(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 // versionText turns 150004 into 15.4.

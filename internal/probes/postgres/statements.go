@@ -182,11 +182,13 @@ func (st *statements) read(ctx context.Context, s *session, reading *probes.Read
 	return notLoaded(st.readAll(ctx, s, reading))
 }
 
-// notLoaded gives an error its reason when it is that the extension's library is
-// not loaded (SQLSTATE 55000).
+// errNotLoaded is what a server fails with that has the extension without its
+// library (SQLSTATE 55000).
+var errNotLoaded = probes.Because(probes.ReasonMissing, errors.New("the library of pg_stat_statements is not loaded; put it into shared_preload_libraries and restart the server"))
+
 func notLoaded(err error) error {
 	if answer := (*pgconn.PgError)(nil); errors.As(err, &answer) && answer.Code == "55000" {
-		return probes.Because(probes.ReasonMissing, err)
+		return errNotLoaded
 	}
 	return err
 }

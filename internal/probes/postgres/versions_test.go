@@ -74,7 +74,7 @@ func everyColumn(p *probe) []column {
 			all = slices.Concat(all, part.replica, part.each.columns, part.slots.columns)
 		case *cluster:
 			all = append(all, part.columns...)
-		case *io:
+		case *inputOutput:
 			all = append(all, part.stats.columns...)
 		case *tables:
 			all = append(all, part.stats.columns...)
@@ -211,7 +211,7 @@ func queries(p *probe, c *catalogue) map[string]string {
 			all["slots"], _ = part.slots.sql(c)
 		case *cluster:
 			all["cluster"], _ = table{from: strings.Join(part.views(c), " CROSS JOIN "), columns: part.columns}.sql(c)
-		case *io:
+		case *inputOutput:
 			all["io"], _ = part.stats.sql(c)
 		case *tables:
 			all["tables"], _ = part.stats.sql(c)

@@ -91,8 +91,8 @@ func (c *cluster) read(ctx context.Context, s *session, reading *probes.Reading)
 	return nil
 }
 
-// io reads pg_stat_io, which is new in Postgres 16.
-type io struct{ stats table }
+// inputOutput reads pg_stat_io, which is new in Postgres 16.
+type inputOutput struct{ stats table }
 
 // ioBackends gives backend types the label values; all others are other.
 const ioBackends = `CASE backend_type WHEN 'client backend' THEN 'client' WHEN 'autovacuum worker' THEN 'autovacuum'
@@ -101,12 +101,12 @@ WHEN 'background writer' THEN 'background_writer' WHEN 'checkpointer' THEN 'chec
 // ioObjects does so for what is read and written.
 const ioObjects = `CASE object WHEN 'relation' THEN 'relation' WHEN 'temp relation' THEN 'temporary' WHEN 'wal' THEN 'wal' ELSE 'other' END`
 
-func newIO(d *probes.Descs) *io {
+func newIO(d *probes.Descs) *inputOutput {
 	labels := []string{"backend", "object", "operation"}
 	operations := d.Counter("soakd_postgres_io_operations_total", "Input and output, by who did it (client, autovacuum, background_writer, checkpointer, wal_writer, other), on what (relation, temporary, wal, other) and how (hit: found in the cache; evict, reuse: a buffer taken for something else); from Postgres 16.", labels...)
 	bytes := d.Counter("soakd_postgres_io_bytes_total", "Bytes read, written and extended by these; from Postgres 16.", labels...)
 	times := d.Counter("soakd_postgres_io_seconds_total", "Time that these took; absent while the server's track_io_timing (track_wal_io_timing) is off; from Postgres 16.", labels...)
-	i := &io{table{
+	i := &inputOutput{table{
 		labels: []string{ioBackends, ioObjects}, from: "pg_stat_io GROUP BY 1, 2",
 	}}
 	sum := func(desc *probes.Desc, expression, operation string, needs ...string) {
@@ -127,9 +127,9 @@ func newIO(d *probes.Descs) *io {
 	return i
 }
 
-func (*io) name() string { return "io" }
+func (*inputOutput) name() string { return "io" }
 
-func (i *io) read(ctx context.Context, s *session, reading *probes.Reading) error {
+func (i *inputOutput) read(ctx context.Context, s *session, reading *probes.Reading) error {
 	if !s.catalogue.has("pg_stat_io") {
 		return nil
 	}

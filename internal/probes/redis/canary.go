@@ -20,8 +20,8 @@ const defaultCanaryPrefix = "soakd:canary:"
 // CanaryConfig is the configuration of the canary, which writes, reads and
 // deletes a key of its own: the time that the cache takes, without the API.
 type CanaryConfig struct {
-	URL     secret.String `envconfig:"REDIS_CANARY_URL" desc:"Redis in which a key is written, read and deleted at each poll, as redis://user:password@host:port (rediss:// with TLS); empty: none. It lives in database 0. Rights needed: ~soakd:canary:* +multi +exec +zadd +pexpire +del +ping, and +info to tell an eviction from a loss."`
-	URLFile string        `envconfig:"REDIS_CANARY_URL_FILE" desc:"File that holds the URL of the Redis of the canary."`
+	URL     secret.String `envconfig:"REDIS_CANARY_URL" desc:"Redis in which a key is written, read and deleted at each poll, as redis://user:password@host:port (rediss:// with TLS); empty: none. Of a cluster any server: each master gets a key. It lives in database 0. Not the user that watches: rights needed are in deploy/redis-canary-acl.txt (secret)."`
+	URLFile string        `envconfig:"REDIS_CANARY_URL_FILE" desc:"File that holds the URL of the Redis of the canary; user and password are read again at each new connection."`
 	Prefix  string        `envconfig:"REDIS_CANARY_PREFIX" default:"soakd:canary:" desc:"Start of the canary's keys, 1 to 100 letters, digits and any of : . _ / -; nothing else may use it."`
 
 	options *goredis.Options
@@ -35,6 +35,9 @@ func CanaryKind() probes.Kind {
 
 // Enabled reports whether there is a server to write to.
 func (c *CanaryConfig) Enabled() bool { return c.URL.IsSet() || c.URLFile != "" }
+
+// Writes says that the canary writes; see [probes.Writer].
+func (*CanaryConfig) Writes() {}
 
 // prefixPattern has no braces: in a cluster they choose the slot.
 var prefixPattern = regexp.MustCompile(`^[A-Za-z0-9:._/-]{1,100}$`)

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -62,40 +63,96 @@ func describeCanary(d *probes.Descs) canaryMetrics {
 	}
 }
 
-// canary writes, reads and deletes one key. Poll is not called concurrently.
+// canary writes, reads and deletes one key of each server. Poll is not called
+// concurrently.
 type canary struct {
-	client  *goredis.Client
-	hidden  []secret.String
-	descs   probes.Descs
-	metrics canaryMetrics
-	node    *canaryNode
+	hidden      []secret.String
+	credentials *credentials
+	descs       probes.Descs
+	metrics     canaryMetrics
+	places      *canaryPlaces
 }
 
 func newCanary(c *CanaryConfig) *canary {
-	p := &canary{hidden: []secret.String{secret.New(c.options.Password), c.url}, client: newClient(*c.options)}
+	p := &canary{hidden: []secret.String{secret.New(c.options.Password), c.url}}
+	options := *c.options
+	if c.URLFile != "" {
+		p.credentials = &credentials{file: c.URLFile, username: options.Username, password: options.Password}
+		options.CredentialsProviderContext = p.credentials.now
+	}
 	p.metrics = describeCanary(&p.descs)
-	p.node = newCanaryNode(c.options.Addr, c.Prefix+randomHex())
+	p.places = newCanaryPlaces(options, c.Prefix, randomHex())
 	return p
 }
 
 func (p *canary) Name() string             { return CanaryName }
 func (p *canary) Describe() []*probes.Desc { return p.descs }
 
-// Close removes the key that a poll may have left, if the server lets it in time.
-// There is nobody left to tell if it does not; then the key ends by itself.
+// Close removes the keys that a poll may have left, if the servers let it in time.
+// There is nobody left to tell if they do not; then the keys end by themselves.
 func (p *canary) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), canaryCloseTimeout)
 	defer cancel()
-	p.node.clean(ctx, p.client)
-	_ = p.client.Close()
+	var cleaning sync.WaitGroup
+	for _, place := range p.places.all() {
+		cleaning.Go(func() { place.clean(ctx, place.client) })
+	}
+	cleaning.Wait()
+	p.places.close()
 }
 
-// Poll writes, reads and deletes.
+// Poll writes, reads and deletes, on all servers at the same time: one that hangs
+// costs the others nothing.
 func (p *canary) Poll(ctx context.Context) (probes.Reading, error) {
 	var reading probes.Reading
-	err := p.node.poll(ctx, p.client, &reading.Cost)
-	p.node.add(&reading, &p.metrics)
-	return reading, probes.Brief(err, p.hidden...)
+	p.places.update(ctx, &reading.Cost)
+	places := p.places.all()
+	errs, costs := make([]error, len(places)), make([]probes.Cost, len(places))
+	var polling sync.WaitGroup
+	for i, place := range places {
+		polling.Go(func() { errs[i] = place.poll(ctx, place.client, &costs[i]) })
+	}
+	polling.Wait()
+	for i, place := range places {
+		errs[i] = p.places.moved(errs[i])
+		place.add(&reading, &p.metrics)
+		reading.Cost.Queries += costs[i].Queries
+		reading.Cost.Time += costs[i].Time
+	}
+	reading.Overflow += p.places.left
+	return reading, probes.Brief(p.places.join(places, errs), append(p.credentials.secrets(), p.hidden...)...)
+}
+
+// credentials are those of a file as it is now: a password that was changed needs
+// no restart. Connections are made in the background, so they are guarded.
+type credentials struct {
+	file string
+
+	mu                 sync.Mutex
+	username, password string
+}
+
+// now returns the file's user and password, or those that it had before while it
+// cannot be read.
+func (c *credentials) now(context.Context) (username, password string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if url, err := secret.ReadFile(c.file); err == nil {
+		if options, err := goredis.ParseURL(url.Value()); err == nil {
+			c.username, c.password = options.Username, options.Password
+		}
+	}
+	return c.username, c.password, nil
+}
+
+// secrets is what must not be shown; a nil c has none.
+func (c *credentials) secrets() []secret.String {
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return []secret.String{secret.New(c.password)}
 }
 
 // canaryNode is the canary of one server: its key and what was counted.

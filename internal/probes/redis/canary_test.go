@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"os"
 	"runtime"
 	"strings"
 	"syscall"
@@ -22,6 +23,9 @@ func openCanary(t *testing.T, url secret.String) *canary {
 	config.URL = url
 	return probetest.OpenOne(t, config).(*canary)
 }
+
+// only is the place of a canary that has one.
+func only(p *canary) *canaryPlace { return p.places.all()[0] }
 
 // canaryReader gives the values of the one node by operation or cause.
 type canaryReader struct {
@@ -53,7 +57,7 @@ func (r canaryReader) value(name, label, of string) float64 {
 func pollCanary(t *testing.T, p *canary) (canaryReader, error) {
 	t.Helper()
 	values, err := probetest.Poll(t, p, 2*time.Second)
-	return canaryReader{values, p.node.name}, err
+	return canaryReader{values, p.places.options.Addr}, err
 }
 
 func mustPollCanary(t *testing.T, p *canary) canaryReader {
@@ -90,7 +94,7 @@ func TestCanaryValues(t *testing.T) {
 	if reading.Cost.Queries != 4 || reading.Cost.Time <= 0 {
 		t.Errorf("a poll cost %+v, want INFO and three operations", reading.Cost)
 	}
-	second := canaryReader{probetest.ValuesOf(t, probe, reading), probe.node.name}
+	second := canaryReader{probetest.ValuesOf(t, probe, reading), probe.places.options.Addr}
 	for _, operation := range operations() {
 		if first.done(operation) != 1 || second.done(operation) != 2 || second.failed(operation) != 0 {
 			t.Errorf("%s: %v", operation, second.Values)
@@ -147,14 +151,14 @@ func TestCanaryReadsDoNotCount(t *testing.T) {
 		}
 		return int64(n)
 	}
-	must(t, probe.node.write(t.Context(), probe.client, 5))
+	must(t, only(probe).write(t.Context(), only(probe).client, 5))
 	start := changes()
-	score, there, err := probe.node.read(t.Context(), probe.client)
+	score, there, err := only(probe).read(t.Context(), only(probe).client)
 	if err != nil || !there || score != 5 || changes() != start {
 		t.Errorf("read %v, %v, %v; %d changes", score, there, err, changes()-start)
 	}
 	must(t, client.FlushAll(t.Context()).Err())
-	if _, there, err := probe.node.read(t.Context(), probe.client); there || err != nil || keysOf(t, client) != 0 {
+	if _, there, err := only(probe).read(t.Context(), only(probe).client); there || err != nil || keysOf(t, client) != 0 {
 		t.Errorf("a read of no key: there %v, %v, %d keys", there, err, keysOf(t, client))
 	}
 }
@@ -167,8 +171,20 @@ func TestCanaryLeastRights(t *testing.T) {
 		must(t, admin.Do(t.Context(), append([]any{"ACL", "SETUSER", user, "on", ">pw"}, rules...)...).Err())
 		return openCanary(t, secret.New("redis://"+user+":pw@"+addressOf(t, server.URL())))
 	}
-	least := []any{"~soakd:canary:*", "+multi", "+exec", "+zadd", "+pexpire", "+del", "+ping"}
-	probe := as("all", append(least, "+info")...)
+	text, err := os.ReadFile("../../../deploy/redis-canary-acl.txt")
+	must(t, err)
+	_, line, _ := strings.Cut(string(text), "\nuser soakd_canary on #"+strings.Repeat("0", 64)+" ")
+	var rules, withoutInfo []any
+	for _, rule := range strings.Fields(line) {
+		rules = append(rules, rule)
+		if rule != "+info" {
+			withoutInfo = append(withoutInfo, rule)
+		}
+	}
+	if len(rules) != 10 || len(withoutInfo) != 9 {
+		t.Fatalf("the rights of deploy/redis-canary-acl.txt: %v", rules)
+	}
+	probe := as("all", rules...)
 	for range 20 {
 		mustPollCanary(t, probe)
 	}
@@ -176,7 +192,7 @@ func TestCanaryLeastRights(t *testing.T) {
 	if err != nil || len(entries) != 0 {
 		t.Errorf("refused with all rights: %v, %v", entries, err)
 	}
-	probe = as("noinfo", least...)
+	probe = as("noinfo", withoutInfo...)
 	for range 20 {
 		mustPollCanary(t, probe)
 	}
@@ -234,9 +250,9 @@ func (m meddler) ZAddArgsIncr(ctx context.Context, key string, args goredis.ZAdd
 func pollMeddled(t *testing.T, p *canary, meddle func()) (canaryReader, error) {
 	t.Helper()
 	var reading probes.Reading
-	err := p.node.poll(t.Context(), meddler{p.client, meddle}, &reading.Cost)
-	p.node.add(&reading, &p.metrics)
-	return canaryReader{probetest.ValuesOf(t, p, reading), p.node.name}, err
+	err := only(p).poll(t.Context(), meddler{only(p).client, meddle}, &reading.Cost)
+	only(p).add(&reading, &p.metrics)
+	return canaryReader{probetest.ValuesOf(t, p, reading), p.places.options.Addr}, err
 }
 
 func TestCanaryWrongReads(t *testing.T) {
@@ -253,7 +269,7 @@ func TestCanaryWrongReads(t *testing.T) {
 	}
 	flush := func() { must(t, admin.FlushAll(ctx).Err()) }
 	spoil := func() {
-		must(t, admin.ZAdd(ctx, probe.node.key, goredis.Z{Score: -1, Member: canaryMember}).Err())
+		must(t, admin.ZAdd(ctx, only(probe).key, goredis.Z{Score: -1, Member: canaryMember}).Err())
 	}
 	mustPollCanary(t, probe)
 	for _, c := range []struct {
@@ -315,13 +331,13 @@ func TestCanaryLeavesNothing(t *testing.T) {
 	client, probe := clientOf(t, server.URL()), openCanary(t, server.URL())
 	ctx, cancel := context.WithCancel(t.Context())
 	var reading probes.Reading
-	err := probe.node.poll(ctx, meddler{probe.client, cancel}, &reading.Cost)
+	err := only(probe).poll(ctx, meddler{only(probe).client, cancel}, &reading.Cost)
 	if err == nil || keysOf(t, client) != 1 {
 		t.Fatalf("cut after the write: %v, %d keys", err, keysOf(t, client))
 	}
-	left, err := client.PTTL(t.Context(), probe.node.key).Result()
-	if err != nil || left <= 0 || left > canaryTTL || !strings.HasPrefix(probe.node.key, "soakd:canary:") {
-		t.Errorf("%s lives for %v, %v", probe.node.key, left, err)
+	left, err := client.PTTL(t.Context(), only(probe).key).Result()
+	if err != nil || left <= 0 || left > canaryTTL || !strings.HasPrefix(only(probe).key, "soakd:canary:") {
+		t.Errorf("%s lives for %v, %v", only(probe).key, left, err)
 	}
 	probe.Close()
 	if n := keysOf(t, client); n != 0 {
@@ -336,7 +352,7 @@ func TestCanaryOutage(t *testing.T) {
 	mustPollCanary(t, probe)
 	proxy.Down()
 	probetest.Eventually(t, probe, "away", func(v probetest.Values, err error) bool {
-		return probes.ReasonOf(err) == probes.ReasonConnect && canaryReader{v, probe.node.name}.failed(operationWrite) > 0
+		return probes.ReasonOf(err) == probes.ReasonConnect && canaryReader{v, probe.places.options.Addr}.failed(operationWrite) > 0
 	})
 	proxy.Up(addressOf(t, server.URL()))
 	mustPollCanary(t, probe)

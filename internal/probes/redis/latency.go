@@ -104,7 +104,9 @@ func knownEvent(name string) bool {
 	case "command", "fast-command", "fork", "command-unblocking", "while-blocked-cron", "module-acquire-GIL",
 		"aof-write", "aof-write-pending-fsync", "aof-write-active-child", "aof-write-alone", "aof-fsync-always",
 		"aof-fstat", "aof-rename", "aof-rewrite-diff-write", "rdb-unlink-temp-file",
-		"expire-cycle", "expire-del", "eviction-cycle", "eviction-del", "eviction-lazyfree", "active-defrag-cycle":
+		"expire-cycle", "expire-del", "eviction-cycle", "eviction-del", "eviction-lazyfree", "active-defrag-cycle",
+		"cluster-config-open", "cluster-config-write", "cluster-config-fsync", "cluster-config-rename", "cluster-config-dir-fsync",
+		"cluster-config-close", "cluster-config-unlink":
 		return true
 	default:
 		return false

@@ -512,3 +512,46 @@ func TestCommandsAreValidated(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A replica that loads its copy answers INFO and nothing else, and heals by
+// itself; both sides then tell of the replication.
+func TestReplicaThatLoadsItsCopy(t *testing.T) {
+	master := startServer(t, map[string]string{"repl-diskless-sync-delay": "0"})
+	copied := startServer(t, map[string]string{"key-load-delay": "5000", "loading-process-events-interval-bytes": "1024"}) // 5 ms a key
+	source, admin := clientOf(t, master.URL()), clientOf(t, copied.URL())
+	for i := range 4000 { // 20 s of loading, had it to be waited for
+		must(t, source.Set(t.Context(), fmt.Sprint("key", i), strings.Repeat("x", 100), 0).Err())
+	}
+	must(t, admin.ConfigSet(t.Context(), "masterauth", source.Options().Password).Err())
+	host, port, _ := strings.Cut(addressOf(t, master.URL()), ":")
+	must(t, admin.ReplicaOf(t.Context(), host, port).Err())
+
+	probe := openNode(t, copied.URL(), defaults())
+	got := probe.eventually(t, "the copy is loaded", func(_ reader, err error) bool {
+		return err != nil && strings.Contains(err.Error(), "LOADING")
+	})
+	check(t, got, map[string]float64{"loading": 1, "ping_seconds": absent, `role{role="replica"}`: 1, "master_link_up": 0})
+	if _, err := probe.poll(t); probes.ReasonOf(err) != probes.ReasonUnavailable {
+		t.Errorf("loading: %v because of %q", err, probes.ReasonOf(err))
+	}
+	must(t, admin.ConfigSet(t.Context(), "key-load-delay", "0").Err())
+	got = probe.eventually(t, "the copy is there", func(got reader, err error) bool { return err == nil && got.get("master_link_up") == 1 })
+	check(t, got, map[string]float64{"loading": 0, `keys{db="0"}`: 4000, "restarts_total": 0, "statistics_resets_total": 0, "replication_unapplied_bytes": 0})
+
+	must(t, source.Set(t.Context(), "one", "more", 0).Err())
+	seen := openNode(t, master.URL(), defaults()).eventually(t, "the replica acknowledges", func(got reader, err error) bool {
+		return err == nil && got.get("replication_offset_bytes") > 0 && got.get(`replica_lag_bytes{replica="0"}`) == 0
+	})
+	check(t, seen, map[string]float64{
+		"connected_replicas": 1, `replica_online{replica="0"}`: 1, `role{role="master"}`: 1, "master_link_up": absent,
+		`replication_syncs_total{kind="full"}`: 1,
+	})
+	// The master says PING from time to time, in 14 bytes.
+	written, applied := seen.get("replication_offset_bytes"), probe.mustPoll(t).get("replication_offset_bytes")
+	if behind := written - applied; written <= 0 || behind > 100 || behind < -100 {
+		t.Errorf("the master wrote %v bytes, the replica has %v", written, applied)
+	}
+	if lag := seen.get(`replica_lag_seconds{replica="0"}`); lag < 0 || lag > 5 {
+		t.Errorf("the replica lags %v s", lag)
+	}
+}

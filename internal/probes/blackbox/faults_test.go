@@ -1,0 +1,225 @@
+package blackbox
+
+import (
+	"context"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"soakd/internal/probes"
+	"soakd/internal/probes/probetest"
+)
+
+// overTCP are entries for a server at an address, one of each kind.
+func overTCP(address string) map[string]string {
+	return map[string]string{
+		endpointKind: "a=http://" + address, exporterKind: "a=http://" + address, tcpKind: "a=" + address, certificateKind: "a=" + address,
+		dnsKind: "a=x.example transport=tcp server=" + address,
+	}
+}
+
+// blackHole is an address to which no connection comes about: the queue of those
+// who wait is full, so that Linux drops what asks for one.
+func blackHole(t testing.TB) string {
+	t.Helper()
+	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(socket) })
+	if err := syscall.Bind(socket, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Listen(socket, 0); err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := (&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: name.(*syscall.SockaddrInet4).Port}).String()
+	for range 20 {
+		conn, err := net.DialTimeout("tcp", address, 200*time.Millisecond)
+		if err != nil {
+			return address
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+	t.Skip("this system lets every connection wait")
+	return ""
+}
+
+func TestBlackHole(t *testing.T) {
+	for kind, entry := range overTCP(blackHole(t)) {
+		start := time.Now()
+		values, err := probetest.Poll(t, opened(t, kind, entry), 300*time.Millisecond)
+		if probes.ReasonOf(err) != probes.ReasonTimeout || len(values) != 0 {
+			t.Errorf("%s: %q, %v, %v", kind, probes.ReasonOf(err), err, values)
+		}
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("%s: took %v for 300 ms", kind, took)
+		}
+	}
+}
+
+// A poll that is told to stop does so at once, wherever it is.
+func TestPollEndsWithItsContext(t *testing.T) {
+	held := make(chan struct{}, 10)
+	silent := serve(t, func(conn net.Conn) {
+		held <- struct{}{}
+		_, _ = io.Copy(io.Discard, conn)
+	})
+	entries := overTCP(silent.address())
+	entries[tcpKind] += " expect=x"
+	for kind, entry := range entries {
+		probe := opened(t, kind, entry)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		done := make(chan error, 1)
+		go func() {
+			_, err := probe.Poll(ctx)
+			done <- err
+		}()
+		<-held
+		cancel()
+		select {
+		case err := <-done:
+			if err == nil {
+				t.Errorf("%s: succeeded", kind)
+			}
+		case <-time.After(5 * time.Second):
+			t.Fatalf("%s: goes on", kind)
+		}
+	}
+}
+
+// openFiles counts the file descriptors of the process, 0 where /proc is not.
+func openFiles() int {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return 0
+	}
+	return len(entries)
+}
+
+// TestThousandFailuresLeaveNothing lets each kind fail in several ways, then
+// succeed, and counts what is left.
+func TestThousandFailuresLeaveNothing(t *testing.T) {
+	var failing atomic.Bool
+	var served atomic.Int32
+	faults := []func(net.Conn){
+		func(net.Conn) {},
+		func(conn net.Conn) { _, _ = io.WriteString(conn, "\x00\x05garbage\n\n") },
+		func(conn net.Conn) { _ = conn.(*net.TCPConn).SetLinger(0) },
+		func(conn net.Conn) {
+			_, _ = conn.Read(make([]byte, 4096))
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+		},
+	}
+	ca := newAuthority(t)
+	good := good(t, ca)
+	for kind, entry := range overTCP("ADDRESS") {
+		s := serve(t, func(conn net.Conn) {
+			if failing.Load() {
+				faults[int(served.Add(1))%len(faults)](conn)
+				return
+			}
+			good[kind](conn)
+		})
+		entry = strings.ReplaceAll(entry, "ADDRESS", s.address())
+		if kind == tcpKind {
+			entry += " send=hi expect=^hello$"
+		}
+		if kind == certificateKind {
+			entry += " ca=" + ca.file
+		}
+		probe := opened(t, kind, entry)
+		failing.Store(false)
+		probetest.Eventually(t, probe, kind+" works", func(_ probetest.Values, err error) bool { return err == nil })
+		goroutines, files := runtime.NumGoroutine(), openFiles()
+		failing.Store(true)
+		for range 1000 {
+			if _, err := probetest.Poll(t, probe, 5*time.Second); err == nil {
+				t.Fatalf("%s: succeeds with a server that fails", kind)
+			}
+		}
+		failing.Store(false)
+		probetest.Eventually(t, probe, kind+" works again and has left nothing", func(_ probetest.Values, err error) bool {
+			_, open := s.counts()
+			return err == nil && open <= 1 && runtime.NumGoroutine() <= goroutines+3 && openFiles() <= files+3
+		})
+	}
+}
+
+// good answers a connection as each kind wants it.
+func good(t testing.TB, ca *authority) map[string]func(net.Conn) {
+	t.Helper()
+	pair := ca.issue("127.0.0.1", inDays(9))
+	return map[string]func(net.Conn){
+		endpointKind: func(conn net.Conn) {
+			_, _ = conn.Read(make([]byte, 4096))
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		},
+		exporterKind: func(conn net.Conn) {
+			_, _ = conn.Read(make([]byte, 4096))
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nup 1\n")
+		},
+		tcpKind: func(conn net.Conn) {
+			_, _ = io.WriteString(conn, "hello\r\n")
+			_, _ = io.Copy(io.Discard, conn)
+		},
+		certificateKind: shake(pair),
+		dnsKind: func(conn net.Conn) {
+			answerStream(t, conn, func(question dnsmessage.Message, _ string) []byte {
+				return packed(reply(question, 0, record(9, address4(1))))
+			})
+		},
+	}
+}
+
+// TestRecovery cuts the way and mends it: no restart is needed.
+func TestRecovery(t *testing.T) {
+	ca := newAuthority(t)
+	for kind, serveGood := range good(t, ca) {
+		s := serve(t, serveGood)
+		proxy := probetest.NewProxy(t, s.address())
+		entry := overTCP(proxy.Address())[kind]
+		if kind == certificateKind {
+			entry += " ca=" + ca.file
+		}
+		probe := opened(t, kind, entry)
+		works := func(_ probetest.Values, err error) bool { return err == nil }
+		probetest.Eventually(t, probe, kind+" works", works)
+		proxy.Down()
+		if values, err := probetest.Poll(t, probe, 5*time.Second); probes.ReasonOf(err) != probes.ReasonConnect || len(values) != 0 {
+			t.Errorf("%s: %q, %v, %v", kind, probes.ReasonOf(err), err, values)
+		}
+		proxy.Up(s.address())
+		probetest.Eventually(t, probe, kind+" works again", works)
+		if open := proxy.Connections(); open > 1 {
+			t.Errorf("%s: %d connections are open", kind, open)
+		}
+	}
+}
+
+// TestCostIsCounted asserts the requests and the time that a poll reports.
+func TestCostIsCounted(t *testing.T) {
+	ca := newAuthority(t)
+	for kind, serveGood := range good(t, ca) {
+		entry := overTCP(serve(t, serveGood).address())[kind]
+		if kind == certificateKind {
+			entry += " ca=" + ca.file
+		}
+		reading, err := opened(t, kind, entry).Poll(t.Context())
+		if err != nil || reading.Cost.Queries != 1 || reading.Cost.Time <= 0 || reading.Cost.Time > 5*time.Second {
+			t.Errorf("%s: %+v, %v", kind, reading.Cost, err)
+		}
+	}
+}

@@ -1,0 +1,151 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"soakd/internal/probes"
+	"soakd/internal/secret"
+)
+
+// link is soakd's way to one server: a pool whose connections are made from
+// what the secret's file holds at that time, so that a changed password, host
+// or certificate needs no restart; and that does without parameters of the
+// session where a pooler refuses them.
+type link struct {
+	pool   *pgxpool.Pool
+	target *server
+	limits limits
+
+	mu sync.Mutex
+	// bare tells that a pooler refuses parameters of the session.
+	bare bool
+	// address and password are those that the latest connection was tried with.
+	address, password secret.String
+}
+
+// openLink makes the link of a resolved server; it does not reach it.
+func openLink(s *server, l limits) (*link, error) {
+	k := &link{target: s, limits: l, address: s.address, password: secret.New(s.pool.ConnConfig.Password)}
+	config := s.pool.Copy()
+	config.MaxConns = l.connections
+	config.BeforeConnect, config.AfterConnect = k.beforeConnect, k.afterConnect
+	// The context bounds only what the pool does at once, which is nothing: it
+	// keeps no connection ahead.
+	pool, err := pgxpool.NewWithConfig(context.Background(), config)
+	if err != nil {
+		return nil, k.brief(fmt.Errorf("open the pool to Postgres: %w", err))
+	}
+	k.pool = pool
+	return k, nil
+}
+
+// Close ends the sessions.
+func (k *link) Close() { k.pool.Close() }
+
+// brief is [probes.Brief] with the reason and without the secrets of the link.
+func (k *link) brief(err error) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return probes.Brief(explained(err), k.target.address, k.address, k.password)
+}
+
+// beforeConnect puts what the secret says now into conn. What cannot be read is
+// no reason to be blind: the last one may still be right.
+func (k *link) beforeConnect(_ context.Context, conn *pgx.ConnConfig) error {
+	address, err := k.target.read()
+	var fresh *pgxpool.Config
+	if err == nil {
+		fresh, err = poolOf(address, k.limits)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err == nil {
+		*conn = *fresh.ConnConfig
+		k.address, k.password = address, secret.New(conn.Password)
+	}
+	if k.bare {
+		conn.RuntimeParams = maps.Clone(conn.RuntimeParams)
+		maps.DeleteFunc(conn.RuntimeParams, func(name, _ string) bool { return name != "application_name" })
+	}
+	return nil
+}
+
+// pooledKey is where a connection remembers that it leads to a pooler.
+const pooledKey = "soakd.pooled"
+
+// afterConnect finds out whether a pooler stands between: it gives a process id
+// of its own, as there is no process of the server that is the client's. The
+// pool's context has no deadline.
+func (k *link) afterConnect(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, conn.Config().ConnectTimeout)
+	defer cancel()
+	var pid uint32
+	if err := conn.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid); err != nil {
+		return fmt.Errorf("ask for the session's process: %w", err)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	conn.PgConn().CustomData()[pooledKey] = k.bare || pid != conn.PgConn().PID()
+	return nil
+}
+
+// acquire takes a connection and tells whether it leads to a pooler; the caller
+// releases it. Behind a pooler limits hold only within a transaction that
+// starts with limits.begin.
+func (k *link) acquire(ctx context.Context) (conn *pgxpool.Conn, pooled bool, err error) {
+	conn, err = k.pool.Acquire(ctx)
+	if refused := refusesParameters(err); refused {
+		k.mu.Lock()
+		k.bare = true
+		k.mu.Unlock()
+		conn, err = k.pool.Acquire(ctx)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	pooled, _ = conn.Conn().PgConn().CustomData()[pooledKey].(bool)
+	return conn, pooled, nil
+}
+
+// refusesParameters tells whether err is PgBouncer's answer to a parameter of
+// the session that it does not know and that its ignore_startup_parameters does
+// not list.
+func refusesParameters(err error) bool {
+	var answer *pgconn.PgError
+	return errors.As(err, &answer) && answer.Code == "08P01" && strings.Contains(answer.Message, "unsupported startup parameter")
+}
+
+// within runs work in a transaction with the limits when the session cannot
+// have them, else as it is.
+func (s *session) within(ctx context.Context, work func() error) error {
+	if !s.pooled {
+		return work()
+	}
+	if err := s.exec(ctx, s.begin); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	err := work()
+	if s.conn.IsClosed() {
+		return err
+	}
+	// It only read: what fails is rolled back by the server at this as well.
+	return errors.Join(err, s.exec(ctx, "COMMIT"))
+}
+
+// exec runs statements that give nothing, in one round trip.
+func (s *session) exec(ctx context.Context, statements string) error {
+	defer s.cost.Add(time.Now())
+	ctx, cancel := context.WithTimeout(ctx, s.limit)
+	defer cancel()
+	return s.conn.PgConn().Exec(ctx, statements).Close()
+}
