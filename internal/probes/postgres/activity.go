@@ -98,9 +98,9 @@ SELECT coalesce(backend_type, ''), coalesce(application_name, ''), coalesce(stat
 FROM pg_stat_activity
 GROUP BY 1, 2, 3, 4`
 
-// sessions are those of one row: all with the same values but the ages, which
+// sessionGroup are the sessions of one row: all with the same values but the ages, which
 // are of the oldest among them, in seconds, and nil without a transaction.
-type sessions struct {
+type sessionGroup struct {
 	kind, application, state, wait string
 	n                              float64
 	inTransaction, query, changed  *float64
@@ -109,7 +109,7 @@ type sessions struct {
 func (a *activity) read(ctx context.Context, s *session, reading *probes.Reading) error {
 	counts := tally{backends: map[[2]string]float64{}, waiting: map[string]float64{}, folded: map[string]bool{}}
 	var found ages
-	var one sessions
+	var one sessionGroup
 	targets := []any{&one.kind, &one.application, &one.state, &one.wait, &one.n, &one.inTransaction, &one.query, &one.changed}
 	err := s.rows(ctx, activityQuery, nil, targets, func() error {
 		counts.hidden = counts.hidden || one.kind == ""
@@ -140,7 +140,7 @@ type ages struct{ transaction, query, idle *float64 }
 
 // take takes in the sessions of a row, unless their transactions are meant to
 // last or are soakd's own.
-func (a *ages) take(s sessions) {
+func (a *ages) take(s sessionGroup) {
 	switch {
 	case s.application == ownApplication, s.kind == "autovacuum launcher", s.kind == "autovacuum worker", s.kind == "walsender":
 		return

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -135,9 +137,40 @@ func testCheckpoints(t *testing.T, server *localservices.Postgres) {
 	run(t, admin, "DROP TABLE dirty")
 }
 
+// testViews takes a view of the server away while it is watched: first the right
+// to it, then the view itself, as on a server that never had it.
+func testViews(t *testing.T, server *localservices.Postgres) {
+	opened := open(t, server.MonitorURL(), nil).(*probe)
+	admin := connect(t, server.AdminURL(), "admin")
+	const archived, wal, commits = `soakd_postgres_wal_archived_total{result="ok"}`, "soakd_postgres_wal_bytes_total", `soakd_postgres_commits_total{database="app"}`
+	poll := func(what, wantErr string, want ...bool) {
+		t.Helper()
+		values, err := probetest.Poll(t, opened, 5*time.Second)
+		if wantErr == "" && err != nil || wantErr != "" && (err == nil || !strings.Contains(err.Error(), wantErr)) {
+			t.Errorf("%s: error %v, want %q", what, err, wantErr)
+		}
+		for i, series := range []string{archived, wal, commits} {
+			if _, ok := values[series]; ok != want[i] {
+				t.Errorf("%s: %s is there: %v", what, series, ok)
+			}
+		}
+	}
+	poll("as it is", "", true, true, true)
+	run(t, admin, "REVOKE SELECT ON pg_stat_archiver FROM public")
+	poll("denied", "cluster: ERROR: permission denied for view pg_stat_archiver", false, false, true)
+	run(t, admin, "GRANT SELECT ON pg_stat_archiver TO public")
+	poll("granted", "", true, true, true)
+	run(t, admin, "SET allow_system_table_mods = on; ALTER VIEW pg_catalog.pg_stat_archiver RENAME TO pg_stat_away")
+	poll("gone", `cluster: ERROR: relation "pg_stat_archiver" does not exist`, false, false, true)
+	poll("known to be gone", "", false, true, true)
+	run(t, admin, "ALTER VIEW pg_catalog.pg_stat_away RENAME TO pg_stat_archiver")
+	opened.offers.expire() // as after a minute
+	poll("back", "", true, true, true)
+}
+
 func TestErrorsOfTheCatalogue(t *testing.T) {
 	answer := func(code string) error { return fmt.Errorf("statements: %w", &pgconn.PgError{Code: code}) }
-	if got := probes.ReasonOf(notLoaded(answer("55000"))); got != probes.ReasonMissing {
+	if got := probes.ReasonOf(explained(notLoaded(answer("55000")))); got != probes.ReasonMissing {
 		t.Errorf("a library that is not loaded is %q", got)
 	}
 	if err := answer("42501"); notLoaded(err) != err { //nolint:errorlint // the very same

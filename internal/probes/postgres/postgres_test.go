@@ -130,6 +130,7 @@ func TestRealPostgres(t *testing.T) {
 	t.Run("a prepared transaction", func(t *testing.T) { testPrepared(t, server) })
 	t.Run("slots", func(t *testing.T) { testSlots(t, server) })
 	t.Run("checkpoints", func(t *testing.T) { testCheckpoints(t, server) })
+	t.Run("a view that is denied, one that is gone", func(t *testing.T) { testViews(t, server) })
 	t.Run("deadlocks, commits, rollbacks, temp files", func(t *testing.T) { testDatabase(t, server) })
 	t.Run("statements", func(t *testing.T) { testStatements(t, server) })
 	t.Run("more statements than are looked at", func(t *testing.T) { testManyStatements(t, server) })

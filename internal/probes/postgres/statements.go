@@ -107,8 +107,10 @@ type statements struct {
 	dropped  *probes.Desc
 	resets   *resets
 
-	// resetAt is when the statistics were reset last, as far as the server tells.
+	// resetAt is when the statistics were reset last, as far as the server tells,
+	// start when the server started.
 	resetAt    *float64
+	start      float64
 	resolvedAt time.Time
 	// maxTexts is the constant of that name, but for tests.
 	maxTexts int
@@ -180,11 +182,13 @@ func (st *statements) read(ctx context.Context, s *session, reading *probes.Read
 	return notLoaded(st.readAll(ctx, s, reading))
 }
 
-// notLoaded gives an error its reason when it is that the extension's library is
-// not loaded (SQLSTATE 55000).
+// errNotLoaded is what a server fails with that has the extension without its
+// library (SQLSTATE 55000).
+var errNotLoaded = probes.Because(probes.ReasonMissing, errors.New("the library of pg_stat_statements is not loaded; put it into shared_preload_libraries and restart the server"))
+
 func notLoaded(err error) error {
 	if answer := (*pgconn.PgError)(nil); errors.As(err, &answer) && answer.Code == "55000" {
-		return probes.Because(probes.ReasonMissing, err)
+		return errNotLoaded
 	}
 	return err
 }
@@ -215,6 +219,7 @@ func (st *statements) readAll(ctx context.Context, s *session, reading *probes.R
 // grown by the difference only.
 func (st *statements) readInfo(ctx context.Context, s *session, reading *probes.Reading) error {
 	if !s.catalogue.has(statementsInfo, "dealloc", "stats_reset") {
+		st.compareWith(s.start, nil)
 		return nil
 	}
 	var dropped, reset *float64
@@ -226,11 +231,26 @@ func (st *statements) readInfo(ctx context.Context, s *session, reading *probes.
 	if reset != nil {
 		st.resets.count(reading, statementsInfo, *reset)
 	}
-	if st.resetAt != nil && reset != nil && *reset != *st.resetAt && st.last != nil {
+	st.compareWith(s.start, reset)
+	return nil
+}
+
+// compareWith sees to it that entries are only compared with what they come
+// from, for a server that started at start and whose statistics were reset at
+// reset, both in seconds since 1970; nil is not known. After a reset entries
+// have counted from 0 on. But a server that has also started since is perhaps
+// another one, after a fail-over, with counts of its own: there is nothing to
+// compare with. One that has only been restarted has kept its counts.
+func (st *statements) compareWith(start float64, reset *float64) {
+	same := st.resetAt != nil && reset != nil && *reset == *st.resetAt
+	switch {
+	case st.last == nil || same:
+	case start != st.start:
+		st.last = nil
+	case st.resetAt != nil && reset != nil:
 		st.last = map[entryID]usage{}
 	}
-	st.resetAt = reset
-	return nil
+	st.resetAt, st.start = reset, start
 }
 
 // advance adds to the totals what each entry grew since the last poll. An entry

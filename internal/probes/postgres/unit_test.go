@@ -294,6 +294,39 @@ func TestStatementsOverALimitDoNotJump(t *testing.T) {
 	}
 }
 
+// Another server's counts, or those of a restarted one that kept them, are no jump.
+func TestStatementsOfAnotherServerDoNotJump(t *testing.T) {
+	var descs probes.Descs
+	st := newStatements(&descs, []statement{{name: "a"}}, newResets(&descs))
+	st.matched = map[int64][]int{1: {0}}
+	at := func(seconds float64) *float64 { return &seconds }
+	for i, step := range []struct {
+		start float64
+		reset *float64
+		calls float64
+		want  float64
+	}{
+		{100, at(50), 1000, 0},
+		{100, at(50), 1001, 1},
+		{200, at(50), 1003, 3},     // restarted, with its statistics
+		{200, at(250), 1010, 1013}, // reset, and more calls than before since
+		{300, at(20), 90000, 1013}, // a replica took over
+		{300, at(20), 90002, 1015}, //
+		{400, at(400), 5, 1015},    // restarted without its statistics
+		{400, nil, 6, 1016},
+		{400, nil, 7, 1017}, // an extension that does not tell
+		{500, nil, 50000, 1017},
+		{500, nil, 50001, 1018},
+	} {
+		st.compareWith(step.start, step.reset)
+		u := usage{}
+		u[calls] = step.calls
+		if st.advance(map[entryID]usage{{9, 1}: u}); st.totals[0][calls] != step.want {
+			t.Errorf("step %d: %v, want %v", i, st.totals[0][calls], step.want)
+		}
+	}
+}
+
 func TestMatchesAreBounded(t *testing.T) {
 	var descs probes.Descs
 	st := newStatements(&descs, []statement{{name: "all", contains: "x"}}, newResets(&descs))
