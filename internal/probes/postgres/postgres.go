@@ -113,7 +113,8 @@ func (p *probe) collect(ctx context.Context, s *session, reading *probes.Reading
 		}
 	}
 	if len(skipped) > 0 {
-		errs = append(errs, fmt.Errorf("not read any more: %s", strings.Join(skipped, ", ")))
+		gone := fmt.Errorf("not read any more: %s", strings.Join(skipped, ", "))
+		errs = append(errs, explained(errors.Join(gone, ctx.Err())))
 	}
 	return errors.Join(errs...)
 }
