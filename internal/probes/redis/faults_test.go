@@ -230,7 +230,7 @@ func TestAThousandFailuresOfAClusterLeaveNothing(t *testing.T) {
 }
 
 func TestUnixSocket(t *testing.T) {
-	dir, err := os.MkdirTemp("", "soakd") // short: the path of a socket is bounded
+	dir, err := os.MkdirTemp("", "soakd") //nolint:usetesting // the path of a socket must be short, and the folder open to others
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	must(t, os.Chmod(dir, 0o777)) //nolint:gosec // the server runs as another user
@@ -257,7 +257,7 @@ func certificates(t *testing.T, dir string) (authority, certificate, key string)
 		must(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: data}), 0o644)) //nolint:gosec // the server runs as another user
 		return path
 	}
-	make := func(template, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
+	sign := func(template, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
 		private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		must(t, err)
 		template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
@@ -270,8 +270,8 @@ func certificates(t *testing.T, dir string) (authority, certificate, key string)
 		must(t, err)
 		return made, private
 	}
-	ca, caKey := make(&x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, nil, nil)
-	leaf, leafKey := make(&x509.Certificate{
+	ca, caKey := sign(&x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, nil, nil)
+	leaf, leafKey := sign(&x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}, ca, caKey)
@@ -281,7 +281,7 @@ func certificates(t *testing.T, dir string) (authority, certificate, key string)
 }
 
 func TestTLS(t *testing.T) {
-	dir, err := os.MkdirTemp("", "soakd")
+	dir, err := os.MkdirTemp("", "soakd") //nolint:usetesting // the server runs as another user, who must get there
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	must(t, os.Chmod(dir, 0o755)) //nolint:gosec // the server runs as another user
@@ -312,6 +312,9 @@ func TestTLS(t *testing.T) {
 			config.TLSCAFile, config.TLSCertFile, config.TLSKeyFile = authority, certificate, key
 			c.change(config)
 			values, err := probetest.Poll(t, probetest.OpenOne(t, config), 2*time.Second)
+			if name == "no client certificate" && probes.ReasonOf(err) == probes.ReasonReset {
+				return // the server's word came after the end of the connection, as it may from TLS 1.3 on
+			}
 			if probes.ReasonOf(err) != c.want || (err == nil) != (len(values) > 20) {
 				t.Errorf("%q, %v: %d values; want %q", probes.ReasonOf(err), err, len(values), c.want)
 			}
