@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -137,7 +136,6 @@ func TestRealPostgres(t *testing.T) {
 	t.Run("away, up, away, up", func(t *testing.T) { testOutage(t, server) })
 	t.Run("sessions killed", func(t *testing.T) { testKilled(t, server) })
 	t.Run("hung", func(t *testing.T) { testHung(t, server) })
-	t.Run("a thousand failures", func(t *testing.T) { testFailures(t, server) })
 	t.Run("read only", func(t *testing.T) { testReadOnly(t, server) })
 	t.Run("statistics reset", func(t *testing.T) { testResets(t, server) })
 	t.Run("several databases", func(t *testing.T) { testDatabases(t, server) })
@@ -562,47 +560,6 @@ func testHung(t *testing.T, server *localservices.Postgres) {
 	signal(syscall.SIGCONT)
 	stopped = false
 	probetest.Eventually(t, opened, "goes on", func(_ probetest.Values, err error) bool { return err == nil })
-}
-
-func testFailures(t *testing.T, server *localservices.Postgres) {
-	proxy := probetest.NewProxy(t, hostOf(t, server.MonitorURL()))
-	parsed, err := url.Parse(through(t, server.MonitorURL(), proxy).Value())
-	must(t, err)
-	parsed.User = url.UserPassword("soakd_monitor", "wrong")
-	away := probetest.NewProxy(t, hostOf(t, server.MonitorURL()))
-	away.Down()
-	failing := map[string]probes.Probe{
-		"wrong password": open(t, secret.New(parsed.String()), nil),
-		"away":           open(t, through(t, server.MonitorURL(), away), nil),
-	}
-	// Fails in the middle of a poll: the deadline is over at once.
-	late := open(t, server.MonitorURL(), nil)
-	mustPoll(t, late)
-	for range 5 {
-		for _, probe := range failing {
-			_, _ = probetest.Poll(t, probe, time.Second)
-		}
-	}
-	before := runtime.NumGoroutine()
-	for range 400 {
-		for name, probe := range failing {
-			if values, err := probetest.Poll(t, probe, 5*time.Second); err == nil || len(values) != 0 {
-				t.Fatalf("%s: %v", name, values)
-			}
-		}
-	}
-	for i := range 200 {
-		_, _ = probetest.Poll(t, late, time.Duration(i)*20*time.Microsecond)
-	}
-	observer := connect(t, server.AdminURL(), "admin")
-	wait(t, "sessions and goroutines to end", func() string {
-		var sessions int
-		must(t, observer.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'soakd'").Scan(&sessions))
-		if n := runtime.NumGoroutine(); sessions > readConnections || proxy.Connections() > 0 || n > before+5 {
-			return fmt.Sprintf("%d sessions, %d connections through the proxy, %d goroutines (%d before)", sessions, proxy.Connections(), n, before)
-		}
-		return ""
-	})
 }
 
 // wait waits until found has nothing to tell.

@@ -20,6 +20,7 @@ import (
 
 // TestReplica watches a real replica and its primary.
 func TestReplica(t *testing.T) {
+	t.Parallel()
 	primary := startServer(t)
 	address := startReplica(t, primary)
 	onReplica := func(of secret.String) secret.String {
