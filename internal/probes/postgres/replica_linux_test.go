@@ -155,21 +155,60 @@ func startReplica(t *testing.T, primary *localservices.Postgres) string {
 	if err := command("pg_basebackup", "-D", data, "-R", "-X", "stream", "-c", "fast", "-d", primary.AdminURL().Value()).Run(); err != nil {
 		t.Fatalf("pg_basebackup: %v\n%s", err, &output)
 	}
+	for range 5 {
+		address := freeAddress(t)
+		_, port, _ := net.SplitHostPort(address)
+		server := command("postgres", "-D", data, "-c", "port="+port)
+		server.Cancel = func() error { return server.Process.Signal(syscall.SIGINT) }
+		server.WaitDelay = 10 * time.Second
+		must(t, server.Start())
+		ended := make(chan struct{})
+		go func() {
+			_ = server.Wait()
+			close(ended)
+		}()
+		t.Cleanup(func() {
+			_ = server.Process.Signal(syscall.SIGINT)
+			<-ended
+			if t.Failed() {
+				t.Logf("output of the replica:\n%s", &output)
+			}
+		})
+		if listens(t, data, ended) {
+			return address
+		}
+	}
+	t.Fatalf("the replica does not start; its output:\n%s", &output)
+	return ""
+}
+
+// freeAddress returns a loopback address that nobody listens on at the moment.
+func freeAddress(t *testing.T) string {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	address := listener.Addr().String()
-	must(t, listener.Close()) // the port stays free for the moment it takes
-	_, port, _ := net.SplitHostPort(address)
-	server := command("postgres", "-D", data, "-c", "port="+port)
-	server.Cancel = func() error { return server.Process.Signal(syscall.SIGINT) }
-	server.WaitDelay = 10 * time.Second
-	must(t, server.Start())
-	t.Cleanup(func() {
-		_ = server.Process.Signal(syscall.SIGINT)
-		_ = server.Wait()
-		if t.Failed() {
-			t.Logf("output of the replica:\n%s", &output)
+	defer func() { must(t, listener.Close()) }()
+	return listener.Addr().String()
+}
+
+// listens waits until the server of that folder listens, and returns false when
+// it has ended instead, as when somebody else took its port meanwhile. The
+// server writes the eighth line of its file once it has its sockets.
+func listens(t *testing.T, data string, ended <-chan struct{}) bool {
+	t.Helper()
+	over := false
+	wait(t, "the replica to listen", func() string {
+		select {
+		case <-ended:
+			over = true
+			return ""
+		default:
 		}
+		text, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
+		if err != nil || strings.Count(string(text), "\n") < 8 {
+			return fmt.Sprintf("%q, %v", text, err)
+		}
+		return ""
 	})
-	return address
+	return !over
 }
