@@ -47,7 +47,7 @@ func TestThousandFailures(t *testing.T) {
 			must(t, c.Statements.Decode("x=x"))
 		})
 		run(t, admin, "BEGIN; LOCK TABLE pg_extension IN ACCESS EXCLUSIVE MODE")
-		failOften(t, server, opened, 100, nil, probes.ReasonTimeout)
+		failOften(t, server, opened, 50, nil, probes.ReasonTimeout)
 		run(t, admin, "ROLLBACK")
 	})
 }
@@ -59,7 +59,7 @@ func failOften(t *testing.T, server *localservices.Postgres, opened probes.Probe
 	failed, other := 0, map[probes.Reason]error{}
 	polls := 0
 	for ; failed < times && polls < 3*times; polls++ {
-		limit := 5 * time.Second
+		limit := 2 * time.Second
 		if timeout != nil {
 			limit = timeout(polls)
 		}
@@ -76,7 +76,7 @@ func failOften(t *testing.T, server *localservices.Postgres, opened probes.Probe
 		t.Errorf("%d of %d polls failed for %v; others: %v", failed, polls, reason, other)
 	}
 	wait(t, "sessions and goroutines to end", func() string {
-		n, s := runtime.NumGoroutine(), sessions(t, server)
+		n, s := runtime.NumGoroutine(), sessionsOf(t, server)
 		if total := opened.(*probe).pool.Stat().TotalConns(); s > readConnections || total > readConnections || n > before+4 {
 			return fmt.Sprintf("%d sessions, %d connections of the pool, %d goroutines (%d before)", s, total, n, before)
 		}

@@ -187,8 +187,8 @@ func withUser(t *testing.T, of secret.String, role, password string) string {
 	return parsed.String()
 }
 
-// sessions counts those of soakd.
-func sessions(t *testing.T, server *localservices.Postgres) (n int) {
+// sessionsOf counts those of soakd.
+func sessionsOf(t *testing.T, server *localservices.Postgres) (n int) {
 	t.Helper()
 	observer := connect(t, server.AdminURL(), "observer")
 	must(t, observer.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'soakd'").Scan(&n))
@@ -254,7 +254,7 @@ func testFaultyAddress(t *testing.T, server *localservices.Postgres) {
 		b.expect(Name, "the last address that was right", "")
 	}
 	wait(t, "no growth", func() string {
-		if n, s := runtime.NumGoroutine(), sessions(t, server); s > readConnections || n > before+8 {
+		if n, s := runtime.NumGoroutine(), sessionsOf(t, server); s > readConnections || n > before+8 {
 			return fmt.Sprintf("%d sessions, %d goroutines (%d before)", s, n, before)
 		}
 		return ""
@@ -281,7 +281,7 @@ func testHungServer(t *testing.T, server *localservices.Postgres) {
 	signal(syscall.SIGCONT)
 	b.expect(Name, "goes on", "")
 	wait(t, "the sessions of the hung time to end", func() string {
-		if n := sessions(t, server); n > readConnections {
+		if n := sessionsOf(t, server); n > readConnections {
 			return fmt.Sprint(n)
 		}
 		return ""

@@ -30,7 +30,7 @@ func must(t *testing.T, err error) {
 
 func startServer(t *testing.T) *localservices.Postgres {
 	t.Helper()
-	server, err := localservices.StartPostgres(t.Context(), localservices.Options{Mode: localservices.System, Settings: map[string]string{"deadlock_timeout": "20ms"}})
+	server, err := localservices.StartPostgres(t.Context(), localservices.Options{Mode: localservices.System, Settings: map[string]string{"deadlock_timeout": "20ms", "max_prepared_transactions": "2"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,6 +126,11 @@ func TestRealPostgres(t *testing.T) {
 	t.Run("values of a quiet server", func(t *testing.T) { testQuiet(t, server) })
 	t.Run("sessions by application and state", func(t *testing.T) { testBackends(t, server) })
 	t.Run("locks", func(t *testing.T) { testLocks(t, server) })
+	t.Run("a chain of locks", func(t *testing.T) { testChain(t, server) })
+	t.Run("a prepared transaction", func(t *testing.T) { testPrepared(t, server) })
+	t.Run("slots", func(t *testing.T) { testSlots(t, server) })
+	t.Run("checkpoints", func(t *testing.T) { testCheckpoints(t, server) })
+	t.Run("a view that is denied, one that is gone", func(t *testing.T) { testViews(t, server) })
 	t.Run("deadlocks, commits, rollbacks, temp files", func(t *testing.T) { testDatabase(t, server) })
 	t.Run("statements", func(t *testing.T) { testStatements(t, server) })
 	t.Run("more statements than are looked at", func(t *testing.T) { testManyStatements(t, server) })

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -292,6 +294,39 @@ func TestStatementsOverALimitDoNotJump(t *testing.T) {
 	}
 }
 
+// Another server's counts, or those of a restarted one that kept them, are no jump.
+func TestStatementsOfAnotherServerDoNotJump(t *testing.T) {
+	var descs probes.Descs
+	st := newStatements(&descs, []statement{{name: "a"}}, newResets(&descs))
+	st.matched = map[int64][]int{1: {0}}
+	at := func(seconds float64) *float64 { return &seconds }
+	for i, step := range []struct {
+		start float64
+		reset *float64
+		calls float64
+		want  float64
+	}{
+		{100, at(50), 1000, 0},
+		{100, at(50), 1001, 1},
+		{200, at(50), 1003, 3},     // restarted, with its statistics
+		{200, at(250), 1010, 1013}, // reset, and more calls than before since
+		{300, at(20), 90000, 1013}, // a replica took over
+		{300, at(20), 90002, 1015}, //
+		{400, at(400), 5, 1015},    // restarted without its statistics
+		{400, nil, 6, 1016},
+		{400, nil, 7, 1017}, // an extension that does not tell
+		{500, nil, 50000, 1017},
+		{500, nil, 50001, 1018},
+	} {
+		st.compareWith(step.start, step.reset)
+		u := usage{}
+		u[calls] = step.calls
+		if st.advance(map[entryID]usage{{9, 1}: u}); st.totals[0][calls] != step.want {
+			t.Errorf("step %d: %v, want %v", i, st.totals[0][calls], step.want)
+		}
+	}
+}
+
 func TestMatchesAreBounded(t *testing.T) {
 	var descs probes.Descs
 	st := newStatements(&descs, []statement{{name: "all", contains: "x"}}, newResets(&descs))
@@ -376,10 +411,45 @@ func TestChains(t *testing.T) {
 }
 
 func TestNamesAreBounded(t *testing.T) {
-	n := newNames(2)
-	got := strings.Join([]string{n.label("a"), n.label("b"), n.label("c"), n.label("a"), n.label(other)}, " ")
-	if want := "a b other a other"; got != want {
-		t.Errorf("%s, want %s", got, want)
+	n := newNames(2, 4)
+	for i, step := range []struct{ present, want string }{
+		{"a b c other", "a b"},
+		{"a0 a c b", "a b"}, // those that were before come first, whatever their order
+		{"b c", "b c"},      // a has left
+		{"a b c", "a b"},    // and is back
+		{"d e", "d"},        // the last name there is for all the time
+		{"e f", ""},
+		{"a d", "a d"},
+	} {
+		chosen := slices.Sorted(maps.Keys(n.choose(strings.Fields(step.present))))
+		if got := strings.Join(chosen, " "); got != step.want {
+			t.Errorf("step %d: %q, want %q", i, got, step.want)
+		}
+	}
+}
+
+// Of what is folded into one the worst counts: the longest lag, and 0 where 1 is
+// well.
+func TestFoldedReplicasShowTheWorst(t *testing.T) {
+	var descs probes.Descs
+	r := newReplication(&descs)
+	streaming := r.low[0]
+	var reading probes.Reading
+	sample := func(desc *probes.Desc, value float64, labels ...string) probes.Sample {
+		return probes.Sample{Desc: desc, Value: value, Labels: labels}
+	}
+	r.addBounded(&reading, []probes.Sample{
+		sample(streaming, 1, "a"), sample(r.lagBytes, 5, "a", "replay"), sample(streaming, 0, "b"), sample(r.lagBytes, 9, "b", "replay"),
+		sample(streaming, 1, "c"), sample(r.lagBytes, 7, "c", "replay"), sample(r.lagBytes, 1, "c", "sent"),
+	}, newNames(1, 10))
+	got := ""
+	for _, s := range reading.Samples {
+		got += fmt.Sprintln(s.Desc.Name, s.Labels, s.Value)
+	}
+	want := "soakd_postgres_replica_streaming [a] 1\nsoakd_postgres_replica_lag_bytes [a replay] 5\nsoakd_postgres_replica_streaming [other] 0\n" +
+		"soakd_postgres_replica_lag_bytes [other replay] 9\nsoakd_postgres_replica_lag_bytes [other sent] 1\n"
+	if got != want || reading.Overflow != 2 {
+		t.Errorf("overflow %d\n%s\nwant\n%s", reading.Overflow, got, want)
 	}
 }
 

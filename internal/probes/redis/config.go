@@ -105,7 +105,8 @@ func (c *Config) load() (target, error) {
 	}
 	t.useSentinelLogin(login{c.SentinelUsername, password.Value()})
 	t.addresses, t.secrets = addresses, [2]secret.String{resolved, password}
-	return t, c.loadTLS(&t)
+	err = c.loadTLS(&t)
+	return t, err
 }
 
 func (c *Config) urlVariable() string {

@@ -2,7 +2,9 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -30,23 +32,27 @@ type group struct {
 	clients []*goredis.Client
 }
 
-// startGroup starts n servers at the same time.
+// startGroup starts n servers at the same time. settings makes those of one.
 func startGroup(t *testing.T, n int, start func(context.Context, localservices.Options) (*localservices.Redis, error), settings func() map[string]string) *group {
 	t.Helper()
 	g := &group{servers: make([]*localservices.Redis, n)}
 	errs := make([]error, n)
-	var starting sync.WaitGroup
-	for i := range n {
-		all := map[string]string{"requirepass": testPassword}
-		for name, value := range settings() {
-			all[name] = value
+	// Another server can have taken the port of the cluster's bus meanwhile.
+	for try := 0; try < 3 && slices.Contains(g.servers, nil); try++ {
+		var starting sync.WaitGroup
+		for i := range n {
+			if g.servers[i] != nil {
+				continue
+			}
+			all := map[string]string{"requirepass": testPassword}
+			maps.Copy(all, settings())
+			starting.Go(func() {
+				g.servers[i], errs[i] = start(t.Context(), localservices.Options{Mode: localservices.System, MaxMemory: "4mb", Settings: all})
+			})
 		}
-		starting.Go(func() {
-			g.servers[i], errs[i] = start(t.Context(), localservices.Options{Mode: localservices.System, MaxMemory: "4mb", Settings: all})
-		})
+		starting.Wait()
 	}
-	starting.Wait()
-	for i, server := range g.servers {
+	for _, server := range g.servers {
 		if server != nil {
 			t.Cleanup(func() {
 				_ = syscall.Kill(server.PID(), syscall.SIGCONT)
@@ -55,7 +61,9 @@ func startGroup(t *testing.T, n int, start func(context.Context, localservices.O
 				}
 			})
 		}
-		must(t, errs[i])
+	}
+	must(t, errors.Join(errs...))
+	for _, server := range g.servers {
 		g.clients = append(g.clients, clientOf(t, server.URL()))
 	}
 	return g
@@ -71,7 +79,7 @@ func (g *group) signal(t *testing.T, i int, s syscall.Signal) {
 	must(t, syscall.Kill(g.servers[i].PID(), s))
 }
 
-// info returns the one value that a node has of its role.
+// shardOf returns what the probe says that a node is.
 func shardOf(values probetest.Values, node string) (role, shard string) {
 	for series := range values {
 		rest, ok := strings.CutPrefix(series, fmt.Sprintf("soakd_redis_node_info{node=%q,role=\"", node))
@@ -91,7 +99,7 @@ func openMode(t *testing.T, mode, url string) *probe {
 	return probetest.OpenOne(t, config).(*probe)
 }
 
-// watchSentinels starts a master, a replica and three sentinels.
+// startSentinels starts a master, a replica and three sentinels.
 func startSentinels(t *testing.T) (servers, watchers *group) {
 	t.Helper()
 	ctx := t.Context()
@@ -116,6 +124,7 @@ func sentinelURL(watchers *group) string {
 }
 
 func TestSentinelFailover(t *testing.T) {
+	t.Parallel() // mostly waits for servers to agree
 	servers, watchers := startSentinels(t)
 	probe := openMode(t, modeSentinel, sentinelURL(watchers))
 	probetest.CheckDescriptions(t, probe)
@@ -198,6 +207,7 @@ func TestSentinelFailover(t *testing.T) {
 }
 
 func TestSentinelReasons(t *testing.T) {
+	t.Parallel() // mostly waits for servers to agree
 	servers, watchers := startSentinels(t)
 	for name, c := range map[string]struct {
 		url  string
@@ -289,6 +299,7 @@ func clusterURL(g *group) string {
 }
 
 func TestClusterIsReadNodeByNode(t *testing.T) {
+	t.Parallel() // mostly waits for servers to agree
 	g := startCluster(t)
 	ctx := t.Context()
 	probe := openMode(t, modeCluster, clusterURL(g))
@@ -373,6 +384,7 @@ func moveSlot(t *testing.T, g *group, probe *probe) {
 }
 
 func TestClusterFailover(t *testing.T) {
+	t.Parallel() // mostly waits for servers to agree
 	g := startCluster(t)
 	probe := openMode(t, modeCluster, clusterURL(g))
 	mustPollAll(t, probe)
