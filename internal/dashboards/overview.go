@@ -188,19 +188,24 @@ func lagPanel() Panel {
 func overviewDependencies() []Panel {
 	return []Panel{
 		{
-			Title: "Postgres saturation", Unit: "percentunit", Width: 8, Limits: ZeroToOne, Thresholds: warnAt(0.8, 0.95), Detail: postgresUID,
+			Title: "Postgres saturation", Unit: "percentunit", Width: 6, Limits: ZeroToOne, Thresholds: warnAt(0.8, 0.95), Detail: postgresUID,
 			Description: "Client connections as a share of those that Postgres has for clients. When it climbs with latency: transactions last longer (locks, missing index) or the API's pools are too large together.",
-			Targets:     []Target{{Query: worst(sel("soakd_postgres_connection_saturation_ratio"), "instance"), Legend: "{{instance}}"}},
+			Targets:     []Target{{Query: worst(sel("soakd_postgres_connection_saturation_ratio"), "server"), Legend: "{{server}}"}},
 		},
 		{
-			Title: "Postgres blocked backends", Unit: "short", Width: 8, Thresholds: badAt(1), Detail: postgresUID,
+			Title: "Postgres blocked backends", Unit: "short", Width: 6, Thresholds: badAt(1), Detail: postgresUID,
 			Description: "Backends that wait for a lock that another holds. Above 0 for longer than a moment: find the holder in pg_blocking_pids() and shorten its transaction.",
-			Targets:     []Target{{Query: worst(sel("soakd_postgres_blocked_backends"), "instance"), Legend: "{{instance}}"}},
+			Targets:     []Target{{Query: worst(sel("soakd_postgres_blocked_backends"), "server"), Legend: "{{server}}"}},
 		},
 		{
-			Title: "Postgres oldest transaction", Unit: "s", Width: 8, Detail: postgresUID,
+			Title: "Postgres oldest transaction", Unit: "s", Width: 6, Detail: postgresUID,
 			Description: "Age of the oldest open transaction; 0 while no session is in one. One that grows without end holds locks and keeps dead rows from being removed.",
-			Targets:     []Target{oldestTransaction()},
+			Targets:     []Target{oldestTransaction(sel, "")},
+		},
+		{
+			Title: "Postgres canary", Unit: "s", Width: 6, Log: true, Detail: postgresUID, EmptyWhen: canaryUnset,
+			Description: "p99 of the time of soakd's own write, read and delete of one row. When latency rises and this does not, it is the API that is slow and not its database.",
+			Targets:     []Target{postgresCanaryQuantile("0.99", "p99")},
 		},
 		{
 			Title: "Redis hit ratio", Unit: "percentunit", Width: 8, Limits: ZeroToOne, Detail: redisUID,

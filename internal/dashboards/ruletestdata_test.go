@@ -498,21 +498,29 @@ func findingRuleTests() []ruleTest {
 }
 
 func postgresRuleTests() []ruleTest {
-	const saturation = "soakd_postgres_connection_saturation_ratio"
-	const blocked, oldestWait = "soakd_postgres_blocked_backends", "soakd_postgres_lock_wait_oldest_seconds"
-	const deadlocks = "soakd_postgres_deadlocks_total"
-	const recovery, receiver = "soakd_postgres_in_recovery", "soakd_postgres_wal_receiver_up"
-	const lag = "soakd_postgres_replication_lag_seconds"
+	const saturation = `soakd_postgres_connection_saturation_ratio{server="main"}`
+	const blocked, oldestWait = `soakd_postgres_blocked_backends{server="main"}`, `soakd_postgres_lock_wait_oldest_seconds{server="main"}`
+	const deadlocks = `soakd_postgres_deadlocks_total{server="main",database="app"}`
+	const recovery, receiver = `soakd_postgres_in_recovery{server="main"}`, `soakd_postgres_wal_receiver_up{server="main"}`
+	const lag = `soakd_postgres_replication_lag_seconds{server="main"}`
+	main := map[string]string{"server": "main"}
 	deadlocksWanted := []wanted{{
-		summary:     "Postgres broke deadlocks",
-		description: "About 2 deadlocks in 15 minutes, or since Postgres was last seen before that, each of which failed a transaction. Two code paths take the same locks in another order.",
+		labels:      map[string]string{"server": "main", "database": "app"},
+		summary:     "Postgres main broke deadlocks",
+		description: "About 2 deadlocks in database app of Postgres main in 15 minutes, or since it was last seen before that, each of which failed a transaction. Two code paths take the same locks in another order.",
+	}}
+	blockedWanted := []wanted{{
+		labels:      main,
+		summary:     "Connections to Postgres main wait for locks at each look",
+		description: "3 connections to Postgres main wait for a lock, and at each look for a minute there were some. Before Postgres 14 nobody can tell whether it is one long wait or many short ones.",
 	}}
 	return []ruleTest{
 		{
 			alert: "SoakdPostgresConnectionsHigh", kind: fires, at: "10m", pending: "7m", series: [][2]string{{saturation, "0.5+0x2 0.82+0x20"}},
 			want: []wanted{{
-				summary:     "Postgres is running out of connections",
-				description: "82% of the connections that Postgres has for ordinary roles are taken (limit 80%). At 100% the API cannot connect.",
+				labels:      main,
+				summary:     "Postgres main is running out of connections",
+				description: "82% of the connections that Postgres main has for ordinary roles are taken (limit 80%). At 100% the API cannot connect.",
 			}},
 		},
 		{alert: "SoakdPostgresConnectionsHigh", kind: quiet, at: "10m", series: [][2]string{{saturation, "0.8+0x6 0.9 0.79+0x20"}}},
@@ -522,8 +530,9 @@ func postgresRuleTests() []ruleTest {
 		{
 			alert: "SoakdPostgresConnectionsExhausted", kind: fires, at: "10m", pending: "6m", series: [][2]string{{saturation, "0.5+0x5 0.96+0x20"}},
 			want: []wanted{{
-				summary:     "Postgres has hardly any connection left",
-				description: "96% of the connections that Postgres has for ordinary roles are taken (limit 95%). New connections of the API fail or are about to.",
+				labels:      main,
+				summary:     "Postgres main has hardly any connection left",
+				description: "96% of the connections that Postgres main has for ordinary roles are taken (limit 95%). New connections of the API fail or are about to.",
 			}},
 		},
 		{alert: "SoakdPostgresConnectionsExhausted", kind: quiet, at: "10m", series: [][2]string{{saturation, "0.95+0x20"}}},
@@ -534,8 +543,9 @@ func postgresRuleTests() []ruleTest {
 			alert: "SoakdPostgresBlocked", kind: fires, at: "10m", calm: []string{"7m"}, // 60 s then, and 180 s at 9 m
 			series: [][2]string{{blocked, "0+0x5 3+0x20"}, {oldestWait, "_x6 0+60x20"}},
 			want: []wanted{{
-				summary:     "A Postgres connection waits for a lock",
-				description: "A connection to Postgres has waited for a lock for 4m 0s (limit 1 minute). Requests of the API stand still behind it.",
+				labels:      main,
+				summary:     "A connection to Postgres main waits for a lock",
+				description: "A connection to Postgres main has waited for a lock for 4m 0s (limit 1 minute). Requests of the API stand still behind it.",
 			}},
 		},
 		{
@@ -551,45 +561,61 @@ func postgresRuleTests() []ruleTest {
 
 		{
 			alert: "SoakdPostgresBlockedAtEachLook", kind: fires, at: "10m", pending: "6m", series: [][2]string{{blocked, "0+0x5 3+0x20"}},
-			want: []wanted{{
-				summary:     "Postgres connections wait for locks at each look",
-				description: "3 connections wait for a lock, and at each look for a minute there were some. Before Postgres 14 nobody can tell whether it is one long wait or many short ones.",
-			}},
+			want: blockedWanted,
+		},
+		{
+			alert: "SoakdPostgresBlockedAtEachLook", kind: fires, about: "beside a server whose waits have an age", at: "10m", pending: "6m",
+			series: [][2]string{
+				{blocked, "0+0x5 3+0x20"},
+				{`soakd_postgres_blocked_backends{server="newer"}`, "3+0x20"},
+				{`soakd_postgres_lock_wait_oldest_seconds{server="newer"}`, "0.004+0x20"},
+			},
+			want: blockedWanted,
 		},
 		{
 			alert: "SoakdPostgresBlockedAtEachLook", kind: quiet, about: "waits have an age", at: "20m", calm: []string{"6m"},
 			series: [][2]string{{blocked, "3+0x30"}, {oldestWait, "0.004+0x3 stale _x2 0.004+0x30"}}, // but at their first moment
 		},
 		{alert: "SoakdPostgresBlockedAtEachLook", kind: quiet, at: "10m", series: [][2]string{{blocked, "0+0x9 3 0+0x20"}}}, // for a moment
+		{
+			// Beside one that is older than 14 another server, whose waits have an age.
+			alert: "SoakdPostgresBlockedAtEachLook", kind: quiet, about: "of the other server", at: "10m",
+			series: [][2]string{
+				{blocked, "0+0x20"},
+				{`soakd_postgres_blocked_backends{server="replica"}`, "3+0x20"},
+				{`soakd_postgres_lock_wait_oldest_seconds{server="replica"}`, "0.004+0x20"},
+			},
+		},
 		nothing("SoakdPostgresBlockedAtEachLook"),
 		{alert: "SoakdPostgresBlockedAtEachLook", kind: reset, at: "10m", series: [][2]string{{blocked, "3+0x5 stale _x2 0+0x20"}}},
 
 		{
 			alert: "SoakdPostgresIdleInTransaction", kind: fires, at: "10m",
 			series: [][2]string{
-				{"soakd_postgres_idle_in_transaction_oldest_seconds", "_x5 30+30x20"},
-				{`soakd_postgres_backends{application="cashflow-api",state="idle_in_transaction"}`, "0+0x4 1+0x20"},
+				{`soakd_postgres_idle_in_transaction_oldest_seconds{server="main"}`, "_x5 30+30x20"},
+				{`soakd_postgres_backends{server="main",application="cashflow-api",state="idle_in_transaction"}`, "0+0x4 1+0x20"},
 			},
 			want: []wanted{{
-				summary:     "A transaction is held open by a connection that does nothing",
-				description: "A connection to Postgres has been idle in a transaction for 3m 0s (limit 1 minute). It keeps its locks, and dead rows cannot be removed.",
+				labels:      main,
+				summary:     "A transaction of Postgres main is held open by a connection that does nothing",
+				description: "A connection to Postgres main has been idle in a transaction for 3m 0s (limit 1 minute). It keeps its locks, and dead rows cannot be removed.",
 			}},
 		},
 		{
 			alert: "SoakdPostgresIdleInTransaction", kind: quiet, at: "10m",
 			series: [][2]string{
-				{"soakd_postgres_idle_in_transaction_oldest_seconds", "60+0x20"},
-				{`soakd_postgres_backends{application="cashflow-api",state="idle_in_transaction"}`, "1+0x20"},
+				{`soakd_postgres_idle_in_transaction_oldest_seconds{server="main"}`, "60+0x20"},
+				{`soakd_postgres_backends{server="main",application="cashflow-api",state="idle_in_transaction"}`, "1+0x20"},
 				// An instance where nothing is idle in a transaction.
-				{`soakd_postgres_backends{job="soakd",instance="b:9470",application="cashflow-api",state="idle_in_transaction"}`, "0+0x20"},
+				{`soakd_postgres_backends{job="soakd",instance="b:9470",server="main",application="cashflow-api",state="idle_in_transaction"}`, "0+0x20"},
 			},
 		},
 		nothing("SoakdPostgresIdleInTransaction"),
 		{
 			alert: "SoakdPostgresIdleInTransaction", kind: reset, at: "10m", // the API restarted and its connections are gone
 			series: [][2]string{
-				{"soakd_postgres_idle_in_transaction_oldest_seconds", "30+30x5 stale"},
-				{`soakd_postgres_backends{application="cashflow-api",state="idle_in_transaction"}`, "1+0x5 0+0x20"},
+				{`soakd_postgres_idle_in_transaction_oldest_seconds{server="main"}`, "30+30x5 stale"},
+				{`soakd_postgres_backends{server="main",application="cashflow-api",state="idle_in_transaction"}`, "1+0x5 0+0x20"},
 			},
 		},
 
@@ -615,15 +641,16 @@ func postgresRuleTests() []ruleTest {
 			alert: "SoakdPostgresReplicationLag", kind: fires, at: "15m", pending: "10m",
 			series: [][2]string{{lag, "0+0x5 45+0x20"}},
 			want: []wanted{{
-				summary:     "A Postgres replica is behind",
-				description: "A replica is 45s behind its primary (limit 30s). What is read from it is that old.",
+				labels:      main,
+				summary:     "Postgres main or one of its replicas is behind",
+				description: "Postgres main, or the furthest of its replicas, is 45s behind its primary (limit 30s). What is read from it is that old.",
 			}},
 		},
 		{
 			alert: "SoakdPostgresReplicationLag", kind: quiet, at: "15m",
 			series: [][2]string{
 				{lag, "30+0x30"},
-				{`soakd_postgres_replicas{job="soakd",instance="alone:9470"}`, "0+0x30"}, // a primary without replicas
+				{`soakd_postgres_replicas{job="soakd",instance="alone:9470",server="main"}`, "0+0x30"}, // a primary without replicas
 			},
 		},
 		nothing("SoakdPostgresReplicationLag"),
@@ -633,8 +660,9 @@ func postgresRuleTests() []ruleTest {
 			alert: "SoakdPostgresReplicaCutOff", kind: fires, at: "10m", pending: "7m",
 			series: [][2]string{{recovery, "1+0x20"}, {receiver, "1+0x5 0+0x20"}},
 			want: []wanted{{
-				summary:     "A Postgres replica is cut off from its primary",
-				description: "The replica that soakd:9470 watches has received nothing from its primary for 2 minutes. It goes on answering with what it had, and no lag tells.",
+				labels:      main,
+				summary:     "Postgres main is cut off from its primary",
+				description: "The replica main that soakd:9470 watches has received nothing from its primary for 2 minutes. It goes on answering with what it had, and no lag tells.",
 			}},
 		},
 		{
@@ -642,8 +670,8 @@ func postgresRuleTests() []ruleTest {
 			series: [][2]string{
 				{recovery, "1+0x20"},
 				{receiver, "1+0x5 0 0 1+0x20"}, // the primary restarted
-				{`soakd_postgres_in_recovery{job="soakd",instance="primary:9470"}`, "0+0x20"},
-				{`soakd_postgres_in_recovery{job="soakd",instance="unreadable:9470"}`, "1+0x20"}, // no right to see its receiver
+				{`soakd_postgres_in_recovery{job="soakd",instance="primary:9470",server="main"}`, "0+0x20"},
+				{`soakd_postgres_in_recovery{job="soakd",instance="unreadable:9470",server="main"}`, "1+0x20"}, // no right to see its receiver
 			},
 		},
 		nothing("SoakdPostgresReplicaCutOff"),
