@@ -76,6 +76,12 @@ func TestPanelsDoNotMixServers(t *testing.T) {
 			{panelQuery(t, redisUID, "Memory in use"), "50s", []sample{{"{" + node + "}", 0.75}}},
 		},
 	}}}
+	evaluate(t, file)
+}
+
+// evaluate has promtool evaluate the queries.
+func evaluate(t *testing.T, file queryTestFile) {
+	t.Helper()
 	content, err := marshalYAML("", file)
 	if err != nil {
 		t.Fatal(err)
