@@ -4,7 +4,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -54,7 +54,7 @@ func startSurroundings(t *testing.T) *surroundings {
 		}
 		_, _ = io.WriteString(w, "well\n")
 	}))
-	s.web.Config.ErrorLog = log.New(io.Discard, "", 0) // probes of certificates go away after the handshake
+	s.web.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // probes of certificates go away after the handshake
 	s.web.StartTLS()
 	var err error
 	if s.names, err = (&net.ListenConfig{}).ListenPacket(t.Context(), "udp", "127.0.0.1:0"); err != nil {

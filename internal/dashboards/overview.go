@@ -231,8 +231,8 @@ func overviewAPI() []Panel {
 
 func probesPanel() Panel {
 	return Panel{
-		Title: "Probes", Unit: "none", Width: 12, Height: 5, Limits: ZeroToOne, Texts: map[int]string{0: "blind", 1: "sees"},
-		Description: "1 while the probe reads all it should. At 0 the graphs of that dependency have gaps or lack a part: soakd's log says once why.",
+		Title: "Probes", Unit: "none", Width: 12, Height: 5, Limits: ZeroToOne, Texts: map[int]string{0: "blind", 1: "sees"}, Detail: dependenciesUID,
+		Description: "1 while the probe reads all it should. At 0 the graphs of that dependency have gaps or lack a part: soakd's log says once why. A probe with the kind before its name (endpoint/, tcp/, dns/, certificate/, exporter/) is at 0 also when what it watches does not answer as it should: 'Why they fail' says which.",
 		Targets:     []Target{{Query: lowest(sel("soakd_probe_success"), "probe", "instance"), Legend: "{{probe}} {{instance}}"}},
 	}
 }
