@@ -20,6 +20,7 @@ import (
 
 // TestReplica watches a real replica and its primary.
 func TestReplica(t *testing.T) {
+	t.Parallel()
 	primary := startServer(t)
 	address := startReplica(t, primary)
 	onReplica := func(of secret.String) secret.String {
@@ -67,6 +68,24 @@ func TestReplica(t *testing.T) {
 	seen := probetest.Eventually(t, primaryProbe, "the primary sees it", func(v probetest.Values, err error) bool {
 		return err == nil && v["soakd_postgres_replicas"] == 1 && v["soakd_postgres_replica_max_lag_bytes"] > 100000
 	})
+	for series, want := range map[string]float64{
+		`soakd_postgres_replica_streaming{replica="walreceiver"}`: 1, `soakd_postgres_replica_synchronous{replica="walreceiver"}`: 0,
+	} {
+		if got, ok := seen[series]; !ok || got != want {
+			t.Errorf("%s is %v (%v), want %v", series, got, ok, want)
+		}
+	}
+	if worst, replay := seen["soakd_postgres_replica_max_lag_bytes"], seen[replicaLag("replay")]; replay != worst {
+		t.Errorf("the one replica lags by %v, the worst by %v", replay, worst)
+	}
+	// It has all of the log and replays none.
+	probetest.Eventually(t, primaryProbe, "the log is flushed there", func(v probetest.Values, err error) bool {
+		flushed, ok := v[replicaLag("flush")]
+		return err == nil && ok && flushed == 0 && v[replicaLag("sent")] == 0 && v[replicaLag("write")] == 0 && v[replicaLag("replay")] > 100000
+	})
+	if paused := mustPoll(t, replicaProbe)["soakd_postgres_replay_paused"]; paused != 1 {
+		t.Errorf("replay paused: %v", paused)
+	}
 	if seen["soakd_postgres_in_recovery"] != 0 {
 		t.Error("the primary is in recovery")
 	}
@@ -103,6 +122,10 @@ func TestReplica(t *testing.T) {
 	if cut["soakd_postgres_in_recovery"] != 1 {
 		t.Errorf("in recovery %v", cut["soakd_postgres_in_recovery"])
 	}
+}
+
+func replicaLag(stage string) string {
+	return fmt.Sprintf(`soakd_postgres_replica_lag_bytes{replica="walreceiver",stage=%q}`, stage)
 }
 
 const receiverUp = "soakd_postgres_wal_receiver_up"
