@@ -14,7 +14,6 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
-	"soakd/internal/probes"
 )
 
 const (
