@@ -192,7 +192,7 @@ func apiPoolUsePanel() Panel {
 
 func apiPoolWaitsPanel() Panel {
 	return Panel{
-		Title: "Requests for a pool connection", Unit: "ops", Width: 6,
+		Title: "Requests for a pool connection", Unit: "ops",
 		Description: "Requests a second for a connection of the pool that had to wait; where the API's library counts no waits, all requests. It sees what happens between two polls, which the number of those waiting now does not: a rise with the load says that the pool is too small.",
 		Targets:     []Target{{Query: worst(rate(sel("soakd_api_pool_waits_total")), "replica", "pool"), Legend: "{{pool}} {{replica}}"}},
 	}
@@ -200,7 +200,7 @@ func apiPoolWaitsPanel() Panel {
 
 func apiPoolWaitingPanel() Panel {
 	return Panel{
-		Title: "Requests waiting for the pool, on average", Unit: "short", Width: 6,
+		Title: "Requests waiting for the pool, on average", Unit: "short",
 		// Little's law: the time that they waited for, a second, is how many waited at
 		// a time.
 		Description: "How many requests waited for a connection at a time, from the time that all of them waited for. Above a tenth of those in flight the pool is a part of the latency: a larger one where Postgres has room, else shorter transactions.",
@@ -211,7 +211,7 @@ func apiPoolWaitingPanel() Panel {
 func apiPoolWaitPanel() Panel {
 	each := share(rate(sel("soakd_api_pool_wait_seconds_total")), rate(sel("soakd_api_pool_waits_total")))
 	return Panel{
-		Title: "Wait for a pool connection", Unit: "s", Width: 6,
+		Title: "Wait for a pool connection", Unit: "s",
 		Description: "Mean time that one of these requests took to get a connection. It is a part of the latency: compare it with the p99. Long with the pool in use below 1: making new connections is slow (see the connect times of Postgres); at 1: a larger pool or shorter transactions.",
 		Targets:     []Target{{Query: worst(each, "replica", "pool"), Legend: "{{pool}} {{replica}}"}},
 		EmptyWhen:   "while no request for a connection is counted",
@@ -220,7 +220,7 @@ func apiPoolWaitPanel() Panel {
 
 func apiPoolTimeoutsPanel() Panel {
 	return Panel{
-		Title: "Pool timeouts", Unit: "ops", Width: 6, Thresholds: badAt(0.01),
+		Title: "Pool timeouts", Unit: "ops", Thresholds: badAt(0.01),
 		Description: "Requests a second for a connection that were given up: each is a failed request of the API. The pool is far too small, or something holds its connections: look for long transactions and locks on the Postgres dashboard.",
 		Targets:     []Target{{Query: worst(rate(sel("soakd_api_pool_timeouts_total")), "replica", "pool"), Legend: "{{pool}} {{replica}}"}},
 		EmptyWhen:   "where the API's pool counts none, as that of the reference API",
@@ -306,22 +306,22 @@ func apiProcessPanels() []Panel {
 	const empty = "where none of SOAKD_API_PID, SOAKD_API_PID_FILE and SOAKD_API_PROCESS names the process"
 	return []Panel{
 		{
-			Title: "Processes", Unit: "short", Width: 6, EmptyWhen: empty,
+			Title: "Processes", Unit: "short", EmptyWhen: empty,
 			Description: "The process that is configured and all its children. It stays as it is: a number that goes up and down is workers that die and come back, one that climbs is children that nobody waits for.",
 			Targets:     []Target{ofReplica("soakd_api_processes", "")},
 		},
 		{
-			Title: "Open files of the fullest process", Unit: "percentunit", Width: 6, Thresholds: warnAt(0.8, 0.95), EmptyWhen: empty,
+			Title: "Open files of the fullest process", Unit: "percentunit", Thresholds: warnAt(0.8, 0.95), EmptyWhen: empty,
 			Description: "Open file descriptors as a share of the limit, of the process that is nearest to its own. It shows one leaking worker that the sum over all workers hides.",
 			Targets:     []Target{ofReplica("soakd_api_fd_saturation_ratio", "")},
 		},
 		{
-			Title: "Context switches", Unit: "ops", Width: 6, EmptyWhen: empty,
+			Title: "Context switches", Unit: "ops", EmptyWhen: empty,
 			Description: "Switches a second. Voluntary: a thread waits for a lock, a socket or a disk. Involuntary: it was stopped for others, so that more threads want to work than there are cores. Rising involuntary ones with latency: fewer threads or more cores.",
 			Targets:     []Target{rateByKind("soakd_api_context_switches_total", "")},
 		},
 		{
-			Title: "Storage of the API", Unit: "Bps", Width: 6,
+			Title: "Storage of the API", Unit: "Bps",
 			Description: "Bytes a second that the API had read from and written to storage. An API that keeps its data in Postgres writes little but logs: a rise is a log level left on debug, a core dump, or swapping.",
 			Targets:     []Target{{Query: worst(rate(sel("soakd_api_storage_bytes_total")), "replica", "direction"), Legend: "{{direction}} {{replica}}"}},
 			EmptyWhen:   "where neither one of SOAKD_API_PID, SOAKD_API_PID_FILE and SOAKD_API_PROCESS nor SOAKD_API_CGROUP is set",
