@@ -32,9 +32,23 @@ const patience = 2 * time.Minute
 func mayBeEmpty() []string {
 	return []string{
 		apiUID + " / Memory and files / Event-loop lag",              // the reference API has no event loop
-		redisUID + " / Does it answer? / Link to the master",         // the demo's Redis is no replica
+		redisUID + " / Replicas / Link to the master",                // the demo's Redis is no replica
 		postgresUID + " / Server and replicas / Link to the primary", // nor is its Postgres
 		trafficUID + " / soakd itself / Why probes fail",             // none fails
+		// What the demo's Redis does not do: it has no replicas and is none, saves
+		// nothing to disk and has no latency monitor.
+		redisUID + " / Replicas / Lag of replicas", redisUID + " / Replicas / Bytes behind",
+		redisUID + " / Replicas / Replicas in step", redisUID + " / Replicas / Replicas that count for writes",
+		redisUID + " / Replicas / Master not heard", redisUID + " / Replicas / Received and not applied",
+		redisUID + " / Does it keep what it has? / Standstill at a fork", redisUID + " / Does it keep what it has? / Duration of saves",
+		redisUID + " / Does it keep what it has? / Append-only writes", redisUID + " / Does it keep what it has? / Size of the append-only file",
+		redisUID + " / Does it keep what it has? / Waiting for the disk", redisUID + " / Does it keep what it has? / Duration of the last rewrite",
+		redisUID + " / Does it answer? / Slow events", redisUID + " / Does it answer? / Since the latest slow event",
+		// What the Redis of the demo, which is the installed one, may be too old for.
+		redisUID + " / Does it fit? / Scripts evicted", redisUID + " / Does it answer? / Refused by access control",
+		redisUID + " / Does it answer? / Busy event loop", redisUID + " / Does it answer? / Round of the event loop",
+		redisUID + " / Clients / Clients cut off for their buffers", redisUID + " / Clients / Subscribed and watching clients",
+		redisUID + " / Keys / Hash fields expired",
 	}
 }
 
@@ -88,7 +102,9 @@ func startDemo(t *testing.T) *demoProcess {
 	d.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), binary, "demo", "--duration", "10m", "--rate", "100", //nolint:gosec // built above
 		"--listen", "127.0.0.1:0", "--probe-interval", "1s", "--probe-timeout", "1s", "--progress-interval", "5s",
 		// Statements that run on every demo from its first second on: soakd's own.
-		"--postgres-statements", "activity=pg_stat_activity")
+		"--postgres-statements", "activity=pg_stat_activity",
+		// The thresholds of the slow log and the latency monitor.
+		"--redis-read-config")
 	d.cmd.Env = slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "SOAKD_") })
 	d.cmd.Stdout, d.cmd.Stderr = d.stdout, d.stderr
 	if err := d.cmd.Start(); err != nil {
