@@ -44,6 +44,14 @@ func mayBeEmpty() []string {
 		redisUID + " / Does it keep what it has? / Append-only writes", redisUID + " / Does it keep what it has? / Size of the append-only file",
 		redisUID + " / Does it keep what it has? / Waiting for the disk", redisUID + " / Does it keep what it has? / Duration of the last rewrite",
 		redisUID + " / Does it answer? / Slow events", redisUID + " / Does it answer? / Since the latest slow event",
+		// Nor is it part of a cluster or watched by sentinels.
+		redisUID + " / Sentinel and Cluster / Part of each node", redisUID + " / Sentinel and Cluster / Cluster serves",
+		redisUID + " / Sentinel and Cluster / Slots of the cluster", redisUID + " / Sentinel and Cluster / Slots of each node",
+		redisUID + " / Sentinel and Cluster / Slots on their way", redisUID + " / Sentinel and Cluster / Nodes that nodes know",
+		redisUID + " / Sentinel and Cluster / Epoch of the cluster", redisUID + " / Sentinel and Cluster / Messages of the cluster",
+		redisUID + " / Sentinel and Cluster / Sentinels", redisUID + " / Sentinel and Cluster / Master as sentinels see it",
+		redisUID + " / Sentinel and Cluster / Fail-overs", redisUID + " / Sentinel and Cluster / Present master",
+		redisUID + " / Sentinel and Cluster / Known to sentinels",
 		// What the Redis of the demo, which is the installed one, may be too old for.
 		redisUID + " / Does it fit? / Scripts evicted", redisUID + " / Does it answer? / Refused by access control",
 		redisUID + " / Does it answer? / Busy event loop", redisUID + " / Does it answer? / Round of the event loop",

@@ -21,6 +21,7 @@ func redisDashboard() Dashboard {
 			{Title: "Does it keep what it has?", Panels: append(redisSnapshotPanels(), redisAppendOnlyPanels()...)},
 			{Title: "Replicas", Panels: append(redisMasterPanels(), redisReplicaPanels()...)},
 			{Title: "Which server, and since when?", Panels: redisServerPanels()},
+			{Title: "Sentinel and Cluster", Panels: append(redisClusterPanels(), redisSentinelPanels()...)},
 		},
 	}
 }

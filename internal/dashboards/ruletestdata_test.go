@@ -754,6 +754,14 @@ func redisRuleTests() []ruleTest {
 			}},
 		},
 		{
+			alert: "SoakdRedisEvictionsStarted", kind: fires, about: "long after a fail-over", at: "85m",
+			series: [][2]string{{evicted, "0+0x83 1+1x20"}, {changes, "0+0x10 1+0x100"}},
+			want: []wanted{{
+				labels: node, summary: "Redis redis:6379 began to evict keys",
+				description: "Redis redis:6379 evicted about 2 keys in 10 minutes and none in the hour before. The working set has outgrown maxmemory.",
+			}},
+		},
+		{
 			alert: "SoakdRedisEvictionsStarted", kind: quiet, at: "85m",
 			series: [][2]string{
 				{evicted, "0+10x100"}, // as always
@@ -768,14 +776,6 @@ func redisRuleTests() []ruleTest {
 		{
 			alert: "SoakdRedisEvictionsStarted", kind: quiet, about: "another server at the address", at: "85m", calm: []string{"84m", "92m", "100m"},
 			series: [][2]string{{evicted, "0+0x83 1000+0x40"}, {changes, "0+0x83 1+0x40"}},
-		},
-		{
-			alert: "SoakdRedisEvictionsStarted", kind: fires, about: "long after a fail-over", at: "85m",
-			series: [][2]string{{evicted, "0+0x83 1+1x20"}, {changes, "0+0x10 1+0x100"}},
-			want: []wanted{{
-				labels: node, summary: "Redis redis:6379 began to evict keys",
-				description: "Redis redis:6379 evicted about 2 keys in 10 minutes and none in the hour before. The working set has outgrown maxmemory.",
-			}},
 		},
 		nothing("SoakdRedisEvictionsStarted"),
 		{alert: "SoakdRedisEvictionsStarted", kind: reset, at: "75m", series: [][2]string{{evicted, "500+0x70 0+0x30"}}}, // restarted
