@@ -85,6 +85,9 @@ func enumerations(t *testing.T) map[string][]string {
 		"percentile": {"50", "99", "99.9"},
 		"check":      load.BuiltinChecks(), "probe": {postgres.Name, redis.Name, api.Name},
 	}
+	for _, kind := range blackbox.Kinds() {
+		all["probe"] = append(all["probe"], kind.Name+"/.*")
+	}
 	for _, c := range workload.Cases {
 		all["case"] = append(all["case"], c.Name)
 		all["class"] = append(all["class"], string(c.Class))

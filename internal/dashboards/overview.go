@@ -52,18 +52,18 @@ func overviewTiles() []Panel {
 		},
 		{
 			Title: "API CPU", Kind: Stat, Unit: "none", Detail: apiUID,
-			Description: "Cores that the API keeps busy. Near the cores that it has: it is out of CPU; near 1 with a Python worker: that worker is (raise WORKERS).",
+			Description: "Cores that the busiest replica of the API uses. Near the cores that it has: it is out of CPU; near 1 with a Python worker: that worker is (raise WORKERS).",
 			Targets:     []Target{{Query: worst(rate(sel("soakd_api_cpu_seconds_total")))}},
 		},
 		{
 			Title: "API memory", Kind: Stat, Unit: "bytes", Detail: apiUID,
-			Description: "Resident memory of the API. In a soak it has to find a level: look at the graph over hours.",
+			Description: "Resident memory of the API's largest replica. In a soak it has to find a level: look at the graph over hours.",
 			Targets:     []Target{{Query: worst(sel("soakd_api_resident_memory_bytes"))}},
 		},
 		{
 			Title: "API restarts", Kind: Stat, Unit: "none", Thresholds: badAt(1), Detail: apiUID,
-			Description: "Restarts of the API since soakd started. Any that nobody ordered is a crash: look at its log and at its memory before.",
-			Targets:     []Target{{Query: worst(sel("soakd_api_restarts_total"))}},
+			Description: "Restarts of all replicas of the API since soakd started. Any that nobody ordered is a crash: look at its log and at its memory before.",
+			Targets:     []Target{{Query: ofAllReplicas(sel("soakd_api_restarts_total"))}},
 		},
 		{
 			Title: "Probes", Kind: Stat, Unit: "none", Thresholds: badBelow(1), Texts: map[int]string{0: "blind", 1: "all see"},
@@ -188,19 +188,24 @@ func lagPanel() Panel {
 func overviewDependencies() []Panel {
 	return []Panel{
 		{
-			Title: "Postgres saturation", Unit: "percentunit", Width: 8, Limits: ZeroToOne, Thresholds: warnAt(0.8, 0.95), Detail: postgresUID,
+			Title: "Postgres saturation", Unit: "percentunit", Width: 6, Limits: ZeroToOne, Thresholds: warnAt(0.8, 0.95), Detail: postgresUID,
 			Description: "Client connections as a share of those that Postgres has for clients. When it climbs with latency: transactions last longer (locks, missing index) or the API's pools are too large together.",
-			Targets:     []Target{{Query: worst(sel("soakd_postgres_connection_saturation_ratio"), "instance"), Legend: "{{instance}}"}},
+			Targets:     []Target{{Query: worst(sel("soakd_postgres_connection_saturation_ratio"), "server"), Legend: "{{server}}"}},
 		},
 		{
-			Title: "Postgres blocked backends", Unit: "short", Width: 8, Thresholds: badAt(1), Detail: postgresUID,
+			Title: "Postgres blocked backends", Unit: "short", Width: 6, Thresholds: badAt(1), Detail: postgresUID,
 			Description: "Backends that wait for a lock that another holds. Above 0 for longer than a moment: find the holder in pg_blocking_pids() and shorten its transaction.",
-			Targets:     []Target{{Query: worst(sel("soakd_postgres_blocked_backends"), "instance"), Legend: "{{instance}}"}},
+			Targets:     []Target{{Query: worst(sel("soakd_postgres_blocked_backends"), "server"), Legend: "{{server}}"}},
 		},
 		{
-			Title: "Postgres oldest transaction", Unit: "s", Width: 8, Detail: postgresUID,
+			Title: "Postgres oldest transaction", Unit: "s", Width: 6, Detail: postgresUID,
 			Description: "Age of the oldest open transaction; 0 while no session is in one. One that grows without end holds locks and keeps dead rows from being removed.",
-			Targets:     []Target{oldestTransaction()},
+			Targets:     []Target{oldestTransaction(sel, "")},
+		},
+		{
+			Title: "Postgres canary", Unit: "s", Width: 6, Log: true, Detail: postgresUID, EmptyWhen: canaryUnset,
+			Description: "p99 of the time of soakd's own write, read and delete of one row. When latency rises and this does not, it is the API that is slow and not its database.",
+			Targets:     []Target{postgresCanaryQuantile("0.99", "p99")},
 		},
 		{
 			Title: "Redis hit ratio", Unit: "percentunit", Width: 8, Limits: ZeroToOne, Detail: redisUID,
@@ -242,8 +247,8 @@ func overviewAPI() []Panel {
 
 func probesPanel() Panel {
 	return Panel{
-		Title: "Probes", Unit: "none", Width: 12, Height: 5, Limits: ZeroToOne, Texts: map[int]string{0: "blind", 1: "sees"},
-		Description: "1 while the probe reads all it should. At 0 the graphs of that dependency have gaps or lack a part: soakd's log says once why.",
+		Title: "Probes", Unit: "none", Width: 12, Height: 5, Limits: ZeroToOne, Texts: map[int]string{0: "blind", 1: "sees"}, Detail: dependenciesUID,
+		Description: "1 while the probe reads all it should. At 0 the graphs of that dependency have gaps or lack a part: soakd's log says once why. A probe with the kind before its name (endpoint/, tcp/, dns/, certificate/, exporter/) is at 0 also when what it watches does not answer as it should: 'Why they fail' says which.",
 		Targets:     []Target{{Query: lowest(sel("soakd_probe_success"), "probe", "instance"), Legend: "{{probe}} {{instance}}"}},
 	}
 }

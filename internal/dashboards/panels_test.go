@@ -52,7 +52,8 @@ func TestPanelsDoNotMixServers(t *testing.T) {
 	series := func(name, instance, labels, values string) inputSeries {
 		return inputSeries{Series: name + `{job="soakd",instance="` + instance + `",` + labels + `}`, Values: values}
 	}
-	const statement, node = `statement="list"`, `node="redis:6379"`
+	const statement, node = `server="main",statement="list"`, `node="redis:6379"`
+	const database = `server="main",database="app"`
 	file := queryTestFile{EvaluationInterval: "1s", Tests: []queryTestGroup{{
 		Name: "two servers", Interval: "1s",
 		InputSeries: []inputSeries{
@@ -65,6 +66,14 @@ func TestPanelsDoNotMixServers(t *testing.T) {
 			series("soakd_postgres_statement_calls_total", "idle:9470", statement, "7+0x60"),
 			series("soakd_postgres_statement_seconds_total", "idle:9470", statement, "9+0x60"),
 			series("soakd_postgres_statement_rows_total", "idle:9470", statement, "9+0x60"),
+			series("soakd_postgres_commits_total", "busy:9470", database, "0+99x60"),
+			series("soakd_postgres_rollbacks_total", "busy:9470", database, "0+1x60"),
+			series("soakd_postgres_commits_total", "calm:9470", database, "0+1x60"),
+			series("soakd_postgres_rollbacks_total", "calm:9470", database, "0+1x60"),
+			series("soakd_postgres_blocks_hit_total", "busy:9470", database, "0+90x60"),
+			series("soakd_postgres_blocks_read_total", "busy:9470", database, "0+10x60"),
+			series("soakd_postgres_blocks_hit_total", "calm:9470", database, "0+4x60"),
+			series("soakd_postgres_blocks_read_total", "calm:9470", database, "0+6x60"),
 			series("soakd_redis_memory_used_bytes", "small:9470", node, "75+0x60"),
 			series("soakd_redis_memory_limit_bytes", "small:9470", node, "100+0x60"),
 			series("soakd_redis_memory_used_bytes", "large:9470", node, "100+0x60"),
@@ -73,9 +82,17 @@ func TestPanelsDoNotMixServers(t *testing.T) {
 		Queries: []queryTest{
 			{panelQuery(t, postgresUID, "Time of a statement"), "50s", []sample{{"{" + statement + "}", 0.5}}},
 			{panelQuery(t, postgresUID, "Rows of a statement"), "50s", []sample{{"{" + statement + "}", 8}}},
+			{panelQuery(t, postgresUID, "Rollbacks"), "50s", []sample{{"{" + database + "}", 0.5}}},
+			{panelQuery(t, postgresUID, "Cache hit ratio"), "50s", []sample{{"{" + database + "}", 0.4}}},
 			{panelQuery(t, redisUID, "Memory in use"), "50s", []sample{{"{" + node + "}", 0.75}}},
 		},
 	}}}
+	checkQueries(t, file)
+}
+
+// checkQueries evaluates the queries on the given series.
+func checkQueries(t *testing.T, file queryTestFile) {
+	t.Helper()
 	content, err := marshalYAML("", file)
 	if err != nil {
 		t.Fatal(err)
@@ -85,4 +102,51 @@ func TestPanelsDoNotMixServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	promtool(t, "test", "rules", path)
+}
+
+// The write-ahead log's own input and output is read where the server has it:
+// until Postgres 17 in a view of its own, from 18 on in that of all.
+func TestPanelsReadTheLogOfEachVersion(t *testing.T) {
+	const of = `{job="soakd",instance="soakd:9470",`
+	file := queryTestFile{EvaluationInterval: "1s", Tests: []queryTestGroup{{
+		Name: "the log of Postgres 15 and 18", Interval: "1s",
+		InputSeries: []inputSeries{
+			{Series: "soakd_postgres_wal_io_operations_total" + of + `server="old",operation="sync"}`, Values: "0+5x60"},
+			{Series: "soakd_postgres_io_operations_total" + of + `server="new",backend="client",object="wal",operation="fsync"}`, Values: "0+3x60"},
+			{Series: "soakd_postgres_io_operations_total" + of + `server="new",backend="wal_writer",object="wal",operation="fsync"}`, Values: "0+4x60"},
+			{Series: "soakd_postgres_io_operations_total" + of + `server="new",backend="client",object="wal",operation="hit"}`, Values: "0+9x60"},
+			{Series: "soakd_postgres_io_operations_total" + of + `server="old",backend="client",object="relation",operation="fsync"}`, Values: "0+9x60"},
+		},
+		Queries: []queryTest{{panelQuery(t, postgresUID, "Writes and syncs of the log"), "50s", []sample{
+			{`{server="old",operation="sync"}`, 5}, {`{server="new",operation="fsync"}`, 7},
+		}}},
+	}}}
+	checkQueries(t, file)
+}
+
+// Of two servers that one soakd watches, each has its own line, and a server of
+// whose ages there are none because there is nothing of that age has 0.
+func TestPanelsTellServersApart(t *testing.T) {
+	const one, two = `{job="soakd",instance="a:9470",server="main"`, `{job="soakd",instance="a:9470",server="replica"`
+	const again = `{job="soakd",instance="b:9470",server="main"`
+	const idle = `,application="api",state="idle_in_transaction"}`
+	file := queryTestFile{EvaluationInterval: "1s", Tests: []queryTestGroup{{
+		Name: "two servers, one of them watched twice", Interval: "1s",
+		InputSeries: []inputSeries{
+			{Series: "soakd_postgres_backends" + one + idle, Values: "2+0x60"},
+			{Series: "soakd_postgres_backends" + again + idle, Values: "3+0x60"},
+			{Series: "soakd_postgres_backends" + two + idle, Values: "0+0x60"},
+			{Series: "soakd_postgres_idle_in_transaction_oldest_seconds" + one + "}", Values: "7+0x60"},
+			{Series: "soakd_postgres_replication_lag_seconds" + two + "}", Values: "4+0x60"},
+			{Series: "soakd_postgres_replicas" + one + "}", Values: "0+0x60"},
+		},
+		Queries: []queryTest{
+			{panelQuery(t, postgresUID, "Longest idle in transaction"), "50s", []sample{{`{server="main"}`, 7}, {`{server="replica"}`, 0}}},
+			{panelQuery(t, postgresUID, "Connections by state"), "50s", []sample{
+				{`{server="main",state="idle_in_transaction"}`, 3}, {`{server="replica",state="idle_in_transaction"}`, 0},
+			}},
+			{panelQuery(t, postgresUID, "Replication lag"), "50s", []sample{{`{server="main"}`, 0}, {`{server="replica"}`, 4}}},
+		},
+	}}}
+	checkQueries(t, file)
 }

@@ -57,3 +57,38 @@ func TestRedisPanelsDoNotMixServers(t *testing.T) {
 	}
 	promtool(t, "test", "rules", path)
 }
+
+// redisMayBeEmpty lists the queries that the demo's Redis cannot give data for.
+func redisMayBeEmpty() []string {
+	var all []string
+	for row, panels := range map[string][]string{
+		// It has no replicas and is none.
+		"Replicas": {
+			"Lag of replicas", "Bytes behind", "Replicas in step", "Replicas that count for writes",
+			"Link to the master", "Master not heard", "Received and not applied",
+		},
+		// It saves nothing to disk.
+		"Does it keep what it has?": {
+			"Standstill at a fork", "Duration of saves", "Append-only writes", "Size of the append-only file", "Waiting for the disk",
+			"Duration of the last rewrite",
+		},
+		// It has no latency monitor, and is too old for the others on Debian 12.
+		"Does it answer?": {
+			"Slow events", "Since the latest slow event", "Refused by access control", "Busy event loop", "Round of the event loop",
+		},
+		"Does it fit?": {"Scripts evicted"},
+		"Clients":      {"Clients cut off for their buffers", "Subscribed and watching clients"},
+		"Keys":         {"Hash fields expired"},
+		// It is no part of a cluster and not watched by sentinels.
+		"Sentinel and Cluster": {
+			"Part of each node", "Cluster serves", "Slots of the cluster", "Slots of each node", "Slots on their way",
+			"Nodes that nodes know", "Epoch of the cluster", "Messages of the cluster",
+			"Sentinels", "Master as sentinels see it", "Fail-overs", "Present master", "Known to sentinels",
+		},
+	} {
+		for _, panel := range panels {
+			all = append(all, redisUID+" / "+row+" / "+panel)
+		}
+	}
+	return all
+}

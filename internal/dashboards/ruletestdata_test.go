@@ -7,7 +7,7 @@ import (
 )
 
 func ruleTests() []ruleTest {
-	return slices.Concat(selfRuleTests(), trafficRuleTests(), findingRuleTests(), postgresRuleTests(), redisRuleTests())
+	return slices.Concat(selfRuleTests(), trafficRuleTests(), findingRuleTests(), postgresRuleTests(), redisRuleTests(), dependencyRuleTests())
 }
 
 // nothing is the test of an alert that stays quiet while its series are absent.
@@ -202,6 +202,9 @@ func selfRuleTests() []ruleTest {
 				{`soakd_probe_polls_total{probe="postgres"}`, "_x6 0+0x20"}, // never polled: no success at all
 				{`soakd_probe_success{probe="api"}`, "1+0x20"},
 				{`soakd_probe_polls_total{probe="api"}`, "0+12x20"},
+				// SoakdDependencyDown tells of these.
+				{`soakd_probe_success{probe="endpoint/fx"}`, "0+0x20"},
+				{`soakd_probe_polls_total{probe="dns/fx"}`, "0+0x20"},
 			},
 			want: []wanted{probeWanted("redis"), probeWanted("postgres")},
 		},
@@ -286,6 +289,7 @@ func latencyBuckets(class, case1, le1, below1, le2, all string) [][2]string {
 }
 
 func trafficRuleTests() []ruleTest {
+	replica := map[string]string{"replica": "api:8080"}
 	return []ruleTest{
 		{
 			alert: "SoakdTargetErrorRatioHigh", kind: fires, at: "15m", pending: "5m",
@@ -356,30 +360,30 @@ func trafficRuleTests() []ruleTest {
 
 		{
 			alert: "SoakdTargetRestarted", kind: fires, at: "12m",
-			series: [][2]string{{"soakd_api_restarts_total", "0+0x10 1+0x20"}},
+			series: [][2]string{{`soakd_api_restarts_total{replica="api:8080"}`, "0+0x10 1+0x20"}},
 			want: []wanted{{
-				summary: "The target restarted", description: restarted,
+				labels: replica, summary: "The target restarted", description: restarted,
 			}},
 			calm: []string{"26m"},
 		},
 		{
 			alert: "SoakdTargetRestarted", kind: fires, about: gap, at: "32m", calm: []string{"29m", "47m"},
-			series: [][2]string{{"soakd_api_restarts_total", overAGap("0", "1+0x40")}},
-			want:   []wanted{{summary: "The target restarted", description: restarted}},
+			series: [][2]string{{`soakd_api_restarts_total{replica="api:8080"}`, overAGap("0", "1+0x40")}},
+			want:   []wanted{{labels: replica, summary: "The target restarted", description: restarted}},
 		},
-		{alert: "SoakdTargetRestarted", kind: quiet, about: gap, at: "32m", series: [][2]string{{"soakd_api_restarts_total", overAGap("2", "2+0x40")}}},
-		{alert: "SoakdTargetRestarted", kind: quiet, at: "30m", series: [][2]string{{"soakd_api_restarts_total", "2+0x60"}}},
+		{alert: "SoakdTargetRestarted", kind: quiet, about: gap, at: "32m", series: [][2]string{{`soakd_api_restarts_total{replica="api:8080"}`, overAGap("2", "2+0x40")}}},
+		{alert: "SoakdTargetRestarted", kind: quiet, at: "30m", series: [][2]string{{`soakd_api_restarts_total{replica="api:8080"}`, "2+0x60"}}},
 		nothing("SoakdTargetRestarted"),
-		{alert: "SoakdTargetRestarted", kind: reset, at: "12m", series: [][2]string{{"soakd_api_restarts_total", "2+0x10 0+0x20"}}},
+		{alert: "SoakdTargetRestarted", kind: reset, at: "12m", series: [][2]string{{`soakd_api_restarts_total{replica="api:8080"}`, "2+0x10 0+0x20"}}},
 		{
 			alert: "SoakdTargetRestarted", kind: reset, about: gap, at: "32m", calm: []string{"31m", "40m"},
-			series: [][2]string{{"soakd_api_restarts_total", overAGap("2", "0+0x40")}},
+			series: [][2]string{{`soakd_api_restarts_total{replica="api:8080"}`, overAGap("2", "0+0x40")}},
 		},
 	}
 }
 
 const (
-	restarted = "About 1 restarts of the target behind soakd:9470 in 15 minutes, or since it was last seen before that."
+	restarted = "About 1 restarts of the target's replica api:8080 in 15 minutes, as soakd:9470 saw it, or since it was last seen before that."
 	// gap is an outage that is longer than the window of an increase.
 	gap = "over a gap of 20 minutes"
 )
@@ -498,21 +502,29 @@ func findingRuleTests() []ruleTest {
 }
 
 func postgresRuleTests() []ruleTest {
-	const saturation = "soakd_postgres_connection_saturation_ratio"
-	const blocked, oldestWait = "soakd_postgres_blocked_backends", "soakd_postgres_lock_wait_oldest_seconds"
-	const deadlocks = "soakd_postgres_deadlocks_total"
-	const recovery, receiver = "soakd_postgres_in_recovery", "soakd_postgres_wal_receiver_up"
-	const lag = "soakd_postgres_replication_lag_seconds"
+	const saturation = `soakd_postgres_connection_saturation_ratio{server="main"}`
+	const blocked, oldestWait = `soakd_postgres_blocked_backends{server="main"}`, `soakd_postgres_lock_wait_oldest_seconds{server="main"}`
+	const deadlocks = `soakd_postgres_deadlocks_total{server="main",database="app"}`
+	const recovery, receiver = `soakd_postgres_in_recovery{server="main"}`, `soakd_postgres_wal_receiver_up{server="main"}`
+	const lag = `soakd_postgres_replication_lag_seconds{server="main"}`
+	main := map[string]string{"server": "main"}
 	deadlocksWanted := []wanted{{
-		summary:     "Postgres broke deadlocks",
-		description: "About 2 deadlocks in 15 minutes, or since Postgres was last seen before that, each of which failed a transaction. Two code paths take the same locks in another order.",
+		labels:      map[string]string{"server": "main", "database": "app"},
+		summary:     "Postgres main broke deadlocks",
+		description: "About 2 deadlocks in database app of Postgres main in 15 minutes, or since it was last seen before that, each of which failed a transaction. Two code paths take the same locks in another order.",
+	}}
+	blockedWanted := []wanted{{
+		labels:      main,
+		summary:     "Connections to Postgres main wait for locks at each look",
+		description: "3 connections to Postgres main wait for a lock, and at each look for a minute there were some. Before Postgres 14 nobody can tell whether it is one long wait or many short ones.",
 	}}
 	return []ruleTest{
 		{
 			alert: "SoakdPostgresConnectionsHigh", kind: fires, at: "10m", pending: "7m", series: [][2]string{{saturation, "0.5+0x2 0.82+0x20"}},
 			want: []wanted{{
-				summary:     "Postgres is running out of connections",
-				description: "82% of the connections that Postgres has for ordinary roles are taken (limit 80%). At 100% the API cannot connect.",
+				labels:      main,
+				summary:     "Postgres main is running out of connections",
+				description: "82% of the connections that Postgres main has for ordinary roles are taken (limit 80%). At 100% the API cannot connect.",
 			}},
 		},
 		{alert: "SoakdPostgresConnectionsHigh", kind: quiet, at: "10m", series: [][2]string{{saturation, "0.8+0x6 0.9 0.79+0x20"}}},
@@ -522,8 +534,9 @@ func postgresRuleTests() []ruleTest {
 		{
 			alert: "SoakdPostgresConnectionsExhausted", kind: fires, at: "10m", pending: "6m", series: [][2]string{{saturation, "0.5+0x5 0.96+0x20"}},
 			want: []wanted{{
-				summary:     "Postgres has hardly any connection left",
-				description: "96% of the connections that Postgres has for ordinary roles are taken (limit 95%). New connections of the API fail or are about to.",
+				labels:      main,
+				summary:     "Postgres main has hardly any connection left",
+				description: "96% of the connections that Postgres main has for ordinary roles are taken (limit 95%). New connections of the API fail or are about to.",
 			}},
 		},
 		{alert: "SoakdPostgresConnectionsExhausted", kind: quiet, at: "10m", series: [][2]string{{saturation, "0.95+0x20"}}},
@@ -534,8 +547,9 @@ func postgresRuleTests() []ruleTest {
 			alert: "SoakdPostgresBlocked", kind: fires, at: "10m", calm: []string{"7m"}, // 60 s then, and 180 s at 9 m
 			series: [][2]string{{blocked, "0+0x5 3+0x20"}, {oldestWait, "_x6 0+60x20"}},
 			want: []wanted{{
-				summary:     "A Postgres connection waits for a lock",
-				description: "A connection to Postgres has waited for a lock for 4m 0s (limit 1 minute). Requests of the API stand still behind it.",
+				labels:      main,
+				summary:     "A connection to Postgres main waits for a lock",
+				description: "A connection to Postgres main has waited for a lock for 4m 0s (limit 1 minute). Requests of the API stand still behind it.",
 			}},
 		},
 		{
@@ -551,45 +565,61 @@ func postgresRuleTests() []ruleTest {
 
 		{
 			alert: "SoakdPostgresBlockedAtEachLook", kind: fires, at: "10m", pending: "6m", series: [][2]string{{blocked, "0+0x5 3+0x20"}},
-			want: []wanted{{
-				summary:     "Postgres connections wait for locks at each look",
-				description: "3 connections wait for a lock, and at each look for a minute there were some. Before Postgres 14 nobody can tell whether it is one long wait or many short ones.",
-			}},
+			want: blockedWanted,
+		},
+		{
+			alert: "SoakdPostgresBlockedAtEachLook", kind: fires, about: "beside a server whose waits have an age", at: "10m", pending: "6m",
+			series: [][2]string{
+				{blocked, "0+0x5 3+0x20"},
+				{`soakd_postgres_blocked_backends{server="newer"}`, "3+0x20"},
+				{`soakd_postgres_lock_wait_oldest_seconds{server="newer"}`, "0.004+0x20"},
+			},
+			want: blockedWanted,
 		},
 		{
 			alert: "SoakdPostgresBlockedAtEachLook", kind: quiet, about: "waits have an age", at: "20m", calm: []string{"6m"},
 			series: [][2]string{{blocked, "3+0x30"}, {oldestWait, "0.004+0x3 stale _x2 0.004+0x30"}}, // but at their first moment
 		},
 		{alert: "SoakdPostgresBlockedAtEachLook", kind: quiet, at: "10m", series: [][2]string{{blocked, "0+0x9 3 0+0x20"}}}, // for a moment
+		{
+			// Beside one that is older than 14 another server, whose waits have an age.
+			alert: "SoakdPostgresBlockedAtEachLook", kind: quiet, about: "of the other server", at: "10m",
+			series: [][2]string{
+				{blocked, "0+0x20"},
+				{`soakd_postgres_blocked_backends{server="replica"}`, "3+0x20"},
+				{`soakd_postgres_lock_wait_oldest_seconds{server="replica"}`, "0.004+0x20"},
+			},
+		},
 		nothing("SoakdPostgresBlockedAtEachLook"),
 		{alert: "SoakdPostgresBlockedAtEachLook", kind: reset, at: "10m", series: [][2]string{{blocked, "3+0x5 stale _x2 0+0x20"}}},
 
 		{
 			alert: "SoakdPostgresIdleInTransaction", kind: fires, at: "10m",
 			series: [][2]string{
-				{"soakd_postgres_idle_in_transaction_oldest_seconds", "_x5 30+30x20"},
-				{`soakd_postgres_backends{application="cashflow-api",state="idle_in_transaction"}`, "0+0x4 1+0x20"},
+				{`soakd_postgres_idle_in_transaction_oldest_seconds{server="main"}`, "_x5 30+30x20"},
+				{`soakd_postgres_backends{server="main",application="cashflow-api",state="idle_in_transaction"}`, "0+0x4 1+0x20"},
 			},
 			want: []wanted{{
-				summary:     "A transaction is held open by a connection that does nothing",
-				description: "A connection to Postgres has been idle in a transaction for 3m 0s (limit 1 minute). It keeps its locks, and dead rows cannot be removed.",
+				labels:      main,
+				summary:     "A transaction of Postgres main is held open by a connection that does nothing",
+				description: "A connection to Postgres main has been idle in a transaction for 3m 0s (limit 1 minute). It keeps its locks, and dead rows cannot be removed.",
 			}},
 		},
 		{
 			alert: "SoakdPostgresIdleInTransaction", kind: quiet, at: "10m",
 			series: [][2]string{
-				{"soakd_postgres_idle_in_transaction_oldest_seconds", "60+0x20"},
-				{`soakd_postgres_backends{application="cashflow-api",state="idle_in_transaction"}`, "1+0x20"},
+				{`soakd_postgres_idle_in_transaction_oldest_seconds{server="main"}`, "60+0x20"},
+				{`soakd_postgres_backends{server="main",application="cashflow-api",state="idle_in_transaction"}`, "1+0x20"},
 				// An instance where nothing is idle in a transaction.
-				{`soakd_postgres_backends{job="soakd",instance="b:9470",application="cashflow-api",state="idle_in_transaction"}`, "0+0x20"},
+				{`soakd_postgres_backends{job="soakd",instance="b:9470",server="main",application="cashflow-api",state="idle_in_transaction"}`, "0+0x20"},
 			},
 		},
 		nothing("SoakdPostgresIdleInTransaction"),
 		{
 			alert: "SoakdPostgresIdleInTransaction", kind: reset, at: "10m", // the API restarted and its connections are gone
 			series: [][2]string{
-				{"soakd_postgres_idle_in_transaction_oldest_seconds", "30+30x5 stale"},
-				{`soakd_postgres_backends{application="cashflow-api",state="idle_in_transaction"}`, "1+0x5 0+0x20"},
+				{`soakd_postgres_idle_in_transaction_oldest_seconds{server="main"}`, "30+30x5 stale"},
+				{`soakd_postgres_backends{server="main",application="cashflow-api",state="idle_in_transaction"}`, "1+0x5 0+0x20"},
 			},
 		},
 
@@ -615,15 +645,16 @@ func postgresRuleTests() []ruleTest {
 			alert: "SoakdPostgresReplicationLag", kind: fires, at: "15m", pending: "10m",
 			series: [][2]string{{lag, "0+0x5 45+0x20"}},
 			want: []wanted{{
-				summary:     "A Postgres replica is behind",
-				description: "A replica is 45s behind its primary (limit 30s). What is read from it is that old.",
+				labels:      main,
+				summary:     "Postgres main or one of its replicas is behind",
+				description: "Postgres main, or the furthest of its replicas, is 45s behind its primary (limit 30s). What is read from it is that old.",
 			}},
 		},
 		{
 			alert: "SoakdPostgresReplicationLag", kind: quiet, at: "15m",
 			series: [][2]string{
 				{lag, "30+0x30"},
-				{`soakd_postgres_replicas{job="soakd",instance="alone:9470"}`, "0+0x30"}, // a primary without replicas
+				{`soakd_postgres_replicas{job="soakd",instance="alone:9470",server="main"}`, "0+0x30"}, // a primary without replicas
 			},
 		},
 		nothing("SoakdPostgresReplicationLag"),
@@ -633,8 +664,9 @@ func postgresRuleTests() []ruleTest {
 			alert: "SoakdPostgresReplicaCutOff", kind: fires, at: "10m", pending: "7m",
 			series: [][2]string{{recovery, "1+0x20"}, {receiver, "1+0x5 0+0x20"}},
 			want: []wanted{{
-				summary:     "A Postgres replica is cut off from its primary",
-				description: "The replica that soakd:9470 watches has received nothing from its primary for 2 minutes. It goes on answering with what it had, and no lag tells.",
+				labels:      main,
+				summary:     "Postgres main is cut off from its primary",
+				description: "The replica main that soakd:9470 watches has received nothing from its primary for 2 minutes. It goes on answering with what it had, and no lag tells.",
 			}},
 		},
 		{
@@ -642,8 +674,8 @@ func postgresRuleTests() []ruleTest {
 			series: [][2]string{
 				{recovery, "1+0x20"},
 				{receiver, "1+0x5 0 0 1+0x20"}, // the primary restarted
-				{`soakd_postgres_in_recovery{job="soakd",instance="primary:9470"}`, "0+0x20"},
-				{`soakd_postgres_in_recovery{job="soakd",instance="unreadable:9470"}`, "1+0x20"}, // no right to see its receiver
+				{`soakd_postgres_in_recovery{job="soakd",instance="primary:9470",server="main"}`, "0+0x20"},
+				{`soakd_postgres_in_recovery{job="soakd",instance="unreadable:9470",server="main"}`, "1+0x20"}, // no right to see its receiver
 			},
 		},
 		nothing("SoakdPostgresReplicaCutOff"),
@@ -808,4 +840,68 @@ func policy(node, name string) string {
 // lookups are the counters behind the hit ratio.
 func lookups(hits, misses string) [][2]string {
 	return [][2]string{{`soakd_redis_keyspace_hits_total{node="redis:6379"}`, hits}, {`soakd_redis_keyspace_misses_total{node="redis:6379"}`, misses}}
+}
+
+func dependencyRuleTests() []ruleTest {
+	const (
+		fx      = `soakd_probe_success{probe="endpoint/fx"}`
+		own     = `soakd_certificate_expiry_timestamp_seconds{probe="certificate/api",of="leaf"}`
+		shown   = `soakd_certificate_expiry_timestamp_seconds{probe="certificate/api",of="shown"}`
+		mail    = `soakd_tcp_certificate_expiry_timestamp_seconds{probe="tcp/mail"}`
+		partner = `soakd_endpoint_certificate_expiry_timestamp_seconds{probe="endpoint/fx"}`
+	)
+	down := func(probe string) wanted {
+		return wanted{
+			labels: map[string]string{"probe": probe}, summary: probe + " does not answer as it should",
+			description: "For 5 minutes the probe " + probe + " of soakd:9470 has got no answer, or not the one that is wanted. 'Why they fail' says which.",
+		}
+	}
+	expires := func(probe, left string) wanted {
+		return wanted{
+			labels: map[string]string{"probe": probe}, summary: "A certificate that " + probe + " is shown expires soon",
+			description: "A certificate that the probe " + probe + " of soakd:9470 is shown has " + left + " left (limit 14d); below 0 it has expired. From then on clients refuse to connect.",
+		}
+	}
+	return []ruleTest{
+		{
+			alert: "SoakdDependencyDown", kind: fires, at: "12m", pending: "9m", calm: []string{"22m"},
+			series: [][2]string{
+				{fx, "1+0x5 0+0x12 1+0x10"},
+				{`soakd_probe_success{probe="dns/fx"}`, "1+0x30"},
+				{`soakd_probe_success{probe="postgres"}`, "0+0x30"},                     // SoakdProbeBlind tells of it
+				{`soakd_probe_polls_total{probe="exporter/queue"}`, "_x6 0+0x11 stale"}, // never polled: no success at all
+			},
+			want: []wanted{down("endpoint/fx"), down("exporter/queue")},
+		},
+		{
+			alert: "SoakdDependencyDown", kind: quiet, at: "12m", calm: []string{"20m"},
+			series: [][2]string{{fx, "1+0x5 0+0x4 1+0x20"}, {`soakd_probe_success{probe="redis/cache"}`, "0+0x30"}},
+		},
+		nothing("SoakdDependencyDown"),
+		{
+			alert: "SoakdDependencyDown", kind: reset, at: "12m", // restarted: not polled yet at the first scrape
+			series: [][2]string{{fx, "1+0x5 stale _ 1+0x20"}, {`soakd_probe_polls_total{probe="endpoint/fx"}`, "0+12x5 0+12x20"}},
+		},
+
+		{
+			// 14 days are 1209600 s: the first is below them after 5 minutes.
+			alert: "SoakdCertificateExpires", kind: fires, at: "10m", calm: []string{"5m"},
+			series: [][2]string{
+				{own, "9000000+0x30"},
+				{shown, "1209900+0x30"}, // another that goes with it
+				{mail, "_x6 300+0x30"},  // it has expired
+				{partner, "9000000+0x30"},
+			},
+			want: []wanted{expires("certificate/api", "13d 23h 55m 0s"), expires("tcp/mail", "-5m 0s")},
+		},
+		{
+			alert: "SoakdCertificateExpires", kind: quiet, at: "10m",
+			series: [][2]string{{own, "1210200+0x30"}, {shown, "1210200+0x30"}, {mail, "1210200+0x30"}, {partner, "1210200+0x30"}}, // 14 days
+		},
+		nothing("SoakdCertificateExpires"),
+		{
+			alert: "SoakdCertificateExpires", kind: reset, at: "12m", // soakd restarted and the certificate was renewed
+			series: [][2]string{{partner, "1209900+0x8 stale _ 9000000+0x20"}, {mail, "9000000+0x5 stale _ 9000000+0x20"}},
+		},
+	}
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
-	"soakd/internal/probes"
 )
 
 const (
@@ -67,17 +66,6 @@ func newClient(options goredis.Options) *goredis.Client {
 	return goredis.NewClient(&options)
 }
 
-// tlsReason gives its reason to what the server says of the certificate that it
-// got, or did not get. From TLS 1.3 on it comes after the handshake; crypto/tls has
-// no type for it, but this name.
-func tlsReason(err error) error {
-	var remote *net.OpError
-	if errors.As(err, &remote) && remote.Op == "remote error" {
-		return probes.Because(probes.ReasonTLS, err)
-	}
-	return err
-}
-
 // dialFunc makes a connection.
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
@@ -93,7 +81,7 @@ func dialer(config *tls.Config) dialFunc {
 		defer cancel()
 		secure := tls.Client(conn, config)
 		if err := secure.HandshakeContext(ctx); err != nil {
-			return nil, errors.Join(fmt.Errorf("TLS handshake with %s: %w", address, tlsReason(err)), conn.Close())
+			return nil, errors.Join(fmt.Errorf("TLS handshake with %s: %w", address, err), conn.Close())
 		}
 		return secure, nil
 	}

@@ -26,7 +26,7 @@ func because(err error) error {
 		// Every connection of the probe waits for an answer.
 		return probes.Because(probes.ReasonTimeout, err)
 	}
-	return tlsReason(err)
+	return err
 }
 
 // replyOf returns the text of an error reply; ok is false for all other errors.
