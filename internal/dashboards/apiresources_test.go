@@ -32,7 +32,7 @@ func TestReplicasAreNotMixed(t *testing.T) {
 	wants := func(title string, samples ...sample) queryTest {
 		return queryTest{panelQuery(t, apiUID, title), "50s", samples}
 	}
-	evaluate(t, queryTestFile{EvaluationInterval: "1s", Tests: []queryTestGroup{{
+	checkQueries(t, queryTestFile{EvaluationInterval: "1s", Tests: []queryTestGroup{{
 		Name: "replicas", Interval: "1s", InputSeries: all, Queries: []queryTest{
 			// 8 and 1 of one soakd, not of two.
 			wants("API's database pool", sample{`{pool="p", state="in_use"}`, 9}, sample{`{pool="p", state="max"}`, 20}),
