@@ -1,10 +1,6 @@
 package dashboards
 
-import (
-	"os"
-	"path/filepath"
-	"testing"
-)
+import "testing"
 
 // Two soakds watch one Redis and one of them another of the same name: what they
 // read of it is not added up, and a quotient is that of one server.
@@ -47,15 +43,7 @@ func TestRedisPanelsDoNotMixServers(t *testing.T) {
 			{panelQuery(t, redisUID, "Since the last save"), "50s", []sample{{"{" + node + "}", 20}}},
 		},
 	}}}
-	content, err := marshalYAML("", file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "panels.yaml")
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	promtool(t, "test", "rules", path)
+	checkQueries(t, file)
 }
 
 // redisMayBeEmpty lists the queries that the demo's Redis cannot give data for.
