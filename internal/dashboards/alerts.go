@@ -246,6 +246,11 @@ func findingAlerts() []Alert {
 	}
 }
 
+// sameRedis leaves out a node at whose address another server has answered
+// lately, as after a fail-over: that one's counters are its own, and a higher
+// count is no event. 20 minutes are longer than the signals look back.
+const sameRedis = "unless on (job, instance, node)\nincrease(soakd_redis_server_changes_total[20m]) > 0"
+
 func redisAlerts() []Alert {
 	return []Alert{
 		{
@@ -279,7 +284,7 @@ func redisAlerts() []Alert {
 			// news.
 			Signal: "increase(soakd_redis_evicted_keys_total[10m])\n*\n" +
 				"(\n  increase(soakd_redis_evicted_keys_total[1h] offset 10m) == bool 0\n  or\n  0 * soakd_redis_evicted_keys_total\n)",
-			Only:      "and on (job, instance, node)\nsoakd_redis_evicted_keys_total offset 70m",
+			Only:      "and on (job, instance, node)\nsoakd_redis_evicted_keys_total offset 70m\n" + sameRedis,
 			Condition: "> 0",
 			Summary:   "Redis {{ $labels.node }} began to evict keys",
 			Description: "Redis {{ $labels.node }} evicted about {{ printf \"%.0f\" $value }} keys in 10 minutes and none in the hour before. " +
@@ -288,6 +293,7 @@ func redisAlerts() []Alert {
 		{
 			Name: "SoakdRedisRejectedConnections", Severity: Ticket, Dashboard: redisUID,
 			Signal: gained("soakd_redis_rejected_connections_total", gapOfCounter), Condition: "> 0",
+			Only:    sameRedis,
 			Summary: "Redis {{ $labels.node }} refuses clients",
 			Description: "Redis {{ $labels.node }} refused about {{ printf \"%.0f\" $value }} connections in 15 minutes, or since it was last seen before that, because maxclients was reached. " +
 				"Requests of the API run without its cache.",

@@ -31,12 +31,11 @@ const patience = 2 * time.Minute
 
 // mayBeEmpty lists the only queries that a healthy demo cannot give data for.
 func mayBeEmpty() []string {
-	return []string{
+	return append([]string{
 		apiUID + " / Database pool and cache of the API / Pool timeouts",              // the reference API's pool counts none
 		apiUID + " / Database pool and cache of the API / Wait for a pool connection", // nobody may have to wait
 		apiUID + " / Processor and calculation threads / Event-loop lag",              // the reference API has no event loop
 		dependenciesUID + " / Do they answer? / Why they fail",                        // none fails
-		redisUID + " / Does it answer? / Link to the master",                          // the demo's Redis is no replica
 		postgresUID + " / Locks and transactions / Who blocks whom",                   // nobody blocks anybody
 		// These need a newer Postgres than 15, or a setting of 18 that the demo leaves off.
 		postgresUID + " / Write-ahead log and checkpoints / Time in writes and syncs of the log",
@@ -55,7 +54,7 @@ func mayBeEmpty() []string {
 		postgresUID + " / Server and replicas / Log kept for replication slots",
 		postgresUID + " / Server and replicas / State of replication slots",
 		trafficUID + " / soakd itself / Why probes fail", // none fails
-	}
+	}, redisMayBeEmpty()...)
 }
 
 // Every query of every dashboard, every recording and every alert's signal has
@@ -110,7 +109,9 @@ func startDemo(t *testing.T, around *surroundings) *demoProcess {
 	d.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), binary, "demo", "--duration", "10m", "--rate", "100", //nolint:gosec // built above
 		"--listen", "127.0.0.1:0", "--probe-interval", "1s", "--probe-timeout", "1s", "--progress-interval", "5s",
 		// Statements that run on every demo from its first second on: soakd's own.
-		"--postgres-statements", "activity=pg_stat_activity")
+		"--postgres-statements", "activity=pg_stat_activity",
+		// The thresholds of the slow log and the latency monitor.
+		"--redis-read-config")
 	d.cmd.Env = slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "SOAKD_") })
 	d.cmd.Env = append(d.cmd.Env, around.env()...)
 	d.cmd.Stdout, d.cmd.Stderr = d.stdout, d.stderr

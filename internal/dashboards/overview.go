@@ -225,6 +225,17 @@ func overviewDependencies() []Panel {
 				{Query: worst(sel("soakd_redis_memory_limit_bytes"), "node"), Legend: "limit {{node}}", Dashed: true},
 			},
 		},
+		{
+			Title: "Redis round trip", Unit: "s", Width: 12, Log: true, Detail: redisUID,
+			Description: "Time of a PING, and p99 of the write and the read of soakd's own key where SOAKD_REDIS_CANARY_URL is set. When the API is slow and these are not, Redis and the network are not the cause.",
+			Targets: []Target{
+				{Query: worst(sel("soakd_redis_ping_seconds"), "node"), Legend: "PING {{node}}"},
+				{
+					Query:  quantile("0.99", sel("soakd_redis_canary_seconds_bucket", `operation!="delete"`), "node", "operation"),
+					Legend: "p99 {{operation}} {{node}}",
+				},
+			},
+		},
 	}
 }
 

@@ -692,6 +692,7 @@ func redisRuleTests() []ruleTest {
 		limit    = `soakd_redis_memory_limit_bytes{node="redis:6379"}`
 		evicted  = `soakd_redis_evicted_keys_total{node="redis:6379"}`
 		rejected = `soakd_redis_rejected_connections_total{node="redis:6379"}`
+		changes  = `soakd_redis_server_changes_total{node="redis:6379"}`
 	)
 	node := map[string]string{"node": "redis:6379"}
 	memoryWanted := []wanted{{
@@ -785,6 +786,14 @@ func redisRuleTests() []ruleTest {
 			}},
 		},
 		{
+			alert: "SoakdRedisEvictionsStarted", kind: fires, about: "long after a fail-over", at: "85m",
+			series: [][2]string{{evicted, "0+0x83 1+1x20"}, {changes, "0+0x10 1+0x100"}},
+			want: []wanted{{
+				labels: node, summary: "Redis redis:6379 began to evict keys",
+				description: "Redis redis:6379 evicted about 2 keys in 10 minutes and none in the hour before. The working set has outgrown maxmemory.",
+			}},
+		},
+		{
 			alert: "SoakdRedisEvictionsStarted", kind: quiet, at: "85m",
 			series: [][2]string{
 				{evicted, "0+10x100"}, // as always
@@ -795,6 +804,10 @@ func redisRuleTests() []ruleTest {
 			alert: "SoakdRedisEvictionsStarted", kind: quiet, about: "a cache that fills for the first time", // after 40 and after 60 minutes
 			at: "45m", calm: []string{"41m", "50m", "55m", "62m", "66m", "69m"},
 			series: [][2]string{{evicted, "0+0x40 10+10x60"}, {`soakd_redis_evicted_keys_total{node="later:6379"}`, "0+0x60 10+10x60"}},
+		},
+		{
+			alert: "SoakdRedisEvictionsStarted", kind: quiet, about: "another server at the address", at: "85m", calm: []string{"84m", "92m", "100m"},
+			series: [][2]string{{evicted, "0+0x83 1000+0x40"}, {changes, "0+0x83 1+0x40"}},
 		},
 		nothing("SoakdRedisEvictionsStarted"),
 		{alert: "SoakdRedisEvictionsStarted", kind: reset, at: "75m", series: [][2]string{{evicted, "500+0x70 0+0x30"}}}, // restarted
@@ -809,6 +822,10 @@ func redisRuleTests() []ruleTest {
 		},
 		{alert: "SoakdRedisRejectedConnections", kind: quiet, at: "20m", series: [][2]string{{rejected, "3+0x40"}}},
 		{alert: "SoakdRedisRejectedConnections", kind: quiet, about: gap, at: "32m", series: [][2]string{{rejected, overAGap("3", "3+0x40")}}},
+		{
+			alert: "SoakdRedisRejectedConnections", kind: quiet, about: "another server at the address", at: "12m", calm: []string{"11m", "20m", "26m", "30m"},
+			series: [][2]string{{rejected, "3+0x10 500+0x40"}, {changes, "0+0x10 1+0x40"}},
+		},
 		nothing("SoakdRedisRejectedConnections"),
 		{alert: "SoakdRedisRejectedConnections", kind: reset, at: "12m", series: [][2]string{{rejected, "3+0x10 0+0x20"}}},
 		{alert: "SoakdRedisRejectedConnections", kind: reset, about: gap, at: "32m", series: [][2]string{{rejected, overAGap("3", "0+0x40")}}, calm: []string{"31m", "46m"}},
