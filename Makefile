@@ -106,8 +106,8 @@ compare-exporters: test-deps ## compare the probes with Prometheus' exporters fo
 	$(GO) build $(build_flags) -o .cache/bench/ ./bench/compare-exporters
 	.cache/bench/compare-exporters $(ARGS)
 
-docs: ## write METRICS.md, SETTINGS.md and the dashboards anew
-	$(GO) test -buildvcs=false -count=1 -run Current ./cmd/soakd ./internal/dashboards -args -update
+docs: ## write METRICS.md, SETTINGS.md, docs/api-metrics.md and the dashboards anew
+	$(GO) test -buildvcs=false -count=1 -run Current ./cmd/soakd ./internal/dashboards ./internal/probes/api -args -update
 
 clean: ## remove what was built
 	rm -rf bin dist .cache

@@ -18,7 +18,7 @@ draw >grafana_password
 printf %s "$app" >app_password
 printf %s "$monitor" >monitor_password
 printf %s "$cache" >redis_password
-printf 'user default on >%s ~* &* +@all\nuser soakd on >%s +ping +info +slowlog|get +latency|latest\n' \
+printf 'user default on >%s ~* &* +@all\nuser soakd on >%s +ping +info +slowlog|get +latency|latest +latency|histogram\n' \
 	"$cache" "$cache_monitor" >redis_users.conf
 printf 'postgres://app:%s@postgres:5432/app?sslmode=disable' "$app" >refapi_postgres_url
 printf 'postgres://soakd:%s@postgres:5432/app?sslmode=disable' "$monitor" >soakd_postgres_url

@@ -42,8 +42,8 @@ func (r row) expected(theirs, minus float64) (value, slack float64) {
 		scale = 1
 	}
 	value = (theirs-minus)*scale + r.offset
-	// Doubles of the size of a clock's microseconds differ in their last digits.
-	rounding := 1e-9 * math.Abs(value)
+	// Sums and units leave differences in the last digits of a double.
+	rounding := 1e-12 * math.Abs(value)
 	return value, max(r.slack, r.share*math.Abs(value), rounding)
 }
 

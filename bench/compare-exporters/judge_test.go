@@ -29,6 +29,7 @@ func TestJudgeRow(t *testing.T) {
 		"below":               {plain, 3, 4, 6, "off by more than", -1},
 		"above":               {plain, 8, 4, 6, "off by more than", 2},
 		"a clock's last bits": {plain, 1.7e9, 1.7e9 + 1e-6, 1.7e9 + 1e-6, "", -1e-6},
+		"a clock":             {plain, 1.7e9, 1.7e9 + 1, 1.7e9 + 1, "off by more than", -1},
 		"no number":           {plain, math.NaN(), 1, 1, "off by more than", math.NaN()},
 		"unit":                {with(func(r *row) { r.scale, r.why = 0.001, "ms" }), 1500, 1.5, 1.5, "", 0},
 		"wrong unit":          {with(func(r *row) { r.scale, r.why = 0.001, "ms" }), 1500, 1500, 1500, "off by more than", 1.5 - 1500},

@@ -52,10 +52,14 @@ func (v verdict) line() string {
 
 func code(text string) string { return "`" + strings.ReplaceAll(text, "|", `\|`) + "`" }
 
-// number writes whole numbers in full and others with six digits.
+// number writes whole numbers in full, times of day in milliseconds, and others
+// with six digits.
 func number(value float64) string {
 	if value == float64(int64(value)) {
 		return strconv.FormatInt(int64(value), 10)
+	}
+	if value > 1e9 {
+		return strconv.FormatFloat(value, 'f', 3, 64)
 	}
 	return strconv.FormatFloat(value, 'g', 6, 64)
 }

@@ -231,7 +231,7 @@ func redisWithout() []absence {
 		without("redis_exporter_.*|redis_target_scrape_.*|go_.*|process_.*|promhttp_.*|redis_last_key_groups_.*", "of the exporter itself; of soakd there are soakd_probe_* and the like"),
 		without("redis_.*_ratio", "ratios of two metrics that both have"),
 		without("redis_allocator_(frag|rss)_bytes", "differences of the allocator's three sizes, which both have"),
-		without("redis_latency_percentiles_usec.*", "quantiles over the server's life, which hide what happened an hour ago; both have calls and time"),
+		without("redis_latency_percentiles_usec.*", "quantiles over the whole life of the server, which hide what happened an hour ago; soakd_redis_command_latency_seconds has those of a window"),
 		without("redis_config_maxmemory", "the same as redis_memory_max_bytes, which is compared"),
 		without("redis_config_io_threads|redis_process_id|redis_cluster_enabled", "configuration, or known by other means: soakd_redis_server_info has the mode"),
 		without("redis_start_time_seconds", "now less the uptime, which is compared"),

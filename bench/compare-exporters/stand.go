@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"soakd/internal/localservices"
 	"soakd/internal/probes"
 	"soakd/internal/probes/postgres"
@@ -88,12 +90,25 @@ func (s *stand) startServers(ctx context.Context) error {
 		return err
 	}
 	s.stops = append(s.stops, s.replica.Stop)
-	return s.receiveWAL(ctx)
+	if err := s.addDatabase(ctx); err != nil {
+		return err
+	}
+	return s.replicate(ctx)
 }
 
-// receiveWAL runs a client that is to Postgres what a replica is: it receives the
-// write-ahead log.
-func (s *stand) receiveWAL(ctx context.Context) error {
+// addDatabase makes a second database, which soakd is told to watch too.
+func (s *stand) addDatabase(ctx context.Context) (err error) {
+	conn, err := pgx.Connect(ctx, s.database.AdminURL().Value())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+	return execAll(ctx, conn, "CREATE DATABASE shop OWNER app")
+}
+
+// replicate runs a real replica of the database, as the user and with the programs
+// of its primary.
+func (s *stand) replicate(ctx context.Context) error {
 	_, bin, ok := strings.Cut(s.database.Kind(), " from ")
 	if !ok {
 		return fmt.Errorf("no folder of programs in %q", s.database.Kind())
@@ -103,14 +118,55 @@ func (s *stand) receiveWAL(ctx context.Context) error {
 		return err
 	}
 	s.stops = append(s.stops, func() error { return os.RemoveAll(dir) })
-	return s.start(ctx, "pg_receivewal", exec.Command(filepath.Join(bin, "pg_receivewal"), "-D", dir, "-d", s.database.AdminURL().Value(), "--synchronous")) //nolint:noctx // ended by stop
+	info, err := os.Stat(fmt.Sprintf("/proc/%d", s.database.PID()))
+	if err != nil {
+		return err
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	if err := os.Chown(dir, int(owner.Uid), int(owner.Gid)); err != nil {
+		return err
+	}
+	command := func(program string, args ...string) *exec.Cmd {
+		cmd := exec.Command(filepath.Join(bin, program), args...) //nolint:noctx // ended by stop
+		cmd.Dir, cmd.SysProcAttr = dir, &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
+		if int(owner.Uid) != os.Getuid() {
+			cmd.SysProcAttr.Credential = &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}
+		}
+		return cmd
+	}
+	data := filepath.Join(dir, "data")
+	copying := command("pg_basebackup", "-D", data, "-R", "-X", "stream", "-c", "fast", "-d", s.database.AdminURL().Value())
+	if output, err := copying.CombinedOutput(); err != nil {
+		return fmt.Errorf("copy the database for its replica: %w\n%s", err, output)
+	}
+	address, err := freeAddress(ctx)
+	if err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	return s.start(ctx, "a replica of the database", command("postgres", "-D", data, "-c", "port="+port), syscall.SIGINT)
 }
 
-// start runs a program until the stand is stopped.
-func (s *stand) start(ctx context.Context, name string, command *exec.Cmd) error {
+// freeAddress is a loopback address whose port is free for the moment it takes to
+// use it.
+func freeAddress(ctx context.Context) (string, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}
+
+// start runs a program until the stand is stopped, by a signal.
+func (s *stand) start(ctx context.Context, name string, command *exec.Cmd, end syscall.Signal) error {
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, &output
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if command.SysProcAttr == nil {
+		command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	}
 	if err := command.Start(); err != nil {
 		return fmt.Errorf("start %s (make compare-exporters installs it): %w", name, err)
 	}
@@ -126,7 +182,7 @@ func (s *stand) start(ctx context.Context, name string, command *exec.Cmd) error
 			return fmt.Errorf("%s ended by itself: %s\n%s", name, command.ProcessState, &output)
 		default:
 		}
-		_ = command.Process.Signal(syscall.SIGTERM)
+		_ = command.Process.Signal(end)
 		kill := time.AfterFunc(5*time.Second, func() { _ = command.Process.Kill() })
 		defer kill.Stop()
 		waiting.Wait()
@@ -139,6 +195,7 @@ func (s *stand) addPostgres(ctx context.Context) error {
 	config := postgres.Kind().Config.(*postgres.Config)
 	config.URL = s.database.MonitorURL()
 	config.Applications = []string{"api", "worker"}
+	config.Databases = []string{"shop"}
 	exporter, err := s.startExporter(ctx, "prometheus-postgres-exporter", []string{"--web.listen-address="}, "DATA_SOURCE_NAME="+s.database.MonitorURL().Value())
 	if err != nil {
 		return err
@@ -183,18 +240,14 @@ func (s *stand) add(title string, kind probes.Kind, config probes.Config, export
 // startExporter runs an exporter on a free port, waits for its metrics and
 // returns their address. The last of args gets the port's address appended.
 func (s *stand) startExporter(ctx context.Context, program string, args []string, env ...string) (string, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	address, err := freeAddress(ctx)
 	if err != nil {
-		return "", err
-	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil { // it stays free for the moment it takes
 		return "", err
 	}
 	args[len(args)-1] += address
 	command := exec.Command(program, args...) //nolint:noctx // ended by stop
 	command.Env = append([]string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}, env...)
-	if err := s.start(ctx, program, command); err != nil {
+	if err := s.start(ctx, program, command, syscall.SIGTERM); err != nil {
 		return "", err
 	}
 	metrics := "http://" + address + "/metrics"

@@ -124,10 +124,13 @@ func (w *work) databaseWork(ctx, background context.Context, s *stand) error {
 		sessions[name] = conn
 	}
 	api := sessions["api"]
+	if err := execAll(ctx, sessions["admin"], "SELECT pg_stat_reset()"); err != nil {
+		return err
+	}
 	err := execAll(ctx, api,
 		"CREATE TABLE orders (id int PRIMARY KEY, total numeric)", "INSERT INTO orders SELECT i, i FROM generate_series(1, 20000) AS i",
 		"DELETE FROM orders WHERE id % 10 = 0", "SELECT count(*) FROM orders", "ANALYZE orders", "BEGIN; DELETE FROM orders; ROLLBACK",
-		"SET work_mem = '64kB'", "SELECT count(*) FROM (SELECT total FROM orders ORDER BY total DESC, id) AS s", "RESET work_mem", "CREATE DATABASE shop")
+		"SET work_mem = '64kB'", "SELECT count(*) FROM (SELECT total FROM orders ORDER BY total DESC, id) AS s", "RESET work_mem")
 	if err != nil {
 		return err
 	}

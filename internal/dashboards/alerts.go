@@ -31,6 +31,9 @@ const (
 	lockWaitLimitSeconds = 60
 	// redisMemoryLimit is a share of maxmemory.
 	redisMemoryLimit = 0.9
+	// certificateLimitSeconds: 14 days. Certificates of 90 days are renewed a month
+	// before their end, so that a renewal has failed for two weeks by then.
+	certificateLimitSeconds = 14 * 24 * 60 * 60
 	// hitRatioFloor: below it most look-ups miss anyway, and a third of it is lost
 	// and won by chance.
 	hitRatioFloor = 0.1
@@ -47,6 +50,13 @@ const (
 	gapOfCounter = "1d"
 	gapOfFinding = "2h"
 )
+
+// seeing is 1 for the probes, of those that the matcher selects, whose latest poll
+// read all it should, else 0. A probe that was never polled has no success; it is
+// just as blind.
+func seeing(matcher string) string {
+	return "soakd_probe_success{" + matcher + "}\nor\n0 * soakd_probe_polls_total{" + matcher + "}"
+}
 
 // gained counts what a counter has gained in the last 15 minutes. increase()
 // alone misses what happened in a gap of the series that is longer than its
@@ -145,10 +155,9 @@ func selfAlerts() []Alert {
 		},
 		{
 			Name: "SoakdProbeBlind", Severity: Ticket, For: "2m", Dashboard: overviewUID,
-			// A probe that was never polled has no success; it is just as blind.
-			Signal:    "soakd_probe_success\nor\n0 * soakd_probe_polls_total",
-			Condition: "== 0",
-			Summary:   "soakd's {{ $labels.probe }} probe reads nothing or only a part",
+			// SoakdDependencyDown tells of the others.
+			Signal: seeing(`probe!~"` + genericProbes + `"`), Condition: "== 0",
+			Summary: "soakd's {{ $labels.probe }} probe reads nothing or only a part",
 			Description: "No poll of the {{ $labels.probe }} probe of {{ $labels.instance }} has read all it should for 2 minutes. " +
 				"What it could not read is absent, so that alerts on it stay quiet.",
 		},
@@ -190,7 +199,7 @@ func targetAlerts() []Alert {
 			// The probe keeps the count from 0 on: the first restart is an increase.
 			Signal: gained("soakd_api_restarts_total", gapOfCounter), Condition: "> 0",
 			Summary: "The target restarted",
-			Description: "About {{ printf \"%.0f\" $value }} restarts of the target behind {{ $labels.instance }} in 15 minutes, " +
+			Description: "About {{ printf \"%.0f\" $value }} restarts of the target's replica {{ $labels.replica }} in 15 minutes, as {{ $labels.instance }} saw it, " +
 				"or since it was last seen before that.",
 		},
 	}, findingAlerts()...)
@@ -237,6 +246,11 @@ func findingAlerts() []Alert {
 	}
 }
 
+// sameRedis leaves out a node at whose address another server has answered
+// lately, as after a fail-over: that one's counters are its own, and a higher
+// count is no event. 20 minutes are longer than the signals look back.
+const sameRedis = "unless on (job, instance, node)\nincrease(soakd_redis_server_changes_total[20m]) > 0"
+
 func redisAlerts() []Alert {
 	return []Alert{
 		{
@@ -270,7 +284,7 @@ func redisAlerts() []Alert {
 			// news.
 			Signal: "increase(soakd_redis_evicted_keys_total[10m])\n*\n" +
 				"(\n  increase(soakd_redis_evicted_keys_total[1h] offset 10m) == bool 0\n  or\n  0 * soakd_redis_evicted_keys_total\n)",
-			Only:      "and on (job, instance, node)\nsoakd_redis_evicted_keys_total offset 70m",
+			Only:      "and on (job, instance, node)\nsoakd_redis_evicted_keys_total offset 70m\n" + sameRedis,
 			Condition: "> 0",
 			Summary:   "Redis {{ $labels.node }} began to evict keys",
 			Description: "Redis {{ $labels.node }} evicted about {{ printf \"%.0f\" $value }} keys in 10 minutes and none in the hour before. " +
@@ -279,9 +293,33 @@ func redisAlerts() []Alert {
 		{
 			Name: "SoakdRedisRejectedConnections", Severity: Ticket, Dashboard: redisUID,
 			Signal: gained("soakd_redis_rejected_connections_total", gapOfCounter), Condition: "> 0",
+			Only:    sameRedis,
 			Summary: "Redis {{ $labels.node }} refuses clients",
 			Description: "Redis {{ $labels.node }} refused about {{ printf \"%.0f\" $value }} connections in 15 minutes, or since it was last seen before that, because maxclients was reached. " +
 				"Requests of the API run without its cache.",
+		},
+	}
+}
+
+func dependencyAlerts() []Alert {
+	return []Alert{
+		{
+			Name: "SoakdDependencyDown", Severity: Ticket, For: "5m", Dashboard: dependenciesUID,
+			Signal: seeing(`probe=~"` + genericProbes + `"`), Condition: "== 0",
+			Summary: "{{ $labels.probe }} does not answer as it should",
+			Description: "For 5 minutes the probe {{ $labels.probe }} of {{ $labels.instance }} has got no answer, or not the one that is wanted. " +
+				"'Why they fail' says which.",
+		},
+		{
+			Name: "SoakdCertificateExpires", Severity: Ticket, Dashboard: dependenciesUID,
+			// The first to expire of all that a server shows, and of the chain that
+			// clients need.
+			Signal: "min by (job, instance, probe) (\n  soakd_certificate_expiry_timestamp_seconds\n  or\n  soakd_endpoint_certificate_expiry_timestamp_seconds\n  or\n" +
+				"  soakd_tcp_certificate_expiry_timestamp_seconds\n)\n-\ntime()",
+			Condition: "< " + strconv.Itoa(certificateLimitSeconds),
+			Summary:   "A certificate that {{ $labels.probe }} is shown expires soon",
+			Description: "A certificate that the probe {{ $labels.probe }} of {{ $labels.instance }} is shown has {{ $value | humanizeDuration }} left (limit 14d); below 0 it has expired. " +
+				"From then on clients refuse to connect.",
 		},
 	}
 }

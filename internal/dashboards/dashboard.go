@@ -136,11 +136,15 @@ const (
 	postgresUID = "soakd-postgres"
 	redisUID    = "soakd-redis"
 	apiUID      = "soakd-api"
+	// dependenciesUID is that of what the API depends on besides.
+	dependenciesUID = "soakd-dependencies"
 )
 
 // All returns every dashboard, the overview first.
 func All() []Dashboard {
-	return []Dashboard{overviewDashboard(), trafficDashboard(), postgresDashboard(), redisDashboard(), apiDashboard()}
+	return []Dashboard{
+		overviewDashboard(), trafficDashboard(), postgresDashboard(), redisDashboard(), apiDashboard(), dependenciesDashboard(),
+	}
 }
 
 // commonVariables are on every dashboard, so that links between them keep the
@@ -169,7 +173,7 @@ type Annotation struct {
 func Annotations() []Annotation {
 	return []Annotation{
 		{
-			Name: "Target restarted", Color: red, Text: "The process of the target started anew.",
+			Name: "Target restarted", Color: red, Text: "The target's process behind {{replica}} started anew.",
 			Signal: "increase(" + sel("soakd_api_restarts_total") + "[$__rate_interval])", Condition: "> 0",
 		},
 		{

@@ -82,7 +82,11 @@ func enumerations(t *testing.T) map[string][]string {
 		"outcome": texts(load.Outcomes()),
 		"reason":  slices.Concat(texts(load.DropReasons()), texts(load.SubstituteReasons()), texts(load.UnfitReasons()), texts(probes.Reasons())),
 		"kind":    texts(load.SystemKinds()), "soakd_circuit_state.state": texts(load.CircuitStates()),
-		"check": load.BuiltinChecks(), "probe": {postgres.Name, redis.Name, api.Name},
+		"percentile": {"50", "99", "99.9"},
+		"check":      load.BuiltinChecks(), "probe": {postgres.Name, redis.Name, api.Name},
+	}
+	for _, kind := range blackbox.Kinds() {
+		all["probe"] = append(all["probe"], kind.Name+"/.*")
 	}
 	for _, c := range workload.Cases {
 		all["case"] = append(all["case"], c.Name)

@@ -52,18 +52,18 @@ func overviewTiles() []Panel {
 		},
 		{
 			Title: "API CPU", Kind: Stat, Unit: "none", Detail: apiUID,
-			Description: "Cores that the API keeps busy. Near the cores that it has: it is out of CPU; near 1 with a Python worker: that worker is (raise WORKERS).",
+			Description: "Cores that the busiest replica of the API uses. Near the cores that it has: it is out of CPU; near 1 with a Python worker: that worker is (raise WORKERS).",
 			Targets:     []Target{{Query: worst(rate(sel("soakd_api_cpu_seconds_total")))}},
 		},
 		{
 			Title: "API memory", Kind: Stat, Unit: "bytes", Detail: apiUID,
-			Description: "Resident memory of the API. In a soak it has to find a level: look at the graph over hours.",
+			Description: "Resident memory of the API's largest replica. In a soak it has to find a level: look at the graph over hours.",
 			Targets:     []Target{{Query: worst(sel("soakd_api_resident_memory_bytes"))}},
 		},
 		{
 			Title: "API restarts", Kind: Stat, Unit: "none", Thresholds: badAt(1), Detail: apiUID,
-			Description: "Restarts of the API since soakd started. Any that nobody ordered is a crash: look at its log and at its memory before.",
-			Targets:     []Target{{Query: worst(sel("soakd_api_restarts_total"))}},
+			Description: "Restarts of all replicas of the API since soakd started. Any that nobody ordered is a crash: look at its log and at its memory before.",
+			Targets:     []Target{{Query: ofAllReplicas(sel("soakd_api_restarts_total"))}},
 		},
 		{
 			Title: "Probes", Kind: Stat, Unit: "none", Thresholds: badBelow(1), Texts: map[int]string{0: "blind", 1: "all see"},
@@ -225,6 +225,17 @@ func overviewDependencies() []Panel {
 				{Query: worst(sel("soakd_redis_memory_limit_bytes"), "node"), Legend: "limit {{node}}", Dashed: true},
 			},
 		},
+		{
+			Title: "Redis round trip", Unit: "s", Width: 12, Log: true, Detail: redisUID,
+			Description: "Time of a PING, and p99 of the write and the read of soakd's own key where SOAKD_REDIS_CANARY_URL is set. When the API is slow and these are not, Redis and the network are not the cause.",
+			Targets: []Target{
+				{Query: worst(sel("soakd_redis_ping_seconds"), "node"), Legend: "PING {{node}}"},
+				{
+					Query:  quantile("0.99", sel("soakd_redis_canary_seconds_bucket", `operation!="delete"`), "node", "operation"),
+					Legend: "p99 {{operation}} {{node}}",
+				},
+			},
+		},
 	}
 }
 
@@ -236,8 +247,8 @@ func overviewAPI() []Panel {
 
 func probesPanel() Panel {
 	return Panel{
-		Title: "Probes", Unit: "none", Width: 12, Height: 5, Limits: ZeroToOne, Texts: map[int]string{0: "blind", 1: "sees"},
-		Description: "1 while the probe reads all it should. At 0 the graphs of that dependency have gaps or lack a part: soakd's log says once why.",
+		Title: "Probes", Unit: "none", Width: 12, Height: 5, Limits: ZeroToOne, Texts: map[int]string{0: "blind", 1: "sees"}, Detail: dependenciesUID,
+		Description: "1 while the probe reads all it should. At 0 the graphs of that dependency have gaps or lack a part: soakd's log says once why. A probe with the kind before its name (endpoint/, tcp/, dns/, certificate/, exporter/) is at 0 also when what it watches does not answer as it should: 'Why they fail' says which.",
 		Targets:     []Target{{Query: lowest(sel("soakd_probe_success"), "probe", "instance"), Legend: "{{probe}} {{instance}}"}},
 	}
 }

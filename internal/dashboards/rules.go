@@ -83,6 +83,7 @@ func Rules() []Group {
 		{Name: "soakd.target", Alerts: targetAlerts()},
 		{Name: "soakd.postgres", Alerts: postgresAlerts()},
 		{Name: "soakd.redis", Alerts: redisAlerts()},
+		{Name: "soakd.dependencies", Alerts: dependencyAlerts()},
 	}
 }
 

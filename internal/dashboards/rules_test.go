@@ -56,7 +56,7 @@ func TestPromtoolParsesDashboards(t *testing.T) {
 func substituted(query string) string {
 	return strings.NewReplacer(
 		"$__rate_interval", "10s", "$__interval", "5s", "$__range", "1m",
-		"$job", ".*", "$instance", ".*", "$case", ".*", "$class", ".*", "$node", ".*", "$server", ".*",
+		"$job", ".*", "$instance", ".*", "$case", ".*", "$class", ".*", "$node", ".*", "$server", ".*", "$probe", ".*",
 	).Replace(query)
 }
 
@@ -92,7 +92,7 @@ func TestAlertsAreComplete(t *testing.T) {
 
 // The template of a description must name the figure, unless the alert says all.
 func TestDescriptionsHaveTheFigure(t *testing.T) {
-	without := []string{"SoakdDown", "SoakdAbsent", "SoakdProbeBlind", "SoakdPostgresReplicaCutOff"} // 0 or 1
+	without := []string{"SoakdDown", "SoakdAbsent", "SoakdProbeBlind", "SoakdPostgresReplicaCutOff", "SoakdDependencyDown"} // 0 or 1
 	for _, a := range Alerts() {
 		if strings.Contains(a.Description, "$value") == slices.Contains(without, a.Name) {
 			t.Errorf("%s: description %q", a.Name, a.Description)

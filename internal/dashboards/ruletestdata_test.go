@@ -7,7 +7,7 @@ import (
 )
 
 func ruleTests() []ruleTest {
-	return slices.Concat(selfRuleTests(), trafficRuleTests(), findingRuleTests(), postgresRuleTests(), redisRuleTests())
+	return slices.Concat(selfRuleTests(), trafficRuleTests(), findingRuleTests(), postgresRuleTests(), redisRuleTests(), dependencyRuleTests())
 }
 
 // nothing is the test of an alert that stays quiet while its series are absent.
@@ -202,6 +202,9 @@ func selfRuleTests() []ruleTest {
 				{`soakd_probe_polls_total{probe="postgres"}`, "_x6 0+0x20"}, // never polled: no success at all
 				{`soakd_probe_success{probe="api"}`, "1+0x20"},
 				{`soakd_probe_polls_total{probe="api"}`, "0+12x20"},
+				// SoakdDependencyDown tells of these.
+				{`soakd_probe_success{probe="endpoint/fx"}`, "0+0x20"},
+				{`soakd_probe_polls_total{probe="dns/fx"}`, "0+0x20"},
 			},
 			want: []wanted{probeWanted("redis"), probeWanted("postgres")},
 		},
@@ -286,6 +289,7 @@ func latencyBuckets(class, case1, le1, below1, le2, all string) [][2]string {
 }
 
 func trafficRuleTests() []ruleTest {
+	replica := map[string]string{"replica": "api:8080"}
 	return []ruleTest{
 		{
 			alert: "SoakdTargetErrorRatioHigh", kind: fires, at: "15m", pending: "5m",
@@ -356,30 +360,30 @@ func trafficRuleTests() []ruleTest {
 
 		{
 			alert: "SoakdTargetRestarted", kind: fires, at: "12m",
-			series: [][2]string{{"soakd_api_restarts_total", "0+0x10 1+0x20"}},
+			series: [][2]string{{`soakd_api_restarts_total{replica="api:8080"}`, "0+0x10 1+0x20"}},
 			want: []wanted{{
-				summary: "The target restarted", description: restarted,
+				labels: replica, summary: "The target restarted", description: restarted,
 			}},
 			calm: []string{"26m"},
 		},
 		{
 			alert: "SoakdTargetRestarted", kind: fires, about: gap, at: "32m", calm: []string{"29m", "47m"},
-			series: [][2]string{{"soakd_api_restarts_total", overAGap("0", "1+0x40")}},
-			want:   []wanted{{summary: "The target restarted", description: restarted}},
+			series: [][2]string{{`soakd_api_restarts_total{replica="api:8080"}`, overAGap("0", "1+0x40")}},
+			want:   []wanted{{labels: replica, summary: "The target restarted", description: restarted}},
 		},
-		{alert: "SoakdTargetRestarted", kind: quiet, about: gap, at: "32m", series: [][2]string{{"soakd_api_restarts_total", overAGap("2", "2+0x40")}}},
-		{alert: "SoakdTargetRestarted", kind: quiet, at: "30m", series: [][2]string{{"soakd_api_restarts_total", "2+0x60"}}},
+		{alert: "SoakdTargetRestarted", kind: quiet, about: gap, at: "32m", series: [][2]string{{`soakd_api_restarts_total{replica="api:8080"}`, overAGap("2", "2+0x40")}}},
+		{alert: "SoakdTargetRestarted", kind: quiet, at: "30m", series: [][2]string{{`soakd_api_restarts_total{replica="api:8080"}`, "2+0x60"}}},
 		nothing("SoakdTargetRestarted"),
-		{alert: "SoakdTargetRestarted", kind: reset, at: "12m", series: [][2]string{{"soakd_api_restarts_total", "2+0x10 0+0x20"}}},
+		{alert: "SoakdTargetRestarted", kind: reset, at: "12m", series: [][2]string{{`soakd_api_restarts_total{replica="api:8080"}`, "2+0x10 0+0x20"}}},
 		{
 			alert: "SoakdTargetRestarted", kind: reset, about: gap, at: "32m", calm: []string{"31m", "40m"},
-			series: [][2]string{{"soakd_api_restarts_total", overAGap("2", "0+0x40")}},
+			series: [][2]string{{`soakd_api_restarts_total{replica="api:8080"}`, overAGap("2", "0+0x40")}},
 		},
 	}
 }
 
 const (
-	restarted = "About 1 restarts of the target behind soakd:9470 in 15 minutes, or since it was last seen before that."
+	restarted = "About 1 restarts of the target's replica api:8080 in 15 minutes, as soakd:9470 saw it, or since it was last seen before that."
 	// gap is an outage that is longer than the window of an increase.
 	gap = "over a gap of 20 minutes"
 )
@@ -688,6 +692,7 @@ func redisRuleTests() []ruleTest {
 		limit    = `soakd_redis_memory_limit_bytes{node="redis:6379"}`
 		evicted  = `soakd_redis_evicted_keys_total{node="redis:6379"}`
 		rejected = `soakd_redis_rejected_connections_total{node="redis:6379"}`
+		changes  = `soakd_redis_server_changes_total{node="redis:6379"}`
 	)
 	node := map[string]string{"node": "redis:6379"}
 	memoryWanted := []wanted{{
@@ -781,6 +786,14 @@ func redisRuleTests() []ruleTest {
 			}},
 		},
 		{
+			alert: "SoakdRedisEvictionsStarted", kind: fires, about: "long after a fail-over", at: "85m",
+			series: [][2]string{{evicted, "0+0x83 1+1x20"}, {changes, "0+0x10 1+0x100"}},
+			want: []wanted{{
+				labels: node, summary: "Redis redis:6379 began to evict keys",
+				description: "Redis redis:6379 evicted about 2 keys in 10 minutes and none in the hour before. The working set has outgrown maxmemory.",
+			}},
+		},
+		{
 			alert: "SoakdRedisEvictionsStarted", kind: quiet, at: "85m",
 			series: [][2]string{
 				{evicted, "0+10x100"}, // as always
@@ -791,6 +804,10 @@ func redisRuleTests() []ruleTest {
 			alert: "SoakdRedisEvictionsStarted", kind: quiet, about: "a cache that fills for the first time", // after 40 and after 60 minutes
 			at: "45m", calm: []string{"41m", "50m", "55m", "62m", "66m", "69m"},
 			series: [][2]string{{evicted, "0+0x40 10+10x60"}, {`soakd_redis_evicted_keys_total{node="later:6379"}`, "0+0x60 10+10x60"}},
+		},
+		{
+			alert: "SoakdRedisEvictionsStarted", kind: quiet, about: "another server at the address", at: "85m", calm: []string{"84m", "92m", "100m"},
+			series: [][2]string{{evicted, "0+0x83 1000+0x40"}, {changes, "0+0x83 1+0x40"}},
 		},
 		nothing("SoakdRedisEvictionsStarted"),
 		{alert: "SoakdRedisEvictionsStarted", kind: reset, at: "75m", series: [][2]string{{evicted, "500+0x70 0+0x30"}}}, // restarted
@@ -805,6 +822,10 @@ func redisRuleTests() []ruleTest {
 		},
 		{alert: "SoakdRedisRejectedConnections", kind: quiet, at: "20m", series: [][2]string{{rejected, "3+0x40"}}},
 		{alert: "SoakdRedisRejectedConnections", kind: quiet, about: gap, at: "32m", series: [][2]string{{rejected, overAGap("3", "3+0x40")}}},
+		{
+			alert: "SoakdRedisRejectedConnections", kind: quiet, about: "another server at the address", at: "12m", calm: []string{"11m", "20m", "26m", "30m"},
+			series: [][2]string{{rejected, "3+0x10 500+0x40"}, {changes, "0+0x10 1+0x40"}},
+		},
 		nothing("SoakdRedisRejectedConnections"),
 		{alert: "SoakdRedisRejectedConnections", kind: reset, at: "12m", series: [][2]string{{rejected, "3+0x10 0+0x20"}}},
 		{alert: "SoakdRedisRejectedConnections", kind: reset, about: gap, at: "32m", series: [][2]string{{rejected, overAGap("3", "0+0x40")}}, calm: []string{"31m", "46m"}},
@@ -819,4 +840,68 @@ func policy(node, name string) string {
 // lookups are the counters behind the hit ratio.
 func lookups(hits, misses string) [][2]string {
 	return [][2]string{{`soakd_redis_keyspace_hits_total{node="redis:6379"}`, hits}, {`soakd_redis_keyspace_misses_total{node="redis:6379"}`, misses}}
+}
+
+func dependencyRuleTests() []ruleTest {
+	const (
+		fx      = `soakd_probe_success{probe="endpoint/fx"}`
+		own     = `soakd_certificate_expiry_timestamp_seconds{probe="certificate/api",of="leaf"}`
+		shown   = `soakd_certificate_expiry_timestamp_seconds{probe="certificate/api",of="shown"}`
+		mail    = `soakd_tcp_certificate_expiry_timestamp_seconds{probe="tcp/mail"}`
+		partner = `soakd_endpoint_certificate_expiry_timestamp_seconds{probe="endpoint/fx"}`
+	)
+	down := func(probe string) wanted {
+		return wanted{
+			labels: map[string]string{"probe": probe}, summary: probe + " does not answer as it should",
+			description: "For 5 minutes the probe " + probe + " of soakd:9470 has got no answer, or not the one that is wanted. 'Why they fail' says which.",
+		}
+	}
+	expires := func(probe, left string) wanted {
+		return wanted{
+			labels: map[string]string{"probe": probe}, summary: "A certificate that " + probe + " is shown expires soon",
+			description: "A certificate that the probe " + probe + " of soakd:9470 is shown has " + left + " left (limit 14d); below 0 it has expired. From then on clients refuse to connect.",
+		}
+	}
+	return []ruleTest{
+		{
+			alert: "SoakdDependencyDown", kind: fires, at: "12m", pending: "9m", calm: []string{"22m"},
+			series: [][2]string{
+				{fx, "1+0x5 0+0x12 1+0x10"},
+				{`soakd_probe_success{probe="dns/fx"}`, "1+0x30"},
+				{`soakd_probe_success{probe="postgres"}`, "0+0x30"},                     // SoakdProbeBlind tells of it
+				{`soakd_probe_polls_total{probe="exporter/queue"}`, "_x6 0+0x11 stale"}, // never polled: no success at all
+			},
+			want: []wanted{down("endpoint/fx"), down("exporter/queue")},
+		},
+		{
+			alert: "SoakdDependencyDown", kind: quiet, at: "12m", calm: []string{"20m"},
+			series: [][2]string{{fx, "1+0x5 0+0x4 1+0x20"}, {`soakd_probe_success{probe="redis/cache"}`, "0+0x30"}},
+		},
+		nothing("SoakdDependencyDown"),
+		{
+			alert: "SoakdDependencyDown", kind: reset, at: "12m", // restarted: not polled yet at the first scrape
+			series: [][2]string{{fx, "1+0x5 stale _ 1+0x20"}, {`soakd_probe_polls_total{probe="endpoint/fx"}`, "0+12x5 0+12x20"}},
+		},
+
+		{
+			// 14 days are 1209600 s: the first is below them after 5 minutes.
+			alert: "SoakdCertificateExpires", kind: fires, at: "10m", calm: []string{"5m"},
+			series: [][2]string{
+				{own, "9000000+0x30"},
+				{shown, "1209900+0x30"}, // another that goes with it
+				{mail, "_x6 300+0x30"},  // it has expired
+				{partner, "9000000+0x30"},
+			},
+			want: []wanted{expires("certificate/api", "13d 23h 55m 0s"), expires("tcp/mail", "-5m 0s")},
+		},
+		{
+			alert: "SoakdCertificateExpires", kind: quiet, at: "10m",
+			series: [][2]string{{own, "1210200+0x30"}, {shown, "1210200+0x30"}, {mail, "1210200+0x30"}, {partner, "1210200+0x30"}}, // 14 days
+		},
+		nothing("SoakdCertificateExpires"),
+		{
+			alert: "SoakdCertificateExpires", kind: reset, at: "12m", // soakd restarted and the certificate was renewed
+			series: [][2]string{{partner, "1209900+0x8 stale _ 9000000+0x20"}, {mail, "9000000+0x5 stale _ 9000000+0x20"}},
+		},
+	}
 }

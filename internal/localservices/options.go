@@ -65,6 +65,8 @@ type Options struct {
 	// next start; empty means the folder soakd below os.UserCacheDir.
 	CacheDir string
 
+	// sentinel makes the Redis a sentinel.
+	sentinel bool
 	// port replaces the choice of a free port in tests.
 	port func() (int, error)
 	// searchPath replaces PATH and the well-known folders in tests.

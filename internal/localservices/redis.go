@@ -2,6 +2,7 @@ package localservices
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,14 @@ func StartRedis(ctx context.Context, opts Options) (*Redis, error) {
 	return server, nil
 }
 
+// StartSentinel starts a private Redis Sentinel that watches no master yet: SENTINEL
+// MONITOR tells it of one. It keeps what it learns in its folder, and is otherwise
+// like a server of [StartRedis] with the mode [System].
+func StartSentinel(ctx context.Context, opts Options) (*Redis, error) {
+	opts.Mode, opts.sentinel = System, true
+	return StartRedis(ctx, opts)
+}
+
 // errNoRedis says what to do where there is no Redis.
 var errNoRedis = errors.New("no Redis server on this machine (looked on PATH and in the usual folders): " +
 	"install it, e.g. `apt-get install redis-server` (Debian, Ubuntu), `dnf install redis` or `dnf install valkey` " +
@@ -78,7 +87,7 @@ func systemRedis(ctx context.Context, path string, opts Options) (*Redis, error)
 	if err != nil {
 		return nil, err
 	}
-	password := newPassword()
+	password := cmp.Or(opts.Settings["requirepass"], newPassword())
 	steps := []step{{syscall.SIGTERM, 5 * time.Second}}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -108,11 +117,16 @@ func redisCommand(path string, dir *workDir, runAs *account, password string, op
 		if err := dir.ensure(dataFolder, runAs); err != nil {
 			return command{}, fmt.Errorf("make the data folder: %w", err)
 		}
-		config, err := dir.writeFile("redis.conf", redisConf(port, data, password, opts), runAs)
+		// A sentinel writes its file anew, in the same folder.
+		config, err := dir.writeFile(filepath.Join(dataFolder, "redis.conf"), redisConf(port, data, password, opts), runAs)
 		if err != nil {
 			return command{}, fmt.Errorf("write redis.conf: %w", err)
 		}
-		return command{path: path, args: []string{config}, dir: data, account: runAs, orphaned: syscall.SIGKILL}, nil
+		args := []string{config}
+		if opts.sentinel {
+			args = append(args, "--sentinel")
+		}
+		return command{path: path, args: args, dir: data, account: runAs, orphaned: syscall.SIGKILL}, nil
 	}
 }
 
@@ -133,6 +147,11 @@ func redisConf(port int, data, password string, opts Options) string {
 		// A demo lasts minutes: have the slow log and LATENCY LATEST say something.
 		"latency-monitor-threshold": "10",
 		"slowlog-log-slower-than":   "5000",
+	}
+	if opts.sentinel {
+		settings = map[string]string{
+			"bind": "127.0.0.1", "protected-mode": "yes", "daemonize": "no", "requirepass": password, "dir": strconv.Quote(data),
+		}
 	}
 	maps.Copy(settings, opts.Settings)
 	settings["port"] = strconv.Itoa(port)

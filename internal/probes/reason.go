@@ -122,6 +122,12 @@ func isTLS(err error) bool {
 		hostname  x509.HostnameError
 		invalid   x509.CertificateInvalidError
 	)
+	// An alert that comes after the handshake, as for a client certificate in TLS
+	// 1.3, is a network error with this operation (crypto/tls).
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "remote error" {
+		return true
+	}
 	return errors.As(err, &alert) || errors.As(err, &header) || errors.As(err, &verify) ||
 		errors.As(err, &authority) || errors.As(err, &hostname) || errors.As(err, &invalid)
 }

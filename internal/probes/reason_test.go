@@ -26,6 +26,7 @@ func TestReasonOf(t *testing.T) {
 		{fmt.Errorf("x: %w", refused), ReasonConnect},
 		{&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EHOSTUNREACH)}, ReasonConnect},
 		{x509.UnknownAuthorityError{}, ReasonTLS},
+		{fmt.Errorf("read: %w", &net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")}), ReasonTLS},
 		{context.DeadlineExceeded, ReasonTimeout},
 		{os.ErrDeadlineExceeded, ReasonTimeout},
 		{io.ErrUnexpectedEOF, ReasonReset},

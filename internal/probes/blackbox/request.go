@@ -173,7 +173,6 @@ func (r *request) send(ctx context.Context) (*exchange, error) {
 // answerError gives errors of an answer their reason where the packages of the
 // standard library have no type for them: all that is left is not HTTP.
 func answerError(ctx context.Context, err error) error {
-	var operation *net.OpError
 	switch {
 	case err == nil:
 		return nil
@@ -182,8 +181,6 @@ func answerError(ctx context.Context, err error) error {
 		return probes.Because(probes.ReasonOf(ctx.Err()), err)
 	case probes.ReasonOf(err) != probes.ReasonOther:
 		return err
-	case errors.As(err, &operation) && operation.Op == "remote error": // an alert of TLS after the handshake
-		return probes.Because(probes.ReasonTLS, err)
 	}
 	return probes.Because(probes.ReasonProtocol, err)
 }

@@ -53,8 +53,8 @@ func (l *lexer) sample(w wanted) (sample, error) {
 	return s, l.end()
 }
 
-// labels reads label="value",...}. A quoted text that stands alone is the
-// metric's name.
+// labels reads label="value",...}. A name that stands alone is the metric's; it
+// should be quoted, but Prometheus' own parser takes it without quotes too.
 func (l *lexer) labels(w wanted, named bool) (name []byte, labels []label, err error) {
 	for {
 		l.blanks()
@@ -62,7 +62,7 @@ func (l *lexer) labels(w wanted, named bool) (name []byte, labels []label, err e
 			labels, err = sorted(labels)
 			return name, labels, err
 		}
-		key, isQuoted, err := l.labelName()
+		key, err := l.labelName()
 		if err != nil {
 			return nil, nil, err
 		}
@@ -75,7 +75,7 @@ func (l *lexer) labels(w wanted, named bool) (name []byte, labels []label, err e
 				return nil, nil, err
 			}
 			labels = append(labels, label{w.unescape(string(key)), string(value)})
-		case isQuoted && !named && name == nil && labels == nil:
+		case !named && name == nil && labels == nil:
 			name = key
 		default:
 			return nil, nil, fmt.Errorf("want = after the label %.40q", key)
@@ -87,20 +87,20 @@ func (l *lexer) labels(w wanted, named bool) (name []byte, labels []label, err e
 }
 
 // labelName reads a label's name, or a name in quotes.
-func (l *lexer) labelName() (name []byte, isQuoted bool, err error) {
+func (l *lexer) labelName() (name []byte, err error) {
 	if l.at('"') {
 		name, err = l.quoted()
 		if err == nil && len(name) == 0 {
 			err = errors.New("a name is empty")
 		}
-		return name, true, err
+		return name, err
 	}
 	end := nameEnd(l.rest)
 	if end == 0 || bytes.IndexByte(l.rest[:end], ':') >= 0 {
-		return nil, false, fmt.Errorf("want a label's name at %.40q", l.rest)
+		return nil, fmt.Errorf("want a label's name at %.40q", l.rest)
 	}
 	name, l.rest = l.rest[:end], l.rest[end:]
-	return name, false, nil
+	return name, nil
 }
 
 // quoted reads a text in quotes and undoes \\, \" and \n.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"soakd/internal/probes"
 )
@@ -37,7 +38,6 @@ type activity struct {
 	applications applications
 
 	backends, saturation, waiting, oldest, oldestQuery, idleInTransaction *probes.Desc
-	prepared, oldestPrepared, transactionAge                              *probes.Desc
 }
 
 func newActivity(d *probes.Descs, named applications) *activity {
@@ -49,9 +49,6 @@ func newActivity(d *probes.Descs, named applications) *activity {
 		oldest:            d.Gauge("soakd_postgres_oldest_transaction_seconds", "Age of the oldest open transaction, without soakd's own, vacuums and replication; absent when there is none."),
 		oldestQuery:       d.Gauge("soakd_postgres_oldest_query_seconds", "How long the oldest query that is running has run, without soakd's own, vacuums and replication; absent when there is none."),
 		idleInTransaction: d.Gauge("soakd_postgres_idle_in_transaction_oldest_seconds", "How long the session that is idle in a transaction for the longest has been so; absent when there is none."),
-		prepared:          d.Gauge("soakd_postgres_prepared_transactions", "Prepared transactions that are neither committed nor rolled back: a forgotten one holds its locks through restarts."),
-		oldestPrepared:    d.Gauge("soakd_postgres_prepared_transaction_oldest_seconds", "Age of the oldest of them; absent when there is none."),
-		transactionAge:    d.Gauge("soakd_postgres_transaction_id_age", "Transactions since the oldest that any database still has to freeze. The server stops taking writes near 2^31; autovacuum freezes from autovacuum_freeze_max_age on (200 million)."),
 	}
 }
 
@@ -91,32 +88,35 @@ type tally struct {
 }
 
 // Without pg_monitor a role sees the rows of others, but not their backend_type.
+// One look at the sessions serves for all: a second one would cost as much as
+// the first on a server that has a thousand.
 const activityQuery = `
-SELECT coalesce(backend_type, ''), coalesce(application_name, ''), coalesce(state, ''),
-       coalesce(wait_event_type, ''), count(*)::float8
+SELECT coalesce(backend_type, ''), coalesce(application_name, ''), coalesce(state, ''), coalesce(wait_event_type, ''), count(*)::float8,
+       extract(epoch FROM clock_timestamp() - min(xact_start))::float8,
+       extract(epoch FROM clock_timestamp() - min(query_start) FILTER (WHERE xact_start IS NOT NULL))::float8,
+       extract(epoch FROM clock_timestamp() - min(state_change) FILTER (WHERE xact_start IS NOT NULL))::float8
 FROM pg_stat_activity
-WHERE backend_type = 'client backend' OR backend_type IS NULL
 GROUP BY 1, 2, 3, 4`
 
-const agesQuery = `
-SELECT extract(epoch FROM clock_timestamp() - min(xact_start))::float8,
-       extract(epoch FROM clock_timestamp() - min(query_start) FILTER (WHERE state = 'active'))::float8,
-       extract(epoch FROM clock_timestamp()
-         - min(state_change) FILTER (WHERE state LIKE 'idle in transaction%'))::float8,
-       (SELECT count(*) FROM pg_prepared_xacts)::float8,
-       (SELECT extract(epoch FROM clock_timestamp() - min(prepared)) FROM pg_prepared_xacts)::float8,
-       (SELECT max(age(datfrozenxid)) FROM pg_database)::float8
-FROM pg_stat_activity
-WHERE pid <> pg_backend_pid() AND backend_type NOT IN ('autovacuum launcher', 'autovacuum worker', 'walsender')
-  AND xact_start IS NOT NULL`
+// sessionGroup are the sessions of one row: all with the same values but the ages, which
+// are of the oldest among them, in seconds, and nil without a transaction.
+type sessionGroup struct {
+	kind, application, state, wait string
+	n                              float64
+	inTransaction, query, changed  *float64
+}
 
 func (a *activity) read(ctx context.Context, s *session, reading *probes.Reading) error {
 	counts := tally{backends: map[[2]string]float64{}, waiting: map[string]float64{}, folded: map[string]bool{}}
-	var kind, application, state, wait string
-	var n float64
-	err := s.rows(ctx, activityQuery, nil, []any{&kind, &application, &state, &wait, &n}, func() error {
-		counts.hidden = counts.hidden || kind == ""
-		a.count(&counts, application, state, wait, n)
+	var found ages
+	var one sessionGroup
+	targets := []any{&one.kind, &one.application, &one.state, &one.wait, &one.n, &one.inTransaction, &one.query, &one.changed}
+	err := s.rows(ctx, activityQuery, nil, targets, func() error {
+		counts.hidden = counts.hidden || one.kind == ""
+		if one.kind == "client backend" {
+			a.count(&counts, one.application, one.state, one.wait, one.n)
+		}
+		found.take(one)
 		return nil
 	})
 	if err != nil {
@@ -129,7 +129,37 @@ func (a *activity) read(ctx context.Context, s *session, reading *probes.Reading
 	if s.usable > 0 {
 		reading.Add(a.saturation, counts.total/float64(s.usable))
 	}
-	return a.readAges(ctx, s, reading)
+	addIf(reading, a.oldest, found.transaction)
+	addIf(reading, a.oldestQuery, found.query)
+	addIf(reading, a.idleInTransaction, found.idle)
+	return nil
+}
+
+// ages are the greatest ages, in seconds; nil when there is none.
+type ages struct{ transaction, query, idle *float64 }
+
+// take takes in the sessions of a row, unless their transactions are meant to
+// last or are soakd's own.
+func (a *ages) take(s sessionGroup) {
+	switch {
+	case s.application == ownApplication, s.kind == "autovacuum launcher", s.kind == "autovacuum worker", s.kind == "walsender":
+		return
+	}
+	a.transaction = older(a.transaction, s.inTransaction)
+	switch {
+	case s.state == "active":
+		a.query = older(a.query, s.query)
+	case strings.HasPrefix(s.state, "idle in transaction"):
+		a.idle = older(a.idle, s.changed)
+	}
+}
+
+// older returns the greater one; nil is no age.
+func older(a, b *float64) *float64 {
+	if a == nil || b != nil && *b > *a {
+		return b
+	}
+	return a
 }
 
 // count takes in n sessions of a kind.
@@ -163,22 +193,6 @@ func (a *activity) add(reading *probes.Reading, counts *tally) {
 		reading.Add(a.waiting, counts.waiting[wait], wait)
 	}
 	reading.Overflow += len(counts.folded)
-}
-
-func (a *activity) readAges(ctx context.Context, s *session, reading *probes.Reading) error {
-	descs := []*probes.Desc{a.oldest, a.oldestQuery, a.idleInTransaction, a.prepared, a.oldestPrepared, a.transactionAge}
-	values := make([]*float64, len(descs))
-	targets := make([]any, len(descs))
-	for i := range values {
-		targets[i] = &values[i]
-	}
-	if err := s.row(ctx, agesQuery, targets...); err != nil {
-		return err
-	}
-	for i, desc := range descs {
-		addIf(reading, desc, values[i])
-	}
-	return nil
 }
 
 func sortedValues(labels map[string]string) []string {

@@ -2,16 +2,18 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // catalogueAge is after how long the catalogue is read again though the server
 // has not been restarted: an extension may have been made or updated.
-const catalogueAge = 5 * time.Minute
+const catalogueAge = time.Minute
 
 // catalogue says what statistics a server offers, as its own system catalogue
 // tells: forks, managed services and betas have columns that no version number
@@ -97,3 +99,11 @@ func (c *capabilities) of(ctx context.Context, s *session, start float64, now ti
 
 // expire makes the next poll read the catalogue again.
 func (c *capabilities) expire() { c.readAt = time.Time{} }
+
+// contradicts reports whether err says that the catalogue is out of date: a
+// table, a column or a function that it has is not there (SQLSTATE 42P01, 42703,
+// 42883). No other error is a reason to read it before its time.
+func contradicts(err error) bool {
+	var answer *pgconn.PgError
+	return errors.As(err, &answer) && slices.Contains([]string{"42P01", "42703", "42883"}, answer.Code)
+}

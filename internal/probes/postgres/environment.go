@@ -20,12 +20,23 @@ const defaultUser = "soakd"
 // PGSERVICEFILE, PGSSLROOTCERT, PGSSLCERT and PGSSLKEY.
 func stray() [][3]string {
 	return [][3]string{
-		{"PGHOST", "host", ""}, {"PGPORT", "port", ""}, {"PGDATABASE", "dbname", ""}, {"PGPASSWORD", "password", ""},
-		{"PGCONNECT_TIMEOUT", "connect_timeout", "0"}, {"PGSSLMODE", "sslmode", "prefer"}, {"PGSSLCERTMODE", "sslcertmode", "allow"},
-		{"PGSSLSNI", "sslsni", "1"}, {"PGSSLPASSWORD", "sslpassword", ""}, {"PGSSLNEGOTIATION", "sslnegotiation", "postgres"},
-		{"PGTARGETSESSIONATTRS", "target_session_attrs", "any"}, {"PGTZ", "timezone", "UTC"}, {"PGOPTIONS", "options", ""},
-		{"PGMINPROTOCOLVERSION", "min_protocol_version", "3.0"}, {"PGMAXPROTOCOLVERSION", "max_protocol_version", "3.0"},
-		{"PGCHANNELBINDING", "channel_binding", "prefer"}, {"PGREQUIREAUTH", "require_auth", ""},
+		{"PGHOST", "host", ""},
+		{"PGPORT", "port", ""},
+		{"PGDATABASE", "dbname", ""},
+		{"PGPASSWORD", "password", ""},
+		{"PGCONNECT_TIMEOUT", "connect_timeout", "0"},
+		{"PGSSLMODE", "sslmode", "prefer"},
+		{"PGSSLCERTMODE", "sslcertmode", "allow"},
+		{"PGSSLSNI", "sslsni", "1"},
+		{"PGSSLPASSWORD", "sslpassword", ""},
+		{"PGSSLNEGOTIATION", "sslnegotiation", "postgres"},
+		{"PGTARGETSESSIONATTRS", "target_session_attrs", "any"},
+		{"PGTZ", "timezone", "UTC"},
+		{"PGOPTIONS", "options", ""},
+		{"PGMINPROTOCOLVERSION", "min_protocol_version", "3.0"},
+		{"PGMAXPROTOCOLVERSION", "max_protocol_version", "3.0"},
+		{"PGCHANNELBINDING", "channel_binding", "prefer"},
+		{"PGREQUIREAUTH", "require_auth", ""},
 	}
 }
 

@@ -36,7 +36,7 @@ func watch(t *testing.T, config *Config) *board {
 	must(t, config.Validate())
 	opened, err := config.Open(slog.New(slog.DiscardHandler))
 	must(t, err)
-	settings := probes.Settings{Interval: 300 * time.Millisecond, Timeout: 300 * time.Millisecond, MaxBackoff: 300 * time.Millisecond}
+	settings := probes.Settings{Interval: 200 * time.Millisecond, Timeout: 200 * time.Millisecond, MaxBackoff: 200 * time.Millisecond}
 	names := make([]string, 0, len(opened))
 	for _, one := range opened {
 		names = append(names, one.Name())
@@ -155,7 +155,7 @@ func cutting(t *testing.T, target string) string {
 	size := int64(0)
 	return answering(t, func(client net.Conn) {
 		mu.Lock()
-		size = (size + 97) % 16000
+		size = (size + 97) % 4000
 		limit := size
 		mu.Unlock()
 		server, err := net.Dial("tcp", target)
@@ -187,8 +187,8 @@ func withUser(t *testing.T, of secret.String, role, password string) string {
 	return parsed.String()
 }
 
-// sessions counts those of soakd.
-func sessions(t *testing.T, server *localservices.Postgres) (n int) {
+// sessionsOf counts those of soakd.
+func sessionsOf(t *testing.T, server *localservices.Postgres) (n int) {
 	t.Helper()
 	observer := connect(t, server.AdminURL(), "observer")
 	must(t, observer.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'soakd'").Scan(&n))
@@ -223,16 +223,18 @@ func testFaultyAddress(t *testing.T, server *localservices.Postgres) {
 	b.expect(Name, "at first", "")
 	before := runtime.NumGoroutine()
 	admin := connect(t, server.AdminURL(), "admin")
+	const soon = "&connect_timeout=1" // what was begun goes on that long
 	for _, fault := range []struct {
 		what, address string
 		reason        probes.Reason
 	}{
-		{"a web server", withHost(t, server.MonitorURL(), strings.TrimPrefix(web.URL, "http://")), probes.ReasonProtocol},
+		{"a web server that waits for more", withHost(t, server.MonitorURL(), strings.TrimPrefix(web.URL, "http://")) + soon, probes.ReasonTimeout},
+		{"a web server that answers", withHost(t, server.MonitorURL(), garbage(t, []byte("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"))), probes.ReasonProtocol},
 		{"random bytes", withHost(t, server.MonitorURL(), garbage(t, random)), probes.ReasonProtocol},
 		{"a huge length", withHost(t, server.MonitorURL(), garbage(t, []byte("R\x7f\xff\xff\xff"))), probes.ReasonProtocol},
 		{"a negative length", withHost(t, server.MonitorURL(), garbage(t, []byte("R\xff\xff\xff\xff"))), probes.ReasonProtocol},
 		{"nothing at all", withHost(t, server.MonitorURL(), answering(t, func(net.Conn) {})), probes.ReasonReset},
-		{"a black hole", withHost(t, server.MonitorURL(), blackHole(t)), probes.ReasonTimeout},
+		{"a black hole", withHost(t, server.MonitorURL(), blackHole(t)) + soon, probes.ReasonTimeout},
 		{"nobody there", withHost(t, server.MonitorURL(), nobody), probes.ReasonConnect},
 		{"a wrong password", withUser(t, server.MonitorURL(), "soakd_monitor", "wrong"), probes.ReasonAuth},
 		{"no such role", withUser(t, server.MonitorURL(), "stranger", "pw"), probes.ReasonAuth},
@@ -252,7 +254,7 @@ func testFaultyAddress(t *testing.T, server *localservices.Postgres) {
 		b.expect(Name, "the last address that was right", "")
 	}
 	wait(t, "no growth", func() string {
-		if n, s := runtime.NumGoroutine(), sessions(t, server); s > readConnections || n > before+8 {
+		if n, s := runtime.NumGoroutine(), sessionsOf(t, server); s > readConnections || n > before+8 {
 			return fmt.Sprintf("%d sessions, %d goroutines (%d before)", s, n, before)
 		}
 		return ""
@@ -279,7 +281,7 @@ func testHungServer(t *testing.T, server *localservices.Postgres) {
 	signal(syscall.SIGCONT)
 	b.expect(Name, "goes on", "")
 	wait(t, "the sessions of the hung time to end", func() string {
-		if n := sessions(t, server); n > readConnections {
+		if n := sessionsOf(t, server); n > readConnections {
 			return fmt.Sprint(n)
 		}
 		return ""
@@ -384,16 +386,13 @@ func testSeveral(t *testing.T, server *localservices.Postgres) {
 // TestFailOver follows the primary with an address that has both servers, while
 // each is watched by itself as well.
 func TestFailOver(t *testing.T) {
+	t.Parallel()
 	primary := startServer(t)
 	first, second := hostOf(t, primary.MonitorURL()), startReplica(t, primary)
 	onReplica := secret.New(withHost(t, primary.AdminURL(), second))
 	for _, attributes := range []string{"read-write", "primary"} {
 		config := Kind().Config.(*Config)
 		config.URL = secret.New(withHost(t, primary.MonitorURL(), second+","+first) + "&target_session_attrs=" + attributes)
-		if attributes == "read-write" {
-			// The probe's own sessions are read-only by default, and the role's.
-			run(t, connect(t, primary.AdminURL(), "admin"), "ALTER ROLE soakd_monitor RESET default_transaction_read_only")
-		}
 		opened := open(t, config.URL, nil)
 		probetest.Eventually(t, opened, attributes+" finds the primary", func(v probetest.Values, err error) bool {
 			return err == nil && v["soakd_postgres_in_recovery"] == 0

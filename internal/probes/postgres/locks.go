@@ -29,7 +29,7 @@ func newLocks(d *probes.Descs, named applications) *locks {
 		pairs:        d.Gauge("soakd_postgres_blocking_pairs", "Pairs of a session that waits for a lock and one that blocks it"+many+"."),
 		blocking:     d.Gauge("soakd_postgres_blocking", "These pairs by who waits and who blocks (values of application_name as in soakd_postgres_backends; prepared: a prepared transaction) and by the blocker's state: active, idle_in_transaction... Only those there are"+many+".", "blocked_application", "blocker_application", "blocker_state"),
 		roots:        d.Gauge("soakd_postgres_root_blockers", "Sessions and prepared transactions that block others and wait for nobody themselves: where a chain begins"+many+"."),
-		depth:        d.Gauge("soakd_postgres_blocking_chain_depth", "Sessions in the longest chain of those that wait for one another, without the one at its beginning; 0 when nobody waits"+many+"."),
+		depth:        d.Gauge("soakd_postgres_blocking_chain_depth", "Sessions in the longest chain of those that wait for one another, without the one at its beginning; those that stand in one queue for a lock wait for all before them. 0 when nobody waits"+many+"."),
 	}
 }
 
@@ -45,10 +45,12 @@ func waitersQuery(by *catalogue) string {
 	return "SELECT coalesce(mode, ''), count(DISTINCT pid)::float8, count(*)::float8, " + oldest + " FROM pg_locks WHERE NOT granted GROUP BY ROLLUP (mode)"
 }
 
-// A prepared transaction that blocks has the pid 0.
+// A prepared transaction that blocks has the pid 0. The number of those that wait
+// may have risen since it was asked for; then only so many of them are asked.
 const blockersQuery = `
+WITH waiter AS MATERIALIZED (SELECT DISTINCT pid FROM pg_locks WHERE NOT granted LIMIT $1)
 SELECT DISTINCT waiter.pid, blocker, coalesce(b.application_name, ''), coalesce(a.application_name, ''), coalesce(a.state, '')
-FROM (SELECT DISTINCT pid FROM pg_locks WHERE NOT granted) AS waiter
+FROM waiter
 CROSS JOIN LATERAL unnest(pg_blocking_pids(waiter.pid)) AS blocker
 LEFT JOIN pg_stat_activity AS b ON b.pid = waiter.pid LEFT JOIN pg_stat_activity AS a ON a.pid = blocker`
 
@@ -105,7 +107,7 @@ type edge struct {
 func (l *locks) readBlockers(ctx context.Context, s *session, reading *probes.Reading) error {
 	var edges []edge
 	var e edge
-	err := s.rows(ctx, blockersQuery, nil, []any{&e.blocked, &e.blocker, &e.blockedName, &e.blockerName, &e.blockerState}, func() error {
+	err := s.rows(ctx, blockersQuery, []any{maxWaiters}, []any{&e.blocked, &e.blocker, &e.blockedName, &e.blockerName, &e.blockerState}, func() error {
 		edges = append(edges, e)
 		return nil
 	})

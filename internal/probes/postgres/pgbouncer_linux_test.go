@@ -13,6 +13,7 @@ import (
 // TestPgBouncer reads through a real PgBouncer, which refuses parameters of a
 // session unless it is told to ignore them.
 func TestPgBouncer(t *testing.T) {
+	t.Parallel()
 	server := startServer(t)
 	for name, test := range map[string]struct {
 		mode     string

@@ -1,17 +1,21 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"soakd/internal/probes"
 	"soakd/internal/secret"
 )
 
@@ -108,6 +112,9 @@ func limitConn(conn *pgx.ConnConfig, l limits) {
 	}
 	conn.ConnectTimeout = min(conn.ConnectTimeout, maxConnectTimeout)
 	conn.MaxProtocolMessageBodyLen = maxMessage
+	if conn.ValidateConnect != nil {
+		conn.ValidateConnect = byRole(conn.ValidateConnect, l.readOnly)
+	}
 	// No prepared statements that an upgrade of the server or of an extension
 	// could make invalid or that a pooler does not know; one round trip a query
 	// all the same.
@@ -117,4 +124,29 @@ func limitConn(conn *pgx.ConnConfig, l limits) {
 	}
 	conn.RuntimeParams["application_name"] = ownApplication
 	maps.Copy(conn.RuntimeParams, l.settings())
+}
+
+// byRole is what the driver does for a target_session_attrs. It asks for
+// read-write and read-only sessions by whether they may write; ours may not, by
+// our own wish. There the server's role decides, as for primary and standby.
+func byRole(check pgconn.ValidateConnectFunc, readOnly bool) pgconn.ValidateConnectFunc {
+	same := func(other pgconn.ValidateConnectFunc) bool {
+		return reflect.ValueOf(check).Pointer() == reflect.ValueOf(other).Pointer()
+	}
+	switch {
+	case readOnly && same(pgconn.ValidateConnectTargetSessionAttrsReadWrite):
+		check = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	case readOnly && same(pgconn.ValidateConnectTargetSessionAttrsReadOnly):
+		check = pgconn.ValidateConnectTargetSessionAttrsStandby
+	}
+	return func(ctx context.Context, conn *pgconn.PgConn) (err error) {
+		// The driver takes the answer's first value unseen, in a goroutine of the
+		// pool, where a panic would end soakd.
+		defer func() {
+			if value := recover(); value != nil {
+				err = probes.Because(probes.ReasonProtocol, errors.New("the server does not say whether it is a primary or a standby"))
+			}
+		}()
+		return check(ctx, conn)
+	}
 }

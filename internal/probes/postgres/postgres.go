@@ -107,11 +107,14 @@ func (p *probe) collect(ctx context.Context, s *session, reading *probes.Reading
 		}
 		if err := s.within(ctx, func() error { return c.read(ctx, s, reading) }); err != nil {
 			errs = append(errs, explained(fmt.Errorf("%s: %w", c.name(), err)))
-			p.offers.expire() // a view or a column may be gone
+			if contradicts(err) {
+				p.offers.expire()
+			}
 		}
 	}
 	if len(skipped) > 0 {
-		errs = append(errs, fmt.Errorf("not read any more: %s", strings.Join(skipped, ", ")))
+		gone := fmt.Errorf("not read any more: %s", strings.Join(skipped, ", "))
+		errs = append(errs, explained(errors.Join(gone, ctx.Err())))
 	}
 	return errors.Join(errs...)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,7 +30,7 @@ func must(t *testing.T, err error) {
 
 func startServer(t *testing.T) *localservices.Postgres {
 	t.Helper()
-	server, err := localservices.StartPostgres(t.Context(), localservices.Options{Mode: localservices.System, Settings: map[string]string{"deadlock_timeout": "20ms"}})
+	server, err := localservices.StartPostgres(t.Context(), localservices.Options{Mode: localservices.System, Settings: map[string]string{"deadlock_timeout": "20ms", "max_prepared_transactions": "2"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,6 +126,11 @@ func TestRealPostgres(t *testing.T) {
 	t.Run("values of a quiet server", func(t *testing.T) { testQuiet(t, server) })
 	t.Run("sessions by application and state", func(t *testing.T) { testBackends(t, server) })
 	t.Run("locks", func(t *testing.T) { testLocks(t, server) })
+	t.Run("a chain of locks", func(t *testing.T) { testChain(t, server) })
+	t.Run("a prepared transaction", func(t *testing.T) { testPrepared(t, server) })
+	t.Run("slots", func(t *testing.T) { testSlots(t, server) })
+	t.Run("checkpoints", func(t *testing.T) { testCheckpoints(t, server) })
+	t.Run("a view that is denied, one that is gone", func(t *testing.T) { testViews(t, server) })
 	t.Run("deadlocks, commits, rollbacks, temp files", func(t *testing.T) { testDatabase(t, server) })
 	t.Run("statements", func(t *testing.T) { testStatements(t, server) })
 	t.Run("more statements than are looked at", func(t *testing.T) { testManyStatements(t, server) })
@@ -137,7 +141,6 @@ func TestRealPostgres(t *testing.T) {
 	t.Run("away, up, away, up", func(t *testing.T) { testOutage(t, server) })
 	t.Run("sessions killed", func(t *testing.T) { testKilled(t, server) })
 	t.Run("hung", func(t *testing.T) { testHung(t, server) })
-	t.Run("a thousand failures", func(t *testing.T) { testFailures(t, server) })
 	t.Run("read only", func(t *testing.T) { testReadOnly(t, server) })
 	t.Run("statistics reset", func(t *testing.T) { testResets(t, server) })
 	t.Run("several databases", func(t *testing.T) { testDatabases(t, server) })
@@ -562,47 +565,6 @@ func testHung(t *testing.T, server *localservices.Postgres) {
 	signal(syscall.SIGCONT)
 	stopped = false
 	probetest.Eventually(t, opened, "goes on", func(_ probetest.Values, err error) bool { return err == nil })
-}
-
-func testFailures(t *testing.T, server *localservices.Postgres) {
-	proxy := probetest.NewProxy(t, hostOf(t, server.MonitorURL()))
-	parsed, err := url.Parse(through(t, server.MonitorURL(), proxy).Value())
-	must(t, err)
-	parsed.User = url.UserPassword("soakd_monitor", "wrong")
-	away := probetest.NewProxy(t, hostOf(t, server.MonitorURL()))
-	away.Down()
-	failing := map[string]probes.Probe{
-		"wrong password": open(t, secret.New(parsed.String()), nil),
-		"away":           open(t, through(t, server.MonitorURL(), away), nil),
-	}
-	// Fails in the middle of a poll: the deadline is over at once.
-	late := open(t, server.MonitorURL(), nil)
-	mustPoll(t, late)
-	for range 5 {
-		for _, probe := range failing {
-			_, _ = probetest.Poll(t, probe, time.Second)
-		}
-	}
-	before := runtime.NumGoroutine()
-	for range 400 {
-		for name, probe := range failing {
-			if values, err := probetest.Poll(t, probe, 5*time.Second); err == nil || len(values) != 0 {
-				t.Fatalf("%s: %v", name, values)
-			}
-		}
-	}
-	for i := range 200 {
-		_, _ = probetest.Poll(t, late, time.Duration(i)*20*time.Microsecond)
-	}
-	observer := connect(t, server.AdminURL(), "admin")
-	wait(t, "sessions and goroutines to end", func() string {
-		var sessions int
-		must(t, observer.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'soakd'").Scan(&sessions))
-		if n := runtime.NumGoroutine(); sessions > readConnections || proxy.Connections() > 0 || n > before+5 {
-			return fmt.Sprintf("%d sessions, %d connections through the proxy, %d goroutines (%d before)", sessions, proxy.Connections(), n, before)
-		}
-		return ""
-	})
 }
 
 // wait waits until found has nothing to tell.

@@ -54,9 +54,11 @@ func textReason(err error) probes.Reason {
 	switch {
 	case protocolText.MatchString(text):
 		return probes.ReasonProtocol
+	case probes.ReasonOf(err) != probes.ReasonOther:
+		return "" // such as a connection that was cut while logging in
 	case authText.MatchString(text):
 		return probes.ReasonAuth
-	case probes.ReasonOf(err) == probes.ReasonOther && strings.Contains(text, "server refused TLS connection"):
+	case strings.Contains(text, "server refused TLS connection"):
 		return probes.ReasonTLS
 	}
 	return ""

@@ -20,6 +20,7 @@ import (
 
 // TestReplica watches a real replica and its primary.
 func TestReplica(t *testing.T) {
+	t.Parallel()
 	primary := startServer(t)
 	address := startReplica(t, primary)
 	onReplica := func(of secret.String) secret.String {
@@ -67,6 +68,24 @@ func TestReplica(t *testing.T) {
 	seen := probetest.Eventually(t, primaryProbe, "the primary sees it", func(v probetest.Values, err error) bool {
 		return err == nil && v["soakd_postgres_replicas"] == 1 && v["soakd_postgres_replica_max_lag_bytes"] > 100000
 	})
+	for series, want := range map[string]float64{
+		`soakd_postgres_replica_streaming{replica="walreceiver"}`: 1, `soakd_postgres_replica_synchronous{replica="walreceiver"}`: 0,
+	} {
+		if got, ok := seen[series]; !ok || got != want {
+			t.Errorf("%s is %v (%v), want %v", series, got, ok, want)
+		}
+	}
+	if worst, replay := seen["soakd_postgres_replica_max_lag_bytes"], seen[replicaLag("replay")]; replay != worst {
+		t.Errorf("the one replica lags by %v, the worst by %v", replay, worst)
+	}
+	// It has all of the log and replays none.
+	probetest.Eventually(t, primaryProbe, "the log is flushed there", func(v probetest.Values, err error) bool {
+		flushed, ok := v[replicaLag("flush")]
+		return err == nil && ok && flushed == 0 && v[replicaLag("sent")] == 0 && v[replicaLag("write")] == 0 && v[replicaLag("replay")] > 100000
+	})
+	if paused := mustPoll(t, replicaProbe)["soakd_postgres_replay_paused"]; paused != 1 {
+		t.Errorf("replay paused: %v", paused)
+	}
 	if seen["soakd_postgres_in_recovery"] != 0 {
 		t.Error("the primary is in recovery")
 	}
@@ -105,6 +124,10 @@ func TestReplica(t *testing.T) {
 	}
 }
 
+func replicaLag(stage string) string {
+	return fmt.Sprintf(`soakd_postgres_replica_lag_bytes{replica="walreceiver",stage=%q}`, stage)
+}
+
 const receiverUp = "soakd_postgres_wal_receiver_up"
 
 // startReplica copies primary and runs the copy as its replica, as the user and
@@ -132,21 +155,60 @@ func startReplica(t *testing.T, primary *localservices.Postgres) string {
 	if err := command("pg_basebackup", "-D", data, "-R", "-X", "stream", "-c", "fast", "-d", primary.AdminURL().Value()).Run(); err != nil {
 		t.Fatalf("pg_basebackup: %v\n%s", err, &output)
 	}
+	for range 5 {
+		address := freeAddress(t)
+		_, port, _ := net.SplitHostPort(address)
+		server := command("postgres", "-D", data, "-c", "port="+port)
+		server.Cancel = func() error { return server.Process.Signal(syscall.SIGINT) }
+		server.WaitDelay = 10 * time.Second
+		must(t, server.Start())
+		ended := make(chan struct{})
+		go func() {
+			_ = server.Wait()
+			close(ended)
+		}()
+		t.Cleanup(func() {
+			_ = server.Process.Signal(syscall.SIGINT)
+			<-ended
+			if t.Failed() {
+				t.Logf("output of the replica:\n%s", &output)
+			}
+		})
+		if listens(t, data, ended) {
+			return address
+		}
+	}
+	t.Fatalf("the replica does not start; its output:\n%s", &output)
+	return ""
+}
+
+// freeAddress returns a loopback address that nobody listens on at the moment.
+func freeAddress(t *testing.T) string {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	address := listener.Addr().String()
-	must(t, listener.Close()) // the port stays free for the moment it takes
-	_, port, _ := net.SplitHostPort(address)
-	server := command("postgres", "-D", data, "-c", "port="+port)
-	server.Cancel = func() error { return server.Process.Signal(syscall.SIGINT) }
-	server.WaitDelay = 10 * time.Second
-	must(t, server.Start())
-	t.Cleanup(func() {
-		_ = server.Process.Signal(syscall.SIGINT)
-		_ = server.Wait()
-		if t.Failed() {
-			t.Logf("output of the replica:\n%s", &output)
+	defer func() { must(t, listener.Close()) }()
+	return listener.Addr().String()
+}
+
+// listens waits until the server of that folder listens, and returns false when
+// it has ended instead, as when somebody else took its port meanwhile. The
+// server writes the eighth line of its file once it has its sockets.
+func listens(t *testing.T, data string, ended <-chan struct{}) bool {
+	t.Helper()
+	over := false
+	wait(t, "the replica to listen", func() string {
+		select {
+		case <-ended:
+			over = true
+			return ""
+		default:
 		}
+		text, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
+		if err != nil || strings.Count(string(text), "\n") < 8 {
+			return fmt.Sprintf("%q, %v", text, err)
+		}
+		return ""
 	})
-	return address
+	return !over
 }

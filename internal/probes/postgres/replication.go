@@ -3,44 +3,57 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 
 	"soakd/internal/probes"
 )
 
-// maxReplicas bounds the labels replica and slot: the first that are seen keep
-// their names, all others are other.
-const maxReplicas = 10
+// maxReplicas bounds the labels replica and slot at a time, maxNames over the
+// life of the probe: anybody who replicates may choose a name, and some tools
+// choose one with a process number in it. All others are other.
+const (
+	maxReplicas = 10
+	maxNames    = 100
+)
 
 // replication reads how far replicas are behind: on a replica its own lag, on a
 // primary that of each replica and of the worst.
 type replication struct {
-	replica, primary []column
-	each, slots      table
-	replicas, kept   *names
+	replica        []column
+	each, slots    table
+	replicas, kept *names
+	// low are the metrics whose lowest value is the worst.
+	low []*probes.Desc
+	// The first is not by replica: it counts the rows of each and of all.
+	connected, lagBytes, lagSeconds, maxLagBytes, maxLagSeconds *probes.Desc
 }
 
 // names are the label values that were given out.
 type names struct {
-	known map[string]bool
-	limit int
+	given     map[string]bool
+	limit, of int
 }
 
-func newNames(limit int) *names { return &names{known: map[string]bool{}, limit: limit} }
+// newNames gives out limit names at a time, of as many as of over the time.
+func newNames(limit, of int) *names { return &names{given: map[string]bool{}, limit: limit, of: of} }
 
-// label returns name while there is room, else other.
-func (n *names) label(name string) string {
-	switch {
-	case n.known[name]:
-	case len(n.known) >= n.limit || name == other:
-		return other
-	default:
-		n.known[name] = true
+// choose returns those of present that are labels: first those that were before,
+// so that a series stays while its replica does, then others while there is room.
+func (n *names) choose(present []string) map[string]bool {
+	chosen := map[string]bool{}
+	for _, wantKnown := range []bool{true, false} {
+		for _, name := range present {
+			if len(chosen) < n.limit && name != other && n.given[name] == wantKnown && (wantKnown || len(n.given) < n.of) {
+				chosen[name], n.given[name] = true, true
+			}
+		}
 	}
-	return name
+	return chosen
 }
 
 func newReplication(d *probes.Descs) *replication {
-	r := &replication{replicas: newNames(maxReplicas), kept: newNames(maxReplicas)}
+	r := &replication{replicas: newNames(maxReplicas, maxNames), kept: newNames(maxReplicas, maxNames)}
 	r.describeReplica(d)
 	r.describePrimary(d)
 	r.describeSlots(d)
@@ -78,23 +91,20 @@ func (r *replication) describePrimary(d *probes.Descs) {
 	const view = "pg_stat_replication"
 	lagBytes := d.Gauge("soakd_postgres_replica_lag_bytes", "Log that a replica, by its application_name, has not been sent, or not written, flushed or replayed yet, by stage.", "replica", "stage")
 	lagSeconds := d.Gauge("soakd_postgres_replica_lag_seconds", "Time until a replica, by its application_name, had written, flushed or replayed recent log, by stage; absent while it is idle.", "replica", "stage")
-	r.primary = []column{
-		{view: view, needs: []string{"pid"}, expression: "count(*)", desc: d.Gauge("soakd_postgres_replicas", "Replicas and other receivers of the log that are connected to this primary.")},
-		{
-			view: view, needs: []string{"replay_lsn"}, expression: "max(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn))",
-			desc: d.Gauge("soakd_postgres_replica_max_lag_bytes", "Log that the replica furthest behind has not replayed yet; absent without replicas."),
-		},
-		{
-			view: view, needs: []string{"replay_lag"}, expression: "max(extract(epoch FROM replay_lag))",
-			desc: d.Gauge("soakd_postgres_replica_max_lag_seconds", "Time until the replica furthest behind had replayed recent log; absent without replicas and while they are idle."),
-		},
-	}
+	r.connected = d.Gauge("soakd_postgres_replicas", "Replicas and other receivers of the log that are connected to this primary.")
+	r.lagBytes, r.maxLagBytes = lagBytes, d.Gauge("soakd_postgres_replica_max_lag_bytes", "Log that the replica furthest behind has not replayed yet; absent without replicas.")
+	r.lagSeconds, r.maxLagSeconds = lagSeconds, d.Gauge("soakd_postgres_replica_max_lag_seconds", "Time until the replica furthest behind had replayed recent log; absent without replicas and while they are idle.")
+	streaming := d.Gauge("soakd_postgres_replica_streaming", "Whether a replica, by its application_name, streams (1) or still catches up (0).", "replica")
+	synchronous := d.Gauge("soakd_postgres_replica_synchronous", "Whether commits wait for a replica, by its application_name (1), or not (0).", "replica")
+	r.low = append(r.low, streaming)
 	r.each = table{
-		// Replicas beyond the first ones, by name, are one: the worst of them.
-		labels: []string{"coalesce(nullif(application_name, ''), 'none')"}, from: "pg_stat_replication GROUP BY 1 ORDER BY 1",
+		// The row without a name is of all.
+		labels: []string{"CASE WHEN grouping(application_name) = 1 THEN '' ELSE coalesce(nullif(application_name, ''), 'none') END"},
+		from:   "pg_stat_replication GROUP BY GROUPING SETS ((application_name), ()) ORDER BY 1",
 		columns: []column{
-			{view: view, needs: []string{"state"}, expression: "min((state = 'streaming')::int)", desc: d.Gauge("soakd_postgres_replica_streaming", "Whether a replica, by its application_name, streams (1) or still catches up (0).", "replica")},
-			{view: view, needs: []string{"sync_state"}, expression: "max((sync_state IN ('sync', 'quorum'))::int)", desc: d.Gauge("soakd_postgres_replica_synchronous", "Whether commits wait for a replica, by its application_name (1), or not (0).", "replica")},
+			{view: view, needs: []string{"pid"}, expression: "count(*)", desc: r.connected},
+			{view: view, needs: []string{"state"}, expression: "min((state = 'streaming')::int)", desc: streaming},
+			{view: view, needs: []string{"sync_state"}, expression: "max((sync_state IN ('sync', 'quorum'))::int)", desc: synchronous},
 		},
 	}
 	for _, stage := range [][2]string{{"sent", "sent_lsn"}, {"write", "write_lsn"}, {"flush", "flush_lsn"}, {"replay", "replay_lsn"}} {
@@ -111,10 +121,13 @@ func (r *replication) describePrimary(d *probes.Descs) {
 
 func (r *replication) describeSlots(d *probes.Descs) {
 	const view = "pg_replication_slots"
+	active := d.Gauge("soakd_postgres_replication_slot_active", "Whether somebody receives from a replication slot (1) or it only holds log back (0).", "slot")
+	r.low = append(r.low, active)
 	r.slots = table{
-		labels: []string{"slot_name::text"}, from: "pg_replication_slots ORDER BY slot_name",
+		// A temporary slot ends with its session and has a name of the moment.
+		labels: []string{"CASE WHEN temporary THEN '" + other + "' ELSE slot_name::text END"}, from: "pg_replication_slots ORDER BY 1",
 		columns: []column{
-			{view: view, needs: []string{"active"}, expression: "active::int", desc: d.Gauge("soakd_postgres_replication_slot_active", "Whether somebody receives from a replication slot (1) or it only holds log back (0).", "slot")},
+			{view: view, needs: []string{"active"}, expression: "active::int", desc: active},
 			{
 				view: view, needs: []string{"restart_lsn"},
 				expression: "pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, restart_lsn)",
@@ -134,40 +147,80 @@ const receiver = `(SELECT count(*) FILTER (WHERE status = 'streaming') AS stream
 func (*replication) name() string { return "replication" }
 
 func (r *replication) read(ctx context.Context, s *session, reading *probes.Reading) error {
-	slots := readBounded(ctx, s, reading, r.slots, r.kept)
+	slots := r.readSlots(ctx, s, reading)
 	if s.inRecovery {
 		return errors.Join(slots, readColumns(ctx, s, reading, r.replica, receiver))
 	}
-	return errors.Join(slots, readColumns(ctx, s, reading, r.primary, "pg_stat_replication"), readBounded(ctx, s, reading, r.each, r.replicas))
+	return errors.Join(slots, r.readReplicas(ctx, s, reading))
 }
 
-// readBounded reads a table whose one label anybody can give a value. Of the rows
-// that are folded into one the highest value counts.
-func readBounded(ctx context.Context, s *session, reading *probes.Reading, t table, named *names) error {
+func (r *replication) readSlots(ctx context.Context, s *session, reading *probes.Reading) error {
 	var found probes.Reading
-	err := t.read(ctx, s, &found, func(labels []string) bool {
-		if label := named.label(labels[0]); label != labels[0] {
-			labels[0] = label
-			found.Overflow++
-		}
-		return true
-	})
-	if err != nil {
+	if err := r.slots.read(ctx, s, &found, nil); err != nil {
 		return err
 	}
-	reading.Overflow += found.Overflow
-	worst := map[string]int{}
-	for _, sample := range found.Samples {
-		key := sample.Desc.Name
-		for _, label := range sample.Labels {
-			key += "\xff" + label
-		}
-		if at, ok := worst[key]; ok {
-			reading.Samples[at].Value = max(reading.Samples[at].Value, sample.Value)
-			continue
-		}
-		worst[key] = len(reading.Samples)
-		reading.Samples = append(reading.Samples, sample)
-	}
+	r.addBounded(reading, found.Samples, r.kept)
 	return nil
+}
+
+func (r *replication) readReplicas(ctx context.Context, s *session, reading *probes.Reading) error {
+	var found probes.Reading
+	if err := r.each.read(ctx, s, &found, nil); err != nil {
+		return err
+	}
+	var each []probes.Sample
+	for _, sample := range found.Samples {
+		switch {
+		case sample.Labels[0] != "" && sample.Desc != r.connected:
+			each = append(each, sample)
+		case sample.Labels[0] == "":
+			r.addTotal(reading, sample)
+		}
+	}
+	r.addBounded(reading, each, r.replicas)
+	return nil
+}
+
+// addTotal adds a value of the row of all replicas, as far as there is a metric
+// for it.
+func (r *replication) addTotal(reading *probes.Reading, sample probes.Sample) {
+	replayed := slices.Equal(sample.Labels[1:], []string{"replay"})
+	switch {
+	case sample.Desc == r.connected:
+		reading.Add(r.connected, sample.Value)
+	case sample.Desc == r.lagBytes && replayed:
+		reading.Add(r.maxLagBytes, sample.Value)
+	case sample.Desc == r.lagSeconds && replayed:
+		reading.Add(r.maxLagSeconds, sample.Value)
+	}
+}
+
+// addBounded adds samples whose first label anybody can give a value. Of those
+// that are folded into one the worst value counts.
+func (r *replication) addBounded(reading *probes.Reading, samples []probes.Sample, named *names) {
+	var present []string
+	for _, sample := range samples {
+		if !slices.Contains(present, sample.Labels[0]) {
+			present = append(present, sample.Labels[0])
+		}
+	}
+	chosen := named.choose(present)
+	reading.Overflow += len(present) - len(chosen)
+	at := map[string]int{}
+	for _, sample := range samples {
+		if !chosen[sample.Labels[0]] {
+			sample.Labels[0] = other
+		}
+		key := sample.Desc.Name + "\xff" + strings.Join(sample.Labels, "\xff")
+		first, again := at[key]
+		switch {
+		case !again:
+			at[key] = len(reading.Samples)
+			reading.Samples = append(reading.Samples, sample)
+		case slices.Contains(r.low, sample.Desc):
+			reading.Samples[first].Value = min(reading.Samples[first].Value, sample.Value)
+		default:
+			reading.Samples[first].Value = max(reading.Samples[first].Value, sample.Value)
+		}
+	}
 }

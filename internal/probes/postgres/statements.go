@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"soakd/internal/probes"
 )
 
@@ -105,8 +107,10 @@ type statements struct {
 	dropped  *probes.Desc
 	resets   *resets
 
-	// resetAt is when the statistics were reset last, as far as the server tells.
+	// resetAt is when the statistics were reset last, as far as the server tells,
+	// start when the server started.
 	resetAt    *float64
+	start      float64
 	resolvedAt time.Time
 	// maxTexts is the constant of that name, but for tests.
 	maxTexts int
@@ -175,6 +179,21 @@ func (st *statements) read(ctx context.Context, s *session, reading *probes.Read
 	if s.catalogue.extension == "" {
 		return errNoStatements
 	}
+	return notLoaded(st.readAll(ctx, s, reading))
+}
+
+// errNotLoaded is what a server fails with that has the extension without its
+// library (SQLSTATE 55000).
+var errNotLoaded = probes.Because(probes.ReasonMissing, errors.New("the library of pg_stat_statements is not loaded; put it into shared_preload_libraries and restart the server"))
+
+func notLoaded(err error) error {
+	if answer := (*pgconn.PgError)(nil); errors.As(err, &answer) && answer.Code == "55000" {
+		return errNotLoaded
+	}
+	return err
+}
+
+func (st *statements) readAll(ctx context.Context, s *session, reading *probes.Reading) error {
 	if err := st.resolve(ctx, s, reading); err != nil {
 		return err
 	}
@@ -200,6 +219,7 @@ func (st *statements) read(ctx context.Context, s *session, reading *probes.Read
 // grown by the difference only.
 func (st *statements) readInfo(ctx context.Context, s *session, reading *probes.Reading) error {
 	if !s.catalogue.has(statementsInfo, "dealloc", "stats_reset") {
+		st.compareWith(s.start, nil)
 		return nil
 	}
 	var dropped, reset *float64
@@ -211,11 +231,26 @@ func (st *statements) readInfo(ctx context.Context, s *session, reading *probes.
 	if reset != nil {
 		st.resets.count(reading, statementsInfo, *reset)
 	}
-	if st.resetAt != nil && reset != nil && *reset != *st.resetAt && st.last != nil {
+	st.compareWith(s.start, reset)
+	return nil
+}
+
+// compareWith sees to it that entries are only compared with what they come
+// from, for a server that started at start and whose statistics were reset at
+// reset, both in seconds since 1970; nil is not known. After a reset entries
+// have counted from 0 on. But a server that has also started since is perhaps
+// another one, after a fail-over, with counts of its own: there is nothing to
+// compare with. One that has only been restarted has kept its counts.
+func (st *statements) compareWith(start float64, reset *float64) {
+	same := st.resetAt != nil && reset != nil && *reset == *st.resetAt
+	switch {
+	case st.last == nil || same:
+	case start != st.start:
+		st.last = nil
+	case st.resetAt != nil && reset != nil:
 		st.last = map[entryID]usage{}
 	}
-	st.resetAt = reset
-	return nil
+	st.resetAt, st.start = reset, start
 }
 
 // advance adds to the totals what each entry grew since the last poll. An entry
@@ -354,6 +389,17 @@ func (st *statements) assign(matched map[int64][]int, id int64, text string) int
 	return 0
 }
 
+// usageQuery asks for columns of the statements of $1, without the texts (false),
+// whose file is then not read.
+func (*statements) usageQuery(by *catalogue, columns []statementColumn) string {
+	selected := ""
+	for _, c := range columns {
+		selected += ", " + c.expression
+	}
+	return fmt.Sprintf(`SELECT userid::int8, queryid%s
+FROM %s.pg_stat_statements(false) WHERE %s AND queryid = ANY($1::int8[]) GROUP BY 1, 2`, selected, by.extension, inThisDatabase)
+}
+
 // readUsage reads the numbers of the matched statements.
 func (st *statements) readUsage(ctx context.Context, s *session, columns []statementColumn) (map[entryID]usage, error) {
 	ids := make([]int64, 0, len(st.matched))
@@ -363,16 +409,11 @@ func (st *statements) readUsage(ctx context.Context, s *session, columns []state
 	var role, id int64
 	var u usage
 	targets := []any{&role, &id}
-	selected := ""
 	for _, c := range columns {
-		selected += ", " + c.expression
 		targets = append(targets, &u[c.index])
 	}
-	// false: without the texts, whose file is then not read.
-	query := fmt.Sprintf(`SELECT userid::int8, queryid%s
-FROM %s.pg_stat_statements(false) WHERE %s AND queryid = ANY($1::int8[]) GROUP BY 1, 2`, selected, s.catalogue.extension, inThisDatabase)
 	found := map[entryID]usage{}
-	err := s.rows(ctx, query, []any{ids}, targets, func() error {
+	err := s.rows(ctx, st.usageQuery(s.catalogue, columns), []any{ids}, targets, func() error {
 		found[entryID{role, id}] = u
 		return nil
 	})

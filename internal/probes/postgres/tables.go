@@ -38,9 +38,12 @@ func newTables(d *probes.Descs, list []tableName) *tables {
 		list: list,
 		stats: table{
 			labels: []string{"schemaname::text", "pg_stat_user_tables.relname::text"},
+			// The names stand twice: only what is in WHERE goes into the view, which else
+			// groups every table and index of the database.
 			from: `pg_stat_user_tables
 JOIN unnest($1::text[], $2::text[]) AS wanted(wanted_schema, wanted_name) ON schemaname = wanted_schema AND pg_stat_user_tables.relname = wanted_name
-JOIN pg_class ON pg_class.oid = pg_stat_user_tables.relid`,
+JOIN pg_class ON pg_class.oid = pg_stat_user_tables.relid
+WHERE schemaname = ANY($1::text[]::name[]) AND pg_stat_user_tables.relname = ANY($2::text[]::name[])`,
 			columns: []column{
 				of("n_live_tup", gauge("live_rows", "Estimated live rows"+watched+".")),
 				of("n_dead_tup", gauge("dead_rows", "Estimated dead rows"+watched+".")),

@@ -1,12 +1,18 @@
 package postgres
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"soakd/internal/probes"
 	"soakd/internal/probes/probetest"
@@ -76,6 +82,132 @@ func TestConfigMakesAHarmlessPool(t *testing.T) {
 	if got != want {
 		t.Errorf("pool %s\nwant %s", got, want)
 	}
+}
+
+func TestServers(t *testing.T) {
+	config := Kind().Config.(*Config)
+	config.URL, config.MainName = secret.New("postgres://me:hunter2@a/x"), "primary"
+	config.Servers = secret.New("replica-1 = postgres://me:hunter2@b:6000/x?sslmode=disable ;\n two=host=c user=you password=hunter2 dbname=y\r\n;")
+	config.Databases = []string{" x ", "y"}
+	if err := config.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := config.Summary(), "primary a:5432/x as me; replica-1 b:6000/x as me; two c:5432/y as you"; got != want {
+		t.Errorf("summary %s\nwant %s", got, want)
+	}
+	var names []string
+	for _, one := range probetest.Open(t, config) {
+		names = append(names, one.Name())
+		probetest.CheckDescriptions(t, one)
+		for _, desc := range one.Describe() {
+			if desc.Labels[0] != "server" {
+				t.Errorf("%s: labels %v", desc.Name, desc.Labels)
+			}
+		}
+	}
+	if got := strings.Join(names, " "); got != "postgres postgres/replica-1 postgres/two" {
+		t.Errorf("probes %s", got)
+	}
+	alone := Kind().Config.(*Config)
+	alone.Servers = config.Servers
+	if err := alone.Validate(); err != nil || !alone.Enabled() || len(probetest.Open(t, alone)) != 2 {
+		t.Errorf("without SOAKD_POSTGRES_URL: %v", err)
+	}
+}
+
+func TestServersRefused(t *testing.T) {
+	const hunter = "postgres://me:hunter2@h/x"
+	for text, want := range map[string]string{
+		hunter:                                              "entry 1 is not name=url",
+		"a=" + hunter + ";b":                                "entry 2 is not name=url",
+		"a=" + hunter + ";B=" + hunter:                      "entry 2 is not name=url",
+		"a=" + hunter + "\na=" + hunter:                     `the name "a" is there twice`,
+		"main=" + hunter:                                    `the name "main" is that of SOAKD_POSTGRES_URL's server`,
+		"a=http://me:hunter2@h":                             "SOAKD_POSTGRES_SERVERS: a: is not a Postgres URL",
+		"a=" + hunter + "?sslrootcert=/no/such/file":        "SOAKD_POSTGRES_SERVERS: a: is not a Postgres URL",
+		"a=postgres://1,2,3,4,5,6,7,8,9/x?password=hunter2": "SOAKD_POSTGRES_SERVERS: a: has 9 hosts; at most 8 are taken",
+		strings.Repeat("a="+hunter+";", 17):                 "has 17 servers; at most 16 are taken",
+	} {
+		config := Kind().Config.(*Config)
+		config.URL, config.Servers = secret.New("postgres://h/x"), secret.New(text)
+		err := config.Validate()
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "SOAKD_POSTGRES_SERVERS: ") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+		if _, err := config.Open(nil); err == nil {
+			t.Errorf("%s: opened", text)
+		}
+	}
+	config := &Config{MainName: "Main", StatementTimeout: time.Second, Databases: append(strings.Split(strings.Repeat("a", 21), ""), "", strings.Repeat("b", 64))}
+	err := config.Validate()
+	for _, part := range []string{`SOAKD_POSTGRES_NAME: "Main" is not`, `SOAKD_POSTGRES_DATABASES: "a" is there twice`, `SOAKD_POSTGRES_DATABASES: "" is not 1 to 63`, "SOAKD_POSTGRES_DATABASES: has 23 names; at most 20"} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%v\nlacks %q", err, part)
+		}
+	}
+}
+
+func TestReasons(t *testing.T) {
+	for text, want := range map[string]probes.Reason{
+		"28P01": probes.ReasonAuth, "28000": probes.ReasonAuth, "42501": probes.ReasonPermission, "57014": probes.ReasonTimeout, "55P03": probes.ReasonTimeout,
+		"57P01": probes.ReasonUnavailable, "57P03": probes.ReasonUnavailable, "53300": probes.ReasonUnavailable, "3D000": probes.ReasonMissing, "42P01": probes.ReasonMissing,
+		"08006": probes.ReasonReset, "XX000": probes.ReasonOther, "": probes.ReasonProtocol, "08P01": probes.ReasonProtocol,
+		"08P01 unsupported startup parameter: x": probes.ReasonProtocol, "08P01 no such database: x": probes.ReasonMissing, "08P01 query_wait_timeout": probes.ReasonUnavailable,
+		"08P01 server login has been failing, try again later (server_login_retry)": probes.ReasonUnavailable, "08P01 SASL authentication failed": probes.ReasonAuth,
+		"08P01 no more connections allowed (max_client_conn)": probes.ReasonUnavailable, "08P01 the database system is shutting down": probes.ReasonUnavailable,
+	} {
+		code, message, _ := strings.Cut(text, " ")
+		// As the driver joins what it tried: TLS first, then without.
+		tried := errors.Join(errors.New("tls error: server refused TLS connection"), &pgconn.PgError{Code: code, Message: message})
+		if got := probes.ReasonOf(explained(tried)); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+	for text, want := range map[string]probes.Reason{
+		"unknown message type: H": probes.ReasonProtocol, "tls error: server refused TLS connection": probes.ReasonTLS, "something": probes.ReasonOther,
+		"channel binding required but server does not support SCRAM-SHA-256-PLUS": probes.ReasonAuth,
+	} {
+		if got := probes.ReasonOf(explained(errors.New(text))); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+	if cut := fmt.Errorf("failed SASL auth: %w", io.ErrUnexpectedEOF); probes.ReasonOf(explained(cut)) != probes.ReasonReset || explained(nil) != nil {
+		t.Errorf("a connection cut while logging in: %s", probes.ReasonOf(explained(cut)))
+	}
+}
+
+func FuzzServers(f *testing.F) {
+	f.Add("a=postgres://u:p@h/d;b=host=x")
+	f.Fuzz(func(t *testing.T, text string) {
+		entries, err := parseServers(text)
+		for _, e := range entries {
+			if err == nil && (!serverName.MatchString(e.name) || !e.address.IsSet()) {
+				t.Errorf("%+v", e)
+			}
+		}
+	})
+}
+
+// FuzzAddress: whatever stands before the query, defaults change neither host
+// nor credentials that are given.
+func FuzzAddress(f *testing.F) {
+	f.Add("u:p@h:1/d?a=b")
+	f.Add("[::1]:6/x")
+	f.Fuzz(func(t *testing.T, text string) {
+		plain, err := pgconn.ParseConfig("postgres://" + text)
+		if err != nil {
+			return
+		}
+		ours, err := pgconn.ParseConfig(urlWith("postgres://"+text, [][2]string{{"user", "d"}, {"host", "d"}, {"port", "1"}, {"password", "d"}, {"dbname", "d"}}))
+		if err != nil {
+			return
+		}
+		for _, pair := range [][2]string{{plain.Host, ours.Host}, {plain.Password, ours.Password}, {plain.Database, ours.Database}} {
+			if pair[1] != pair[0] && pair[1] != "d" {
+				t.Errorf("%q: %q became %q", text, pair[0], pair[1])
+			}
+		}
+	})
 }
 
 func TestStatementsDecode(t *testing.T) {
@@ -157,6 +289,39 @@ func TestStatementsOverALimitDoNotJump(t *testing.T) {
 	} {
 		st.adopt(step.matched, step.incomplete)
 		if st.advance(step.entries); st.totals[0][calls] != step.want {
+			t.Errorf("step %d: %v, want %v", i, st.totals[0][calls], step.want)
+		}
+	}
+}
+
+// Another server's counts, or those of a restarted one that kept them, are no jump.
+func TestStatementsOfAnotherServerDoNotJump(t *testing.T) {
+	var descs probes.Descs
+	st := newStatements(&descs, []statement{{name: "a"}}, newResets(&descs))
+	st.matched = map[int64][]int{1: {0}}
+	at := func(seconds float64) *float64 { return &seconds }
+	for i, step := range []struct {
+		start float64
+		reset *float64
+		calls float64
+		want  float64
+	}{
+		{100, at(50), 1000, 0},
+		{100, at(50), 1001, 1},
+		{200, at(50), 1003, 3},     // restarted, with its statistics
+		{200, at(250), 1010, 1013}, // reset, and more calls than before since
+		{300, at(20), 90000, 1013}, // a replica took over
+		{300, at(20), 90002, 1015}, //
+		{400, at(400), 5, 1015},    // restarted without its statistics
+		{400, nil, 6, 1016},
+		{400, nil, 7, 1017}, // an extension that does not tell
+		{500, nil, 50000, 1017},
+		{500, nil, 50001, 1018},
+	} {
+		st.compareWith(step.start, step.reset)
+		u := usage{}
+		u[calls] = step.calls
+		if st.advance(map[entryID]usage{{9, 1}: u}); st.totals[0][calls] != step.want {
 			t.Errorf("step %d: %v, want %v", i, st.totals[0][calls], step.want)
 		}
 	}
@@ -246,10 +411,45 @@ func TestChains(t *testing.T) {
 }
 
 func TestNamesAreBounded(t *testing.T) {
-	n := newNames(2)
-	got := strings.Join([]string{n.label("a"), n.label("b"), n.label("c"), n.label("a"), n.label(other)}, " ")
-	if want := "a b other a other"; got != want {
-		t.Errorf("%s, want %s", got, want)
+	n := newNames(2, 4)
+	for i, step := range []struct{ present, want string }{
+		{"a b c other", "a b"},
+		{"a0 a c b", "a b"}, // those that were before come first, whatever their order
+		{"b c", "b c"},      // a has left
+		{"a b c", "a b"},    // and is back
+		{"d e", "d"},        // the last name there is for all the time
+		{"e f", ""},
+		{"a d", "a d"},
+	} {
+		chosen := slices.Sorted(maps.Keys(n.choose(strings.Fields(step.present))))
+		if got := strings.Join(chosen, " "); got != step.want {
+			t.Errorf("step %d: %q, want %q", i, got, step.want)
+		}
+	}
+}
+
+// Of what is folded into one the worst counts: the longest lag, and 0 where 1 is
+// well.
+func TestFoldedReplicasShowTheWorst(t *testing.T) {
+	var descs probes.Descs
+	r := newReplication(&descs)
+	streaming := r.low[0]
+	var reading probes.Reading
+	sample := func(desc *probes.Desc, value float64, labels ...string) probes.Sample {
+		return probes.Sample{Desc: desc, Value: value, Labels: labels}
+	}
+	r.addBounded(&reading, []probes.Sample{
+		sample(streaming, 1, "a"), sample(r.lagBytes, 5, "a", "replay"), sample(streaming, 0, "b"), sample(r.lagBytes, 9, "b", "replay"),
+		sample(streaming, 1, "c"), sample(r.lagBytes, 7, "c", "replay"), sample(r.lagBytes, 1, "c", "sent"),
+	}, newNames(1, 10))
+	got := ""
+	for _, s := range reading.Samples {
+		got += fmt.Sprintln(s.Desc.Name, s.Labels, s.Value)
+	}
+	want := "soakd_postgres_replica_streaming [a] 1\nsoakd_postgres_replica_lag_bytes [a replay] 5\nsoakd_postgres_replica_streaming [other] 0\n" +
+		"soakd_postgres_replica_lag_bytes [other replay] 9\nsoakd_postgres_replica_lag_bytes [other sent] 1\n"
+	if got != want || reading.Overflow != 2 {
+		t.Errorf("overflow %d\n%s\nwant\n%s", reading.Overflow, got, want)
 	}
 }
 

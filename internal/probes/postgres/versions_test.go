@@ -3,8 +3,10 @@ package postgres
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,7 +71,7 @@ func everyColumn(p *probe) []column {
 		case *databases:
 			all = append(all, part.stats.columns...)
 		case *replication:
-			all = slices.Concat(all, part.replica, part.primary, part.each.columns, part.slots.columns)
+			all = slices.Concat(all, part.replica, part.each.columns, part.slots.columns)
 		case *cluster:
 			all = append(all, part.columns...)
 		case *inputOutput:
@@ -97,6 +99,12 @@ func offers(p *probe, c *catalogue) []string {
 	for _, column := range everyColumn(p) {
 		if column.offered(c) {
 			add(column.desc, column.labels...)
+		}
+	}
+	for _, part := range p.parts {
+		if r, ok := part.(*replication); ok && c.has("pg_stat_replication", "replay_lsn", "replay_lag") { // made of those of each
+			add(r.maxLagBytes)
+			add(r.maxLagSeconds)
 		}
 	}
 	for _, column := range p.statements.offered(c) {
@@ -186,6 +194,90 @@ func TestVersionsDiffer(t *testing.T) {
 			if got := slices.Contains(of[version], series); got != slices.Contains(want, version) {
 				t.Errorf("version %d: %s is offered: %v", version, series, got)
 			}
+		}
+	}
+}
+
+// queries are those that depend on the catalogue, by part.
+func queries(p *probe, c *catalogue) map[string]string {
+	all := map[string]string{"locks": waitersQuery(c)}
+	for _, one := range p.parts {
+		switch part := one.(type) {
+		case *databases:
+			all["databases"], _ = part.stats.sql(c)
+		case *replication:
+			all["replica"], _ = table{from: receiver, columns: part.replica}.sql(c)
+			all["replicas"], _ = part.each.sql(c)
+			all["slots"], _ = part.slots.sql(c)
+		case *cluster:
+			all["cluster"], _ = table{from: strings.Join(part.views(c), " CROSS JOIN "), columns: part.columns}.sql(c)
+		case *inputOutput:
+			all["io"], _ = part.stats.sql(c)
+		case *tables:
+			all["tables"], _ = part.stats.sql(c)
+		case *statements:
+			all["statements"] = part.usageQuery(c, part.offered(c))
+		}
+	}
+	return all
+}
+
+// No query names a column that its views have in another version only.
+func TestQueriesNameOnlyWhatIsThere(t *testing.T) {
+	p := open(t, secret.New("postgres://127.0.0.1:1/x"), nil).(*probe)
+	catalogues := map[int]*catalogue{}
+	everywhere := map[string]map[string]bool{} // the columns of a view in any version
+	for version := 13; version <= 18; version++ {
+		catalogues[version] = recorded(t, fmt.Sprintf("testdata/catalogue-%d.txt", version))
+		for view, columns := range catalogues[version].columns {
+			if everywhere[view] == nil {
+				everywhere[view] = map[string]bool{}
+			}
+			maps.Copy(everywhere[view], columns)
+		}
+	}
+	word := regexp.MustCompile(`[a-z_0-9]+`)
+	checked := 0
+	for version, c := range catalogues {
+		for part, query := range queries(p, c) {
+			words := word.FindAllString(query, -1)
+			var views []string
+			for _, name := range words {
+				if everywhere[name] != nil {
+					views = append(views, name)
+				}
+			}
+			known := func(of map[string]map[string]bool, name string) bool {
+				return slices.ContainsFunc(views, func(view string) bool { return of[view][name] })
+			}
+			for _, name := range words {
+				if !known(everywhere, name) {
+					continue
+				}
+				checked++
+				if !known(c.columns, name) {
+					t.Errorf("version %d: the query of %s names %s, which %v does not have there:\n%s", version, part, name, views, query)
+				}
+			}
+			for _, view := range views {
+				if c.columns[view] == nil {
+					t.Errorf("version %d: the query of %s reads %s, which is not there", version, part, view)
+				}
+			}
+		}
+	}
+	if checked < 6*100 {
+		t.Errorf("only %d names of columns were looked at", checked)
+	}
+}
+
+// The bytes are counted by operations of op_bytes until 17, by themselves from 18.
+func TestIOOfEachVersion(t *testing.T) {
+	p := open(t, secret.New("postgres://127.0.0.1:1/x"), nil).(*probe)
+	for version, want := range map[int]string{13: "", 15: "", 16: "(sum(reads * op_bytes))::float8", 17: "(sum(reads * op_bytes))::float8", 18: "(sum(read_bytes))::float8"} {
+		query := queries(p, recorded(t, fmt.Sprintf("testdata/catalogue-%d.txt", version)))["io"]
+		if (query == "") != (want == "") || !strings.Contains(query, want) {
+			t.Errorf("version %d: %s\nwant %q in it", version, query, want)
 		}
 	}
 }

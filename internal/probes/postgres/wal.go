@@ -20,7 +20,7 @@ func newCluster(d *probes.Descs, resets *resets) *cluster {
 		return column{view: view, name: name, desc: desc, labels: labels}
 	}
 	milliseconds := func(c column) column { c.scale = " / 1000"; return c }
-	const wal, writer, checkpointer, archiver = "pg_stat_wal", "pg_stat_bgwriter", "pg_stat_checkpointer", "pg_stat_archiver"
+	const wal, writer, checkpointer, archiver, prepared = "pg_stat_wal", "pg_stat_bgwriter", "pg_stat_checkpointer", "pg_stat_archiver", "pg_prepared_xacts"
 	checkpoints := d.Counter("soakd_postgres_checkpoints_total", "Checkpoints of the server, by whether they were due (timed) or demanded, as by too much log (requested).", "kind")
 	checkpointTime := d.Counter("soakd_postgres_checkpoint_seconds_total", "Time that checkpoints spent writing and syncing files.", "phase")
 	restartpoints := d.Counter("soakd_postgres_restartpoints_total", "Restart points of a replica, by whether they were due (timed) or demanded (requested); from Postgres 17.", "kind")
@@ -47,6 +47,19 @@ func newCluster(d *probes.Descs, resets *resets) *cluster {
 			of(writer, "buffers_clean", buffers, "background_writer"), of(writer, "buffers_backend", buffers, "backend"),
 			of(writer, "maxwritten_clean", d.Counter("soakd_postgres_background_writer_stops_total", "How often the background writer stopped because it had written as much as it may (bgwriter_lru_maxpages).")),
 			of(writer, "buffers_alloc", d.Counter("soakd_postgres_buffers_allocated_total", "Buffers allocated.")),
+			{
+				view: prepared, expression: "SELECT count(*) FROM pg_prepared_xacts", needs: []string{"prepared"},
+				desc: d.Gauge("soakd_postgres_prepared_transactions", "Prepared transactions that are neither committed nor rolled back: a forgotten one holds its locks through restarts."),
+			},
+			{
+				view: prepared, expression: "SELECT extract(epoch FROM clock_timestamp() - min(prepared)) FROM pg_prepared_xacts", needs: []string{"prepared"},
+				desc: d.Gauge("soakd_postgres_prepared_transaction_oldest_seconds", "Age of the oldest of them; absent when there is none."),
+			},
+			// No view of statistics: where there are sessions there is this.
+			{
+				view: "pg_stat_activity", expression: "SELECT max(age(datfrozenxid)) FROM pg_database",
+				desc: d.Gauge("soakd_postgres_transaction_id_age", "Transactions since the oldest that any database still has to freeze. The server stops taking writes near 2^31; autovacuum freezes from autovacuum_freeze_max_age on (200 million)."),
+			},
 			of(archiver, "archived_count", archived, "ok"), of(archiver, "failed_count", archived, "failed"),
 		}...),
 	}
@@ -54,14 +67,19 @@ func newCluster(d *probes.Descs, resets *resets) *cluster {
 
 func (*cluster) name() string { return "cluster" }
 
-func (c *cluster) read(ctx context.Context, s *session, reading *probes.Reading) error {
+// views are those of one row that the server has.
+func (*cluster) views(by *catalogue) []string {
 	var views []string
 	for _, view := range []string{"pg_stat_wal", "pg_stat_bgwriter", "pg_stat_checkpointer", "pg_stat_archiver"} {
-		if !s.catalogue.has(view) {
-			continue
+		if by.has(view) {
+			views = append(views, view)
 		}
-		views = append(views, view)
 	}
+	return views
+}
+
+func (c *cluster) read(ctx context.Context, s *session, reading *probes.Reading) error {
+	views := c.views(s.catalogue)
 	if len(views) == 0 {
 		return errNoViews
 	}

@@ -131,6 +131,19 @@ func TestCanaryOfEachMaster(t *testing.T) {
 	must(t, syscall.Kill(cluster.servers[2].PID(), syscall.SIGCONT))
 	probetest.Eventually(t, probe, "all go on", func(_ probetest.Values, err error) bool { return err == nil })
 
+	// The server of the URL hangs: it costs the others a part of their time.
+	must(t, syscall.Kill(cluster.servers[0].PID(), syscall.SIGSTOP))
+	defer func() { _ = syscall.Kill(cluster.servers[0].PID(), syscall.SIGCONT) }()
+	for range 2 {
+		values, err = probetest.Poll(t, probe, 2*time.Second)
+		first, second := canaryReader{values, cluster.clients[0].Options().Addr}, canaryReader{values, cluster.clients[1].Options().Addr}
+		if probes.ReasonOf(err) != probes.ReasonTimeout || first.failed(operationWrite) == 0 || second.failed(operationWrite) != 0 {
+			t.Errorf("the server of the URL hangs: %q, %v, %v", probes.ReasonOf(err), err, values)
+		}
+	}
+	must(t, syscall.Kill(cluster.servers[0].PID(), syscall.SIGCONT))
+	probetest.Eventually(t, probe, "all go on", func(_ probetest.Values, err error) bool { return err == nil })
+
 	// The server of the URL is gone: another one tells of the cluster.
 	must(t, cluster.servers[0].Stop())
 	values, err = probetest.Poll(t, probe, 2*time.Second)

@@ -29,7 +29,7 @@ const (
 // canaryPlace is a server with a canary on it.
 type canaryPlace struct {
 	*canaryNode
-	client *goredis.Client
+	link *link
 }
 
 // canaryPlaces finds the servers: the one of the URL or, where that is one of a
@@ -38,9 +38,11 @@ type canaryPlaces struct {
 	options goredis.Options
 	// base is the start of every key, tail its end.
 	base, tail string
-	seed       *goredis.Client
+	seed       *link
 	// cluster tells that the server is one of a cluster, once known.
 	known, cluster bool
+	// guide is who told of the cluster last.
+	guide *link
 	// nodes are the places by their address.
 	nodes map[string]*canaryPlace
 	// left counts the masters without a canary.
@@ -49,7 +51,7 @@ type canaryPlaces struct {
 
 // newCanaryPlaces has the place of the URL, until a cluster is found.
 func newCanaryPlaces(options goredis.Options, base, tail string) *canaryPlaces {
-	p := &canaryPlaces{options: options, base: base, tail: tail, seed: newClient(options), nodes: map[string]*canaryPlace{}}
+	p := &canaryPlaces{options: options, base: base, tail: tail, seed: &link{options: options}, nodes: map[string]*canaryPlace{}}
 	p.nodes[options.Addr] = &canaryPlace{newCanaryNode(options.Addr, base+tail), p.seed}
 	return p
 }
@@ -58,12 +60,12 @@ func (p *canaryPlaces) close() {
 	for _, place := range p.nodes {
 		p.drop(place)
 	}
-	_ = p.seed.Close()
+	p.seed.close()
 }
 
 func (p *canaryPlaces) drop(place *canaryPlace) {
-	if place.client != p.seed {
-		_ = place.client.Close()
+	if place.link != p.seed {
+		place.link.close()
 	}
 }
 
@@ -85,24 +87,34 @@ func (p *canaryPlaces) update(ctx context.Context, cost *probes.Cost) {
 	if !p.cluster {
 		return
 	}
-	for _, client := range p.guides() {
-		if masters, ok := mastersOf(ctx, client, cost); ok {
+	guides := p.guides()
+	for i, guide := range guides {
+		// One that hangs must leave time for the others and for the canaries.
+		some, cancel := share(ctx, len(guides)-i+1)
+		masters, err := mastersOf(some, guide.get(), cost)
+		cancel()
+		guide.settle(err)
+		if len(masters) > 0 {
+			p.guide = guide
 			p.place(masters)
 			return
 		}
 	}
 }
 
-// guides are whom to ask about the cluster: the server of the URL, and the masters
-// should that one be away.
-func (p *canaryPlaces) guides() []*goredis.Client {
-	clients := []*goredis.Client{p.seed}
+// guides are whom to ask about the cluster: who told of it last, the server of the
+// URL, and the masters.
+func (p *canaryPlaces) guides() []*link {
+	links := []*link{p.seed}
 	for _, place := range p.all() {
-		if place.client != p.seed {
-			clients = append(clients, place.client)
+		if place.link != p.seed {
+			links = append(links, place.link)
 		}
 	}
-	return clients
+	if i := slices.Index(links, p.guide); i > 0 {
+		links[0], links[i] = links[i], links[0]
+	}
+	return links
 }
 
 // isCluster asks whether the server is one of a cluster; known is false when it is
@@ -110,8 +122,9 @@ func (p *canaryPlaces) guides() []*goredis.Client {
 // sends the canary elsewhere.
 func (p *canaryPlaces) isCluster(ctx context.Context, cost *probes.Cost) (known, cluster bool) {
 	start := time.Now()
-	text, err := p.seed.Info(ctx, "cluster").Result()
+	text, err := p.seed.get().Info(ctx, "cluster").Result()
 	cost.Add(start)
+	p.seed.settle(err)
 	if err != nil && refused(err) {
 		for _, place := range p.nodes {
 			place.infoAfter = start.Add(infoRetry) // asked once is enough
@@ -137,15 +150,11 @@ func (m master) has(slot int) bool {
 }
 
 // mastersOf asks a server for the masters that have slots.
-func mastersOf(ctx context.Context, client *goredis.Client, cost *probes.Cost) ([]master, bool) {
+func mastersOf(ctx context.Context, client *goredis.Client, cost *probes.Cost) ([]master, error) {
 	start := time.Now()
 	slots, err := client.ClusterSlots(ctx).Result() //nolint:staticcheck // Redis 6 has no CLUSTER SHARDS
 	cost.Add(start)
-	if err != nil {
-		return nil, false
-	}
-	masters := mastersIn(slots, client.Options().Addr)
-	return masters, len(masters) > 0
+	return mastersIn(slots, client.Options().Addr), err
 }
 
 // mastersIn returns the masters by their lowest slot. A server that does not know
@@ -180,7 +189,7 @@ func (p *canaryPlaces) place(masters []master) {
 	for _, m := range masters[:len(masters)-p.left] {
 		place := p.nodes[m.address]
 		if place == nil {
-			place = &canaryPlace{newCanaryNode(m.address, ""), newClient(p.optionsOf(m.address))}
+			place = &canaryPlace{newCanaryNode(m.address, ""), &link{options: p.optionsOf(m.address)}}
 		}
 		// Its first key, the slot was moved, or the place of the URL turned out to be
 		// one of a cluster.

@@ -95,7 +95,7 @@ func (p *canary) Close() {
 	defer cancel()
 	var cleaning sync.WaitGroup
 	for _, place := range p.places.all() {
-		cleaning.Go(func() { place.clean(ctx, place.client) })
+		cleaning.Go(func() { place.clean(ctx, place.link.get()) })
 	}
 	cleaning.Wait()
 	p.places.close()
@@ -110,10 +110,11 @@ func (p *canary) Poll(ctx context.Context) (probes.Reading, error) {
 	errs, costs := make([]error, len(places)), make([]probes.Cost, len(places))
 	var polling sync.WaitGroup
 	for i, place := range places {
-		polling.Go(func() { errs[i] = place.poll(ctx, place.client, &costs[i]) })
+		polling.Go(func() { errs[i] = place.poll(ctx, place.link.get(), &costs[i]) })
 	}
 	polling.Wait()
 	for i, place := range places {
+		place.link.settle(errs[i])
 		errs[i] = p.places.moved(errs[i])
 		place.add(&reading, &p.metrics)
 		reading.Cost.Queries += costs[i].Queries

@@ -151,14 +151,14 @@ func TestCanaryReadsDoNotCount(t *testing.T) {
 		}
 		return int64(n)
 	}
-	must(t, only(probe).write(t.Context(), only(probe).client, 5))
+	must(t, only(probe).write(t.Context(), only(probe).link.get(), 5))
 	start := changes()
-	score, there, err := only(probe).read(t.Context(), only(probe).client)
+	score, there, err := only(probe).read(t.Context(), only(probe).link.get())
 	if err != nil || !there || score != 5 || changes() != start {
 		t.Errorf("read %v, %v, %v; %d changes", score, there, err, changes()-start)
 	}
 	must(t, client.FlushAll(t.Context()).Err())
-	if _, there, err := only(probe).read(t.Context(), only(probe).client); there || err != nil || keysOf(t, client) != 0 {
+	if _, there, err := only(probe).read(t.Context(), only(probe).link.get()); there || err != nil || keysOf(t, client) != 0 {
 		t.Errorf("a read of no key: there %v, %v, %d keys", there, err, keysOf(t, client))
 	}
 }
@@ -250,7 +250,7 @@ func (m meddler) ZAddArgsIncr(ctx context.Context, key string, args goredis.ZAdd
 func pollMeddled(t *testing.T, p *canary, meddle func()) (canaryReader, error) {
 	t.Helper()
 	var reading probes.Reading
-	err := only(p).poll(t.Context(), meddler{only(p).client, meddle}, &reading.Cost)
+	err := only(p).poll(t.Context(), meddler{only(p).link.get(), meddle}, &reading.Cost)
 	only(p).add(&reading, &p.metrics)
 	return canaryReader{probetest.ValuesOf(t, p, reading), p.places.options.Addr}, err
 }
@@ -331,7 +331,7 @@ func TestCanaryLeavesNothing(t *testing.T) {
 	client, probe := clientOf(t, server.URL()), openCanary(t, server.URL())
 	ctx, cancel := context.WithCancel(t.Context())
 	var reading probes.Reading
-	err := only(probe).poll(ctx, meddler{only(probe).client, cancel}, &reading.Cost)
+	err := only(probe).poll(ctx, meddler{only(probe).link.get(), cancel}, &reading.Cost)
 	if err == nil || keysOf(t, client) != 1 {
 		t.Fatalf("cut after the write: %v, %d keys", err, keysOf(t, client))
 	}

@@ -2,7 +2,9 @@ package redis
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -11,6 +13,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
 )
 
 const (
@@ -47,9 +50,12 @@ func newClient(options goredis.Options) *goredis.Client {
 	options.DB = 0 // INFO tells of the whole server; SELECT would need a right
 	options.Protocol = 2
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	dial := options.Dialer
+	if dial == nil {
+		dial = dialer(options.TLSConfig)
+	}
 	// The client reads a whole answer into memory, whatever length the server
 	// says it has.
-	dial := goredis.NewDialer(&options)
 	options.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
 		if err != nil {
@@ -58,6 +64,72 @@ func newClient(options goredis.Options) *goredis.Client {
 		return bound(conn), nil
 	}
 	return goredis.NewClient(&options)
+}
+
+// dialFunc makes a connection.
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// dialer makes connections, with TLS unless config is nil. Unlike the client's
+// own, it ends with its context in the handshake too.
+func dialer(config *tls.Config) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, address)
+		if err != nil || config == nil {
+			return conn, err
+		}
+		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+		defer cancel()
+		secure := tls.Client(conn, config)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			return nil, errors.Join(fmt.Errorf("TLS handshake with %s: %w", address, err), conn.Close())
+		}
+		return secure, nil
+	}
+}
+
+// link is the way to one server. Its client is made when it is needed and made
+// anew after a poll that got no answer: the client's pool, once it failed to
+// connect, would knock by itself once a second until it is closed, and give the
+// old error meanwhile.
+type link struct {
+	options goredis.Options
+	client  *goredis.Client
+	// stop ends what the client still dials in the background.
+	stop context.CancelFunc
+}
+
+// get returns the client.
+func (l *link) get() *goredis.Client {
+	if l.client != nil {
+		return l.client
+	}
+	alive, stop := context.WithCancel(context.Background())
+	options, dial := l.options, dialer(l.options.TLSConfig)
+	options.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(alive, cancel)()
+		return dial(ctx, network, address)
+	}
+	l.client, l.stop = newClient(options), stop
+	return l.client
+}
+
+// settle takes in how the use of the client ended: it is kept when the server
+// answered.
+func (l *link) settle(err error) {
+	if _, replied := replyOf(err); err != nil && !replied {
+		l.close()
+	}
+}
+
+func (l *link) close() {
+	if l.client == nil {
+		return
+	}
+	l.stop()
+	_ = l.client.Close()
+	l.client, l.stop = nil, nil
 }
 
 // bound puts a limit on what is read from conn after one command.

@@ -6,13 +6,16 @@
 package redis
 
 import (
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"slices"
 	"strings"
 	"time"
-
-	goredis "github.com/redis/go-redis/v9"
 
 	"soakd/internal/probes"
 	"soakd/internal/secret"
@@ -30,19 +33,28 @@ const (
 
 // Config is the configuration of the Redis probe.
 type Config struct {
-	URL        secret.String `envconfig:"REDIS_URL" desc:"Redis to watch, as redis://user:password@host:port/0 (rediss:// with TLS); empty: not watched. Rights needed: deploy/redis-acl.txt."`
-	URLFile    string        `envconfig:"REDIS_URL_FILE" desc:"File that holds the URL of the Redis to watch."`
-	HitWindow  time.Duration `envconfig:"REDIS_HIT_WINDOW" default:"1m" desc:"Time over which the hit ratio is computed, 1s to 24h."`
-	Commands   []string      `envconfig:"REDIS_COMMANDS" default:"get,set,mget,mset,setex,del,unlink,exists,expire,ttl,incr,incrby,decr,hget,hset,hmget,hgetall,hdel,lpush,rpush,lpop,rpop,lrange,blpop,brpop,sadd,srem,smembers,zadd,zrem,zrange,xadd,xread,xreadgroup,xack,publish,eval,evalsha,multi,exec,scan,info,ping" desc:"Commands of Redis that get series of their own, in lower case, at most 50; config|get names a subcommand. All others are counted as other."`
-	ReadConfig bool          `envconfig:"REDIS_READ_CONFIG" default:"false" desc:"Whether to read the thresholds of the slow log and of the latency monitor with CONFIG GET: a right that also shows the server's passwords to whoever has it."`
+	URL                  secret.String `envconfig:"REDIS_URL" desc:"Redis to watch, as redis://user:password@host:port/0 (rediss:// with TLS) or unix://user:password@/path; with SOAKD_REDIS_MODE=cluster redis://user:password@host:port?addr=host2:port2, with sentinel redis://sentinel-user:sentinel-password@host:port?addr=host2:port2&master_name=name&username=user&password=password; empty: not watched. Rights needed: deploy/redis-acl.txt."`
+	URLFile              string        `envconfig:"REDIS_URL_FILE" desc:"File that holds the URL of the Redis to watch; it is read again when a password is refused."`
+	Mode                 string        `envconfig:"REDIS_MODE" default:"single" desc:"What is behind the URL: single, a server; sentinel, sentinels that know a master and its replicas; cluster, servers of a Redis cluster."`
+	SentinelUsername     string        `envconfig:"REDIS_SENTINEL_USERNAME" desc:"User for the sentinels. With it or a password for them, the user and password before the host of SOAKD_REDIS_URL are those of the servers."`
+	SentinelPassword     secret.String `envconfig:"REDIS_SENTINEL_PASSWORD" desc:"Password for the sentinels, instead of the one before the host of SOAKD_REDIS_URL."`
+	SentinelPasswordFile string        `envconfig:"REDIS_SENTINEL_PASSWORD_FILE" desc:"File that holds the password for the sentinels; it is read again when a password is refused."`
+	TLSCAFile            string        `envconfig:"REDIS_TLS_CA_FILE" desc:"PEM file with the authorities that sign the certificates of Redis; empty: those of the system. TLS itself is on with rediss://."`
+	TLSCertFile          string        `envconfig:"REDIS_TLS_CERT_FILE" desc:"PEM file with the client certificate for Redis; it is read at each connection."`
+	TLSKeyFile           string        `envconfig:"REDIS_TLS_KEY_FILE" desc:"PEM file with the key of the client certificate for Redis."`
+	TLSServerName        string        `envconfig:"REDIS_TLS_SERVER_NAME" desc:"Name that the certificates of all the Redis servers have; empty: the host of each."`
+	AddressMap           []string      `envconfig:"REDIS_ADDRESS_MAP" desc:"Where soakd reaches servers whose announced address it cannot, as behind NAT or in containers: announced-host:port=reachable-host:port pairs, at most 128."`
+	HitWindow            time.Duration `envconfig:"REDIS_HIT_WINDOW" default:"1m" desc:"Time over which the hit ratio is computed, 1s to 24h."`
+	Commands             []string      `envconfig:"REDIS_COMMANDS" default:"get,set,mget,mset,setex,del,unlink,exists,expire,ttl,incr,incrby,decr,hget,hset,hmget,hgetall,hdel,lpush,rpush,lpop,rpop,lrange,blpop,brpop,sadd,srem,smembers,zadd,zrem,zrange,xadd,xread,xreadgroup,xack,publish,eval,evalsha,multi,exec,scan,info,ping" desc:"Commands of Redis that get series of their own, in lower case, at most 50; config|get names a subcommand. All others are counted as other."`
+	ReadConfig           bool          `envconfig:"REDIS_READ_CONFIG" default:"false" desc:"Whether to read the thresholds of the slow log and of the latency monitor with CONFIG GET: a right that also shows the server's passwords to whoever has it."`
 
-	options *goredis.Options
-	url     secret.String
+	// target is what Validate made of it; target.mode is empty before.
+	target target
 }
 
 // Kind returns the kind with its defaults.
 func Kind() probes.Kind {
-	return probes.Kind{Name: Name, Config: &Config{HitWindow: defaultHitWindow, Commands: strings.Split(defaultCommands, ",")}}
+	return probes.Kind{Name: Name, Config: &Config{Mode: modeSingle, HitWindow: defaultHitWindow, Commands: strings.Split(defaultCommands, ",")}}
 }
 
 // Enabled reports whether there is a server to watch.
@@ -55,42 +67,123 @@ func (c *Config) Validate() error {
 		errs = append(errs, fmt.Errorf("SOAKD_REDIS_HIT_WINDOW: %v is not from %v to %v", c.HitWindow, minHitWindow, maxHitWindow))
 	}
 	errs = append(errs, validateCommands(c.Commands))
+	c.Mode = cmp.Or(c.Mode, modeSingle)
+	if !slices.Contains([]string{modeSingle, modeSentinel, modeCluster}, c.Mode) {
+		return errors.Join(append(errs, fmt.Errorf("SOAKD_REDIS_MODE: %.40q is not single, sentinel or cluster", c.Mode))...)
+	}
+	if c.Mode != modeSentinel && (c.SentinelUsername != "" || c.SentinelPassword.IsSet() || c.SentinelPasswordFile != "") {
+		errs = append(errs, errors.New("SOAKD_REDIS_SENTINEL_USERNAME, SOAKD_REDIS_SENTINEL_PASSWORD: need SOAKD_REDIS_MODE=sentinel"))
+	}
+	loaded, err := c.load()
+	if err == nil {
+		c.target = loaded
+	}
+	return errors.Join(append(errs, err)...)
+}
+
+// load makes the target, with what stands in files now. It has no mode when there
+// is no URL.
+func (c *Config) load() (target, error) {
 	resolved, err := secret.Resolve(c.URL, c.URLFile)
-	variable := "SOAKD_REDIS_URL"
-	if c.URLFile != "" {
-		variable = "SOAKD_REDIS_URL_FILE"
-	}
 	if err != nil {
-		return errors.Join(append(errs, fmt.Errorf("%s: %w", variable, err))...)
+		return target{}, fmt.Errorf("%s: %w", c.urlVariable(), err)
 	}
-	if resolved.IsSet() {
-		options, err := goredis.ParseURL(resolved.Value())
+	addresses, addressErr := parseAddresses(c.AddressMap)
+	if addressErr != nil {
+		addressErr = fmt.Errorf("SOAKD_REDIS_ADDRESS_MAP: %w", addressErr)
+	}
+	password, passwordErr := secret.Resolve(c.SentinelPassword, c.SentinelPasswordFile)
+	if passwordErr != nil {
+		passwordErr = fmt.Errorf("SOAKD_REDIS_SENTINEL_PASSWORD, SOAKD_REDIS_SENTINEL_PASSWORD_FILE: %w", passwordErr)
+	}
+	if err := errors.Join(addressErr, passwordErr); err != nil || !resolved.IsSet() {
+		return target{}, err
+	}
+	t, err := parseTarget(c.Mode, resolved.Value())
+	if err != nil {
+		return target{}, fmt.Errorf("%s: %w", c.urlVariable(), err)
+	}
+	t.useSentinelLogin(login{c.SentinelUsername, password.Value()})
+	t.addresses, t.secrets = addresses, [2]secret.String{resolved, password}
+	err = c.loadTLS(&t)
+	return t, err
+}
+
+func (c *Config) urlVariable() string {
+	if c.URLFile != "" {
+		return "SOAKD_REDIS_URL_FILE"
+	}
+	return "SOAKD_REDIS_URL"
+}
+
+// loadTLS adds to the target what the settings of TLS say.
+func (c *Config) loadTLS(t *target) error {
+	if c.TLSCAFile+c.TLSCertFile+c.TLSKeyFile+c.TLSServerName == "" {
+		return nil
+	}
+	if t.tls == nil {
+		return fmt.Errorf("SOAKD_REDIS_TLS_...: %s has no TLS; want rediss://", c.urlVariable())
+	}
+	t.serverName = c.TLSServerName
+	return errors.Join(c.loadAuthorities(t.tls), c.loadCertificate(t.tls))
+}
+
+func (c *Config) loadAuthorities(config *tls.Config) error {
+	if c.TLSCAFile == "" {
+		return nil
+	}
+	text, err := os.ReadFile(c.TLSCAFile)
+	if err != nil {
+		return fmt.Errorf("SOAKD_REDIS_TLS_CA_FILE: %w", err)
+	}
+	config.RootCAs = x509.NewCertPool()
+	if !config.RootCAs.AppendCertsFromPEM(text) {
+		return fmt.Errorf("SOAKD_REDIS_TLS_CA_FILE: %s holds no certificate in PEM", c.TLSCAFile)
+	}
+	return nil
+}
+
+// loadCertificate lets each handshake read the client certificate anew: it may be
+// renewed during a soak of weeks.
+func (c *Config) loadCertificate(config *tls.Config) error {
+	if c.TLSCertFile == "" && c.TLSKeyFile == "" {
+		return nil
+	}
+	read := func() (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(c.TLSCertFile, c.TLSKeyFile)
 		if err != nil {
-			// The parser's own message could hold a part of the password.
-			errs = append(errs, fmt.Errorf("%s: is not a Redis URL; want redis://user:password@host:port/0 or rediss://..., with special characters in the password percent-encoded", variable))
+			return nil, fmt.Errorf("SOAKD_REDIS_TLS_CERT_FILE, SOAKD_REDIS_TLS_KEY_FILE: %w", err)
 		}
-		c.options, c.url = options, resolved
+		return &pair, nil
 	}
-	return errors.Join(errs...)
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return read() }
+	_, err := read()
+	return err
 }
 
 // Summary says what is watched.
 func (c *Config) Summary() string {
-	if c.options == nil {
+	t := c.target
+	if t.mode == "" {
 		return ""
 	}
-	if c.options.Username != "" {
-		return c.options.Addr + " as " + c.options.Username
+	text := strings.Join(t.seeds, ", ")
+	switch t.mode {
+	case modeSentinel:
+		text = "master " + t.master + " of the sentinels " + text
+	case modeCluster:
+		text = "cluster of " + text
 	}
-	return c.options.Addr
+	if t.servers.username != "" {
+		text += " as " + t.servers.username
+	}
+	return text
 }
 
 // Open makes the one probe. Validate must have been called.
 func (c *Config) Open(*slog.Logger) ([]probes.Probe, error) {
-	if c.options == nil {
+	if c.target.mode == "" {
 		return nil, errors.New("open redis probe: the configuration has not been validated")
 	}
-	opened := newProbe(*c.options, c.url, c.HitWindow)
-	opened.metrics.configure(c)
-	return []probes.Probe{opened}, nil
+	return []probes.Probe{newProbe(c)}, nil
 }

@@ -109,7 +109,7 @@ func poll(t *testing.T, probe probes.Probe) (reader, error) {
 	return reader{values, nodeOf(probe)}, err
 }
 
-func nodeOf(opened probes.Probe) string { return opened.(*probe).node.name }
+func nodeOf(opened probes.Probe) string { return opened.(*probe).target.seeds[0] }
 
 func mustPoll(t *testing.T, probe probes.Probe) reader {
 	t.Helper()
