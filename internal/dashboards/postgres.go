@@ -129,7 +129,7 @@ func postgresConnectionPanels() []Panel {
 		},
 		{
 			Title: "Sessions at work", Unit: "short", Width: 8,
-			Description: "Mean number of sessions that were connected, that were executing, and that were idle in a transaction; from Postgres 14. Executing near the cores of the server: it is CPU or disk that is missing, not connections.",
+			Description: "Mean number of sessions that were connected, that were executing, and that were idle in a transaction, each counted when its transaction ends; from Postgres 14. Executing near the cores of the server: it is CPU or disk that is missing, not connections.",
 			Targets: []Target{
 				rateOfDatabase("soakd_postgres_session_seconds_total", "connected"),
 				rateOfDatabase("soakd_postgres_active_seconds_total", "executing"),
@@ -365,7 +365,7 @@ func postgresCheckpointPanels() []Panel {
 		},
 		{
 			Title: "Restart points", Unit: "short", Width: 8, EmptyWhen: "before Postgres 17",
-			Description: "Restart points that a replica has counted, by kind; always 0 on a primary. They are its checkpoints: without any for long, a restart of the replica replays all since the last.",
+			Description: "Restart points that a replica has counted, by kind; 0 on a primary. They are its checkpoints: without any for long, a restart of the replica replays all since the last.",
 			Targets:     []Target{ofServer("soakd_postgres_restartpoints_total", "", "kind")},
 		},
 		{
