@@ -210,7 +210,7 @@ func redisMemoryUsePanels() []Panel {
 			Title: "Scripts evicted", Unit: "ops", Width: 12,
 			Description: "EVAL scripts a second that the server dropped because it had too many. With any, EVALSHA will fail with NOSCRIPT: make the text of scripts constant.",
 			Targets:     []Target{rateOfNode("soakd_redis_evicted_scripts_total", "")},
-			EmptyWhen:   "before Redis 7.4",
+			EmptyWhen:   "before Redis 7.4 and Valkey 8",
 		},
 	}
 }

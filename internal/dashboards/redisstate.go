@@ -32,7 +32,7 @@ func redisClientPanels() []Panel {
 			Title: "Clients cut off for their buffers", Unit: "ops", Width: 8,
 			Description: "Clients a second whose own input or output buffer grew over its limit. output: a subscriber or a replica that does not keep up (client-output-buffer-limit); input: one request larger than client-query-buffer-limit.",
 			Targets:     []Target{rateOfNode("soakd_redis_buffer_limit_disconnections_total", "", "buffer")},
-			EmptyWhen:   "before Redis 7.4",
+			EmptyWhen:   "before Redis 7.4 and Valkey 8",
 		},
 		{
 			Title: "Subscriptions", Unit: "short", Width: 8,
@@ -48,7 +48,7 @@ func redisClientPanels() []Panel {
 			Title: "Subscribed and watching clients", Unit: "short",
 			Description: "Clients that are subscribed, and that watch a key for a transaction. Watching that stays high: transactions that are not ended, or that fail and are tried again.",
 			Targets:     []Target{ofNode("soakd_redis_pubsub_clients", "subscribed"), ofNode("soakd_redis_watching_clients", "watching")},
-			EmptyWhen:   "before Redis 7.4",
+			EmptyWhen:   "before Redis 7.4 and Valkey 8",
 		},
 	}
 }

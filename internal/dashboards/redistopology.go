@@ -64,8 +64,8 @@ func redisClusterPanels() []Panel {
 	}
 }
 
-// ofSentinel reads a gauge of a sentinel, by its worst value: the lowest where it
-// counts what should be there.
+// ofSentinel reads a gauge of a sentinel by its worst value, which is the lowest
+// where it counts what should be there.
 func ofSentinel(operation func(string, ...string) string, metric, legend string) Target {
 	return Target{Query: operation(sel(metric), "sentinel"), Legend: legend + " {{sentinel}}"}
 }
@@ -97,7 +97,7 @@ func redisSentinelPanels() []Panel {
 		},
 		{
 			Title: "Present master", Unit: "none", Texts: map[int]string{1: "is the master"},
-			Description: "The address of the master as the sentinels have it now. Not where the API writes: it was given an address and does not ask the sentinels.",
+			Description: "The address of the master as the sentinels have it now. Where the API gets READONLY it writes to another: its client was given an address instead of the sentinels, or kept its connections over the fail-over.",
 			Targets:     []Target{ofNode("soakd_redis_sentinel_master_info", "", "master")},
 			EmptyWhen:   noSentinels,
 		},
