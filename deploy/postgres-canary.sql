@@ -6,7 +6,8 @@
 --
 -- More variables: role (default soakd_canary), schema (default soakd_canary,
 -- SOAKD_POSTGRES_CANARY_SCHEMA). Without a password the role is made without
--- one, or keeps the one that it has.
+-- one, or keeps the one that it has. pg_stat_statements shows the password to
+-- every role with pg_monitor unless a superuser runs this: else use \password.
 --
 -- To remove it all: DROP SCHEMA soakd_canary CASCADE; DROP OWNED BY soakd_canary;
 -- DROP ROLE soakd_canary;
@@ -17,6 +18,12 @@
 SELECT format('CREATE ROLE %I LOGIN CONNECTION LIMIT 20', :'role')
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role') \gexec
 \if :{?password}
+-- For this session pg_stat_statements keeps no statements that make roles.
+DO $$ BEGIN
+  PERFORM set_config('pg_stat_statements.track_utility', 'off', false);
+EXCEPTION WHEN insufficient_privilege THEN
+  RAISE WARNING 'pg_stat_statements may show the password: this role may not keep it from that';
+END $$;
 ALTER ROLE :"role" PASSWORD :'password';
 \endif
 

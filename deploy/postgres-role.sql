@@ -10,8 +10,9 @@
 --   role            name of the role, soakd when not given
 --
 -- Neither is needed where the role logs in by certificate or by its name on the
--- system. A server that logs statements of DDL logs the password too: make it
--- there with \password.
+-- system. A server that logs statements of DDL logs the password too, and
+-- pg_stat_statements shows it to every role with pg_monitor unless a superuser
+-- runs this: make it there with \password.
 \set ON_ERROR_STOP on
 \if :{?role}
 \else
@@ -35,6 +36,12 @@ ALTER ROLE :"role" LOGIN CONNECTION LIMIT 4;
   \if :no_password
     DO $$ BEGIN RAISE EXCEPTION 'the password is empty or its file cannot be read'; END $$;
   \endif
+  -- For this session pg_stat_statements keeps no statements that make roles.
+  DO $$ BEGIN
+    PERFORM set_config('pg_stat_statements.track_utility', 'off', false);
+  EXCEPTION WHEN insufficient_privilege THEN
+    RAISE WARNING 'pg_stat_statements may show the password: this role may not keep it from that';
+  END $$;
   ALTER ROLE :"role" PASSWORD :'password';
 \endif
 SELECT format('GRANT pg_monitor TO %I', :'role')

@@ -7,6 +7,8 @@ role=${ROLE_SQL:-/postgres-role.sql}
 PGPASSWORD=$(cat "$secrets/postgres_password")
 export PGPASSWORD
 psql --no-psqlrc -v ON_ERROR_STOP=1 --username "${POSTGRES_USER:-postgres}" --dbname postgres <<SQL
+-- It would keep the passwords, and show them to every role with pg_monitor.
+SET pg_stat_statements.track_utility = off;
 \\set app \`cat '$secrets/app_password'\`
 CREATE ROLE app LOGIN PASSWORD :'app';
 CREATE DATABASE app OWNER app;

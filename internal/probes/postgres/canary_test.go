@@ -107,6 +107,17 @@ func psql(t *testing.T, address secret.String, file string, variables ...string)
 	}
 }
 
+// wantNotShown: pg_stat_statements keeps statements that make roles as they were
+// typed, and shows them to every role with pg_monitor.
+func wantNotShown(t *testing.T, admin *pgx.Conn, text string) {
+	t.Helper()
+	var shown string
+	must(t, admin.QueryRow(t.Context(), "SELECT coalesce(string_agg(query, '; '), '') FROM pg_stat_statements WHERE strpos(query, $1) > 0", text).Scan(&shown))
+	if shown != "" {
+		t.Errorf("pg_stat_statements shows %s", shown)
+	}
+}
+
 // testCanaryRights runs the role through: nothing there, the file of deploy, and
 // only the rights that this gives.
 func testCanaryRights(t *testing.T, server *localservices.Postgres) {
@@ -126,6 +137,7 @@ func testCanaryRights(t *testing.T, server *localservices.Postgres) {
 	run(t, admin, "DROP OWNED BY plain; DROP ROLE plain; DROP SCHEMA soakd_canary CASCADE")
 
 	psql(t, server.AdminURL(), "postgres-canary.sql", "password=it's")
+	wantNotShown(t, admin, "PASSWORD 'it''s'")
 	mustPoll(t, openCanary(t, as(t, server.URL(), "soakd_canary", "it's")))
 	run(t, admin, "DROP OWNED BY soakd_canary; DROP ROLE soakd_canary; DROP SCHEMA soakd_canary CASCADE")
 }

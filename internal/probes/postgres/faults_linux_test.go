@@ -204,6 +204,7 @@ func TestFaults(t *testing.T) {
 	t.Run("a hung server", func(t *testing.T) { testHungServer(t, server) })
 	t.Run("a crashed server", func(t *testing.T) { testCrash(t, server) })
 	t.Run("a password that changes", func(t *testing.T) { testChangedPassword(t, server) })
+	t.Run("a file that goes", func(t *testing.T) { testFileGone(t, server) })
 	t.Run("no room", func(t *testing.T) { testNoRoom(t, server) })
 	t.Run("several servers", func(t *testing.T) { testSeveral(t, server) })
 }
@@ -344,6 +345,20 @@ func testChangedPassword(t *testing.T, server *localservices.Postgres) {
 	for _, name := range names {
 		b.expect(name, "the new password", "")
 	}
+}
+
+// testFileGone: without the file the latest address counts, not the first.
+func testFileGone(t *testing.T, server *localservices.Postgres) {
+	file := write(t, filepath.Join(t.TempDir(), "url"), withUser(t, server.MonitorURL(), "soakd_monitor", "not yet"))
+	config := Kind().Config.(*Config)
+	config.URLFile = file
+	b := watch(t, config)
+	b.expect(Name, "the first password", probes.ReasonAuth)
+	replace(t, file, server.MonitorURL().Value())
+	b.expect(Name, "the second password", "")
+	must(t, os.Remove(file))
+	run(t, connect(t, server.AdminURL(), "admin"), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'soakd'")
+	b.expect(Name, "the second password without its file", "")
 }
 
 func testNoRoom(t *testing.T, server *localservices.Postgres) {

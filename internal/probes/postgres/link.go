@@ -29,13 +29,14 @@ type link struct {
 	mu sync.Mutex
 	// bare tells that a pooler refuses parameters of the session.
 	bare bool
-	// address and password are those that the latest connection was tried with.
-	address, password secret.String
+	// address and config are those that the latest connection was tried with.
+	address secret.String
+	config  *pgx.ConnConfig
 }
 
 // openLink makes the link of a resolved server; it does not reach it.
 func openLink(s *server, l limits) (*link, error) {
-	k := &link{target: s, limits: l, address: s.address, password: secret.New(s.pool.ConnConfig.Password)}
+	k := &link{target: s, limits: l, address: s.address, config: s.pool.ConnConfig}
 	config := s.pool.Copy()
 	config.MaxConns = l.connections
 	config.BeforeConnect, config.AfterConnect = k.beforeConnect, k.afterConnect
@@ -56,11 +57,12 @@ func (k *link) Close() { k.pool.Close() }
 func (k *link) brief(err error) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return probes.Brief(explained(err), k.target.address, k.address, k.password)
+	return probes.Brief(explained(err), k.target.address, k.address, secret.New(k.config.Password))
 }
 
 // beforeConnect puts what the secret says now into conn. What cannot be read is
-// no reason to be blind: the last one may still be right.
+// no reason to be blind: the last one may still be right. Another address may do
+// without a pooler.
 func (k *link) beforeConnect(_ context.Context, conn *pgx.ConnConfig) error {
 	address, err := k.target.read()
 	var fresh *pgxpool.Config
@@ -70,11 +72,11 @@ func (k *link) beforeConnect(_ context.Context, conn *pgx.ConnConfig) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err == nil {
-		*conn = *fresh.ConnConfig
-		k.address, k.password = address, secret.New(conn.Password)
+		k.bare = k.bare && address == k.address
+		k.address, k.config = address, fresh.ConnConfig
 	}
+	*conn = *k.config.Copy()
 	if k.bare {
-		conn.RuntimeParams = maps.Clone(conn.RuntimeParams)
 		maps.DeleteFunc(conn.RuntimeParams, func(name, _ string) bool { return name != "application_name" })
 	}
 	return nil

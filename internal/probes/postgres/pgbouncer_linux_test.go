@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,21 @@ func TestPgBouncer(t *testing.T) {
 			}
 		})
 	}
+	t.Run("taken away", func(t *testing.T) {
+		file := write(t, filepath.Join(t.TempDir(), "url"), startPgBouncer(t, server, "transaction").Value())
+		config := Kind().Config.(*Config)
+		config.URLFile = file
+		opened := probetest.OpenOne(t, config)
+		const pooler = `soakd_postgres_behind_pooler{server="main"}`
+		if values := mustPoll(t, opened); values[pooler] != 1 {
+			t.Errorf("behind PgBouncer: %v", values[pooler])
+		}
+		replace(t, file, server.MonitorURL().Value())
+		opened.(*labelled).Probe.(*probe).pool.Reset() // as when PgBouncer ends
+		if values := mustPoll(t, opened); values[pooler] != 0 {
+			t.Errorf("without PgBouncer: %v", values[pooler])
+		}
+	})
 	t.Run("reasons", func(t *testing.T) {
 		at := startPgBouncer(t, server, "transaction")
 		for address, want := range map[string]probes.Reason{

@@ -29,6 +29,9 @@ const (
 	maxConnectTimeout = 10 * time.Second
 	// pingTimeout bounds the pool's look at an idle connection.
 	pingTimeout = time.Second
+	// checkPeriod is how often the pool looks for sessions that are too old; the
+	// driver panics at 0.
+	checkPeriod = time.Minute
 	// closeTimeout bounds the good-bye to a server that does not answer.
 	closeTimeout = 500 * time.Millisecond
 	// maxMessage bounds one message of the server, in bytes.
@@ -98,7 +101,7 @@ func poolOf(address secret.String, l limits) (*pgxpool.Config, error) {
 		return nil, fmt.Errorf("has %d hosts; at most %d are taken", n, maxHosts)
 	}
 	pool.MinConns, pool.MinIdleConns, pool.MaxConns = 0, 0, l.connections
-	pool.PingTimeout = pingTimeout
+	pool.PingTimeout, pool.HealthCheckPeriod = pingTimeout, checkPeriod
 	pool.BeforeClose = func(conn *pgx.Conn) {
 		_ = conn.PgConn().Conn().SetDeadline(time.Now().Add(closeTimeout))
 	}

@@ -43,9 +43,11 @@ func TestRole(t *testing.T) {
 	if said, err := makeRole(t, server, "-v", "password_file="+password+".missing"); err == nil || !strings.Contains(said, "the password is empty") {
 		t.Errorf("without the file: %v: %s", err, said)
 	}
-	if said, err := makeRole(t, server, "-v", "role=Other role", "-v", "password=pw"); err != nil || said != "" {
+	if said, err := makeRole(t, server, "-v", "role=Other role", "-v", "password=pw of another"); err != nil || said != "" {
 		t.Fatalf("%v: %s", err, said)
 	}
+	wantNotShown(t, admin, `PASSWORD 'it''s "50 %"'`)
+	wantNotShown(t, admin, `PASSWORD 'pw of another'`)
 	address := secret.New(withUser(t, server.URL(), "soakd", `it's "50 %"`))
 	owner := connect(t, server.URL(), "api")
 	run(t, owner, "CREATE TABLE watched (id int); INSERT INTO watched VALUES (1); SELECT id FROM watched")
@@ -81,7 +83,7 @@ func TestRole(t *testing.T) {
 	if _, err := connect(t, address, "soakd").Exec(t.Context(), "CREATE TEMPORARY TABLE mine (id int)", pgx.QueryExecModeSimpleProtocol); probes.ReasonOf(explained(err)) != probes.ReasonUnavailable {
 		t.Errorf("read-only by default: %v", err)
 	}
-	if _, err := probetest.Poll(t, open(t, secret.New(withUser(t, server.URL(), "Other role", "pw")), nil), 5*time.Second); err != nil {
+	if _, err := probetest.Poll(t, open(t, secret.New(withUser(t, server.URL(), "Other role", "pw of another")), nil), 5*time.Second); err != nil {
 		t.Errorf("a role of another name: %v", err)
 	}
 }
@@ -106,6 +108,9 @@ func TestComposeRoles(t *testing.T) {
 	if said, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, said)
 	}
+	observer := connect(t, secret.New(withUser(t, server.URL(), admin.User.Username(), password)), "admin")
+	wantNotShown(t, observer, "PASSWORD 'a'")
+	wantNotShown(t, observer, "PASSWORD 'm'")
 	mustPoll(t, open(t, secret.New(withUser(t, server.URL(), "soakd", "m")), func(c *Config) { must(t, c.Statements.Decode("x=x")) }))
 	run(t, connect(t, secret.New(withUser(t, server.URL(), "app", "a")), "api"), "CREATE TABLE mine (id int)")
 }

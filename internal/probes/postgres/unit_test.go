@@ -64,7 +64,7 @@ func TestConfigRefused(t *testing.T) {
 
 func TestConfigMakesAHarmlessPool(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "url")
-	if err := os.WriteFile(file, []byte("postgres://me:hunter2@db.example:6000/cashflow?pool_max_conns=90&pool_min_conns=9&application_name=api&statement_timeout=0&connect_timeout=60\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("postgres://me:hunter2@db.example:6000/cashflow?pool_max_conns=90&pool_min_conns=9&pool_health_check_period=0s&application_name=api&statement_timeout=0&connect_timeout=60\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	config := Kind().Config.(*Config)
@@ -77,6 +77,9 @@ func TestConfigMakesAHarmlessPool(t *testing.T) {
 	}
 	pool := config.servers[0].pool
 	conn := pool.ConnConfig
+	if pool.HealthCheckPeriod <= 0 {
+		t.Errorf("the pool would look at its sessions every %v, which panics", pool.HealthCheckPeriod)
+	}
 	got := fmt.Sprint(pool.MaxConns, pool.MinConns, conn.ConnectTimeout, conn.RuntimeParams)
 	want := "1 0 10s map[application_name:soakd default_transaction_read_only:on lock_timeout:500 statement_timeout:1000]"
 	if got != want {
