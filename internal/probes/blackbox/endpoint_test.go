@@ -268,6 +268,28 @@ func TestEndpointKeepsSecretsOutOfErrors(t *testing.T) {
 	}
 }
 
+// A certificate of the client that is renewed may be away for a moment: that is no
+// fault of the way to the server.
+func TestClientCertificateThatCannotBeRead(t *testing.T) {
+	ca := newAuthority(t)
+	config := &tls.Config{Certificates: []tls.Certificate{ca.issue("127.0.0.1", inDays(1))}, ClientAuth: tls.RequireAnyClientCert}
+	address := shakes(t, config).address()
+	cert, key := writePair(t, ca.issue("soakd", inDays(1)))
+	options := " ca=" + ca.file + " cert=" + cert + " key=" + key
+	all := []probes.Probe{
+		opened(t, endpointKind, "a=https://"+address+options),
+		opened(t, tcpKind, "a="+address+" tls=true"+options),
+		opened(t, certificateKind, "a="+address+options),
+	}
+	if err := os.Remove(key); err != nil {
+		t.Fatal(err)
+	}
+	for _, probe := range all {
+		_, err := probetest.Poll(t, probe, 5*time.Second)
+		wantReason(t, err, probes.ReasonTLS, "TLS handshake: options cert, key: open "+key+": no such file or directory")
+	}
+}
+
 // TestEndpointFaults has the reason of each way in which a server can fail.
 func TestEndpointFaults(t *testing.T) {
 	answer := func(text string) string {
