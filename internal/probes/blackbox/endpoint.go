@@ -71,11 +71,10 @@ func (p *endpointProbe) open(descs *probes.Descs, label string) poll {
 func (p *endpointProbe) poll(ctx context.Context, reading *probes.Reading) error {
 	start := time.Now()
 	x, err := p.request.send(ctx)
-	defer x.finish()
+	defer x.finish(&reading.Cost)
 	if err == nil {
 		err = p.read(ctx, x, reading, start)
 	}
-	reading.Cost.Add(start)
 	x.way.add(reading, p.phase, p.label)
 	if state := x.way.certificates(); state != nil {
 		reading.Add(p.expiry, float64(earliest(state.PeerCertificates).Unix()), p.label)
