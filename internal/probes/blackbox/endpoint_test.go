@@ -177,6 +177,29 @@ func TestEndpointFollowsRedirectsToTheSameHostOnly(t *testing.T) {
 	}
 }
 
+// Hosts have no case, and the port of the scheme may be left out.
+func TestEndpointKnowsItsHostInOtherWords(t *testing.T) {
+	for from, targets := range map[string]map[string]bool{
+		"http://shop.example/":       {"http://SHOP.example/x": true, "http://shop.example:80/x": true, "http://shop.example:8080/x": false, "https://shop.example/x": false},
+		"https://shop.example:443/a": {"https://shop.example/x": true, "https://shop.example:80/x": false, "https://other.example:443/": false},
+		"http://[::1]:80/":           {"http://[::1]/x": true, "http://[::2]/x": false},
+	} {
+		for to, same := range targets {
+			first, err := http.NewRequestWithContext(t.Context(), http.MethodGet, from, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			next, err := http.NewRequestWithContext(t.Context(), http.MethodGet, to, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := (&exchange{}).follow(1)(next, []*http.Request{first}); (err == nil) != same {
+				t.Errorf("%s to %s: %v", from, to, err)
+			}
+		}
+	}
+}
+
 func TestEndpointUsesNoProxyOfTheEnvironment(t *testing.T) {
 	for _, name := range []string{"HTTP_PROXY", "http_proxy", "ALL_PROXY"} {
 		t.Setenv(name, "http://"+closedPort(t))

@@ -264,12 +264,22 @@ func (x *exchange) follow(most int) func(*http.Request, []*http.Request) error {
 		if len(via) > most {
 			return http.ErrUseLastResponse
 		}
-		if from := via[0].URL; next.URL.Scheme != from.Scheme || next.URL.Host != from.Host {
+		if from := via[0].URL; next.URL.Scheme != from.Scheme || hostPort(next.URL) != hostPort(from) {
 			return probes.Because(probes.ReasonCheck, errors.New("the server redirects to another host, where soakd does not go"))
 		}
 		x.redirects = len(via)
 		return nil
 	}
+}
+
+// hostPort is the host of u, which heeds no case, with its port, which the scheme
+// gives where it is left out.
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
 // transferred takes the time from the first byte to now.
