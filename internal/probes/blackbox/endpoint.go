@@ -156,8 +156,10 @@ func judgeStatus(status int, wanted []statusRange) error {
 	}
 	err := fmt.Errorf("answered %d", status)
 	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden:
+	case http.StatusUnauthorized:
 		return probes.Because(probes.ReasonAuth, err)
+	case http.StatusForbidden:
+		return probes.Because(probes.ReasonPermission, err)
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return probes.Because(probes.ReasonUnavailable, err)
 	}

@@ -124,7 +124,7 @@ func TestEndpointJudgesTheAnswer(t *testing.T) {
 		"/301 status=200,301":            {},
 		"/500":                           {probes.ReasonCheck, "answered 500"},
 		"/401":                           {probes.ReasonAuth, "answered 401"},
-		"/403":                           {probes.ReasonAuth, "answered 403"},
+		"/403":                           {probes.ReasonPermission, "answered 403"},
 		"/429":                           {probes.ReasonUnavailable, "answered 429"},
 		"/503":                           {probes.ReasonUnavailable, "answered 503"},
 		"/200 status=201":                {probes.ReasonCheck, "answered 200"},
