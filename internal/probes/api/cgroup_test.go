@@ -106,9 +106,9 @@ func TestFilesThatMayNotBeRead(t *testing.T) {
 		}
 	}
 	for err, want := range map[error]probes.Reason{
-		&fs.PathError{Err: syscall.EACCES}: probes.ReasonPermission,
-		&fs.PathError{Err: syscall.ENOENT}: probes.ReasonMissing,
-		&fs.PathError{Err: syscall.EIO}:    probes.ReasonOther,
+		&fs.PathError{Err: syscall.EACCES}:                                        probes.ReasonPermission,
+		&fs.PathError{Err: syscall.ENOENT}:                                        probes.ReasonMissing,
+		&fs.PathError{Err: syscall.EIO}:                                           probes.ReasonOther,
 		probes.Because(probes.ReasonProtocol, &fs.PathError{Err: syscall.ENOENT}): probes.ReasonProtocol,
 	} {
 		if got := probes.ReasonOf(becauseLocal(err)); got != want {
