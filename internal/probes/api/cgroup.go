@@ -75,7 +75,7 @@ func (c *cgroupSource) close() {}
 func (c *cgroupSource) read(context.Context) ([]value, probes.Cost, error) {
 	// Version 1 and other folders have no such file; every group of version 2 has.
 	if _, err := fs.Stat(c.files, "cgroup.controllers"); err != nil {
-		return nil, probes.Cost{}, probes.Because(probes.ReasonMissing, fmt.Errorf("read control group %s: it is away, or not one of cgroup version 2: %w", c.path, err))
+		return nil, probes.Cost{}, becauseLocal(fmt.Errorf("read control group %s: it is away, or not one of cgroup version 2: %w", c.path, err))
 	}
 	contents := map[string]map[string]float64{}
 	var errs []error
@@ -86,7 +86,7 @@ func (c *cgroupSource) read(context.Context) ([]value, probes.Cost, error) {
 			}
 			numbers, err := readCgroupFile(c.files, entry.file)
 			if err != nil {
-				errs = append(errs, fmt.Errorf("read control group %s: %w", c.path, err))
+				errs = append(errs, becauseLocal(fmt.Errorf("read control group %s: %w", c.path, err)))
 			}
 			contents[entry.file] = numbers
 		}

@@ -2,11 +2,13 @@ package api
 
 import (
 	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"soakd/internal/probes"
@@ -72,6 +74,46 @@ func TestReadsAControlGroup(t *testing.T) {
 	got, err = poll(t, probe)
 	if probes.ReasonOf(err) != probes.ReasonMissing || !errors.Is(err, os.ErrNotExist) || len(got) != 0 {
 		t.Errorf("not a group: %v, %v", got, err)
+	}
+}
+
+// refusing are the files of a control group of which one, or none ("."), may not
+// be read.
+type refusing struct {
+	fs.FS
+	name string
+}
+
+func (r refusing) Open(name string) (fs.File, error) {
+	if name == r.name || r.name == "." {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.EACCES}
+	}
+	return r.FS.Open(name)
+}
+
+// A file that may not be read is no fault of the network.
+func TestFilesThatMayNotBeRead(t *testing.T) {
+	linuxOnly(t)
+	folder := t.TempDir()
+	write(t, filepath.Join(folder, "cgroup.controllers"), "cpu\n")
+	write(t, filepath.Join(folder, "pids.current"), "42\n")
+	for name, threads := range map[string]float64{"cpu.stat": 42, ".": 0} {
+		opened := open(t, Config{CGroup: folder}).(*probe)
+		source := opened.members.(fixed)[0].sources[0].(*cgroupSource)
+		source.files = refusing{source.files, name}
+		if got, err := poll(t, opened); probes.ReasonOf(err) != probes.ReasonPermission || got["threads"] != threads {
+			t.Errorf("%s: %q, %v, %v", name, probes.ReasonOf(err), err, got)
+		}
+	}
+	for err, want := range map[error]probes.Reason{
+		&fs.PathError{Err: syscall.EACCES}:                                        probes.ReasonPermission,
+		&fs.PathError{Err: syscall.ENOENT}:                                        probes.ReasonMissing,
+		&fs.PathError{Err: syscall.EIO}:                                           probes.ReasonOther,
+		probes.Because(probes.ReasonProtocol, &fs.PathError{Err: syscall.ENOENT}): probes.ReasonProtocol,
+	} {
+		if got := probes.ReasonOf(becauseLocal(err)); got != want {
+			t.Errorf("%v: %q, want %q", err, got, want)
+		}
 	}
 }
 

@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -27,6 +29,18 @@ type value struct {
 }
 
 func (v value) key() string { return v.desc.Name + "\xff" + strings.Join(v.labels, "\xff") }
+
+// becauseLocal gives the errors of files of this machine their reason: by
+// themselves they would pass for those of the network.
+func becauseLocal(err error) error {
+	switch {
+	case probes.ReasonOf(err) != probes.ReasonConnect: // it has its reason, or none fits
+		return err
+	case errors.Is(err, fs.ErrPermission):
+		return probes.Because(probes.ReasonPermission, err)
+	}
+	return probes.Because(probes.ReasonMissing, err)
+}
 
 // found is what one source gave at one poll.
 type found struct {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -76,6 +77,8 @@ func (c *Config) Validate() error {
 		errs = append(errs, fmt.Errorf("SOAKD_API_METRICS_TOKEN, SOAKD_API_METRICS_TOKEN_FILE: %w", err))
 	case err != nil:
 		errs = append(errs, fmt.Errorf("SOAKD_API_METRICS_TOKEN_FILE: %w", err))
+	case !headerSafe(token.Value()) && c.TokenFile != "":
+		errs = append(errs, fmt.Errorf("SOAKD_API_METRICS_TOKEN_FILE: %w", errTokenCharacters))
 	case !headerSafe(token.Value()):
 		errs = append(errs, fmt.Errorf("SOAKD_API_METRICS_TOKEN: %w", errTokenCharacters))
 	}
@@ -193,8 +196,16 @@ func parseURL(text string) (*url.URL, error) {
 		return nil, errors.New("must not hold a user or password; give a token in SOAKD_API_METRICS_TOKEN")
 	case parsed.Fragment != "":
 		return nil, errors.New("must not hold a fragment (#...)")
+	case !validPort(parsed.Port()):
+		return nil, errors.New("has a port that must be 1 to 65535")
 	}
 	return parsed, nil
+}
+
+// validPort reports whether text is a port or empty: that of the scheme.
+func validPort(text string) bool {
+	port, err := strconv.ParseUint(text, 10, 16)
+	return text == "" || err == nil && port > 0
 }
 
 // replicaNames returns the labels of the replicas at the URLs: host:port, with

@@ -76,7 +76,7 @@ func (t processTarget) number() (int, error) {
 	}
 	text, err := os.ReadFile(t.file)
 	if err != nil {
-		return 0, probes.Because(probes.ReasonMissing, err)
+		return 0, becauseLocal(err)
 	}
 	first, _, _ := strings.Cut(strings.TrimSpace(string(text[:min(len(text), 64)])), "\n")
 	pid, err := strconv.Atoi(strings.TrimSpace(first))

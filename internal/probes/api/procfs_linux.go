@@ -61,7 +61,7 @@ func (p *processSource) close() {}
 func (p *processSource) read(context.Context) ([]value, probes.Cost, error) {
 	values, err := p.scan()
 	if err != nil {
-		err = fmt.Errorf("read the %s: %w", p.target, err)
+		err = becauseLocal(fmt.Errorf("read the %s: %w", p.target, err))
 	}
 	return values, probes.Cost{}, err
 }

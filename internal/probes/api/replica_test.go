@@ -18,6 +18,7 @@ import (
 
 	"soakd/internal/probes"
 	"soakd/internal/probes/probetest"
+	"soakd/internal/secret"
 )
 
 // pollTime is the time of one poll of the tests.
@@ -259,10 +260,16 @@ func TestNoReplicaCostsNoShare(t *testing.T) {
 
 func TestSeveralTargetsRefused(t *testing.T) {
 	const url = "http://h:1/metrics"
+	odd := filepath.Join(t.TempDir(), "token")
+	write(t, odd, "a b")
 	for want, config := range map[string]Config{
 		"SOAKD_API_METRICS_URL: URL 2 of 2 must start with http://":                               {MetricsURL: url + " h2:1"},
 		"SOAKD_API_METRICS_URL: URLs 1 and 3 have the same host, port and path":                   {MetricsURL: "http://h/m,http://h:1/m,http://h:80/m?x"},
 		"SOAKD_API_METRICS_URL: has 33 URLs; at most 32 are read":                                 {MetricsURL: strings.Repeat("http://h/m ", 33)},
+		"SOAKD_API_METRICS_URL: has a port that must be 1 to 65535":                               {MetricsURL: "http://h:65536/metrics"},
+		"SOAKD_API_METRICS_URL: URL 2 of 2 has a port that must be 1 to 65535":                    {MetricsURL: url + ",http://h:0/metrics"},
+		"SOAKD_API_METRICS_TOKEN_FILE: holds characters that a header cannot carry":               {MetricsURL: url, TokenFile: odd},
+		"SOAKD_API_METRICS_TOKEN: holds characters that a header cannot carry":                    {MetricsURL: url, Token: secret.New("a b")},
 		"SOAKD_API_METRICS_URL: holds no URL":                                                     {MetricsURL: " , "},
 		"SOAKD_API_METRICS_DNS: is \"aaaa\"; want off, a or srv":                                  {MetricsURL: url, DNS: "aaaa", DNSInterval: time.Minute},
 		"SOAKD_API_METRICS_DNS: works with one URL":                                               {MetricsURL: url + ",http://h:2/metrics", DNS: "a", DNSInterval: time.Minute},

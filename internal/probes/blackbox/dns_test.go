@@ -304,6 +304,17 @@ func TestServersOfTheSystem(t *testing.T) {
 	}
 }
 
+// resolv.conf(5): without the file the name server of this machine is asked.
+func TestServersWithoutAFileOfThem(t *testing.T) {
+	folder := t.TempDir()
+	if got, err := systemServers(folder + "/none"); err != nil || !slices.Equal(got, []string{"127.0.0.1:53"}) {
+		t.Errorf("without the file: %v, %v", got, err)
+	}
+	if got, err := systemServers(folder); probes.ReasonOf(err) != probes.ReasonDNS || got != nil {
+		t.Errorf("not a file: %v, %q, %v", got, probes.ReasonOf(err), err)
+	}
+}
+
 // The next server is asked when one is away, as the system's resolver does.
 func TestDNSAsksTheNextServer(t *testing.T) {
 	server := nameServer(t, func(question dnsmessage.Message, _ string) []byte {

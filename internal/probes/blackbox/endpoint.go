@@ -71,11 +71,10 @@ func (p *endpointProbe) open(descs *probes.Descs, label string) poll {
 func (p *endpointProbe) poll(ctx context.Context, reading *probes.Reading) error {
 	start := time.Now()
 	x, err := p.request.send(ctx)
-	defer x.finish()
+	defer x.finish(&reading.Cost)
 	if err == nil {
 		err = p.read(ctx, x, reading, start)
 	}
-	reading.Cost.Add(start)
 	x.way.add(reading, p.phase, p.label)
 	if state := x.way.certificates(); state != nil {
 		reading.Add(p.expiry, float64(earliest(state.PeerCertificates).Unix()), p.label)
@@ -157,8 +156,10 @@ func judgeStatus(status int, wanted []statusRange) error {
 	}
 	err := fmt.Errorf("answered %d", status)
 	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden:
+	case http.StatusUnauthorized:
 		return probes.Because(probes.ReasonAuth, err)
+	case http.StatusForbidden:
+		return probes.Because(probes.ReasonPermission, err)
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return probes.Because(probes.ReasonUnavailable, err)
 	}

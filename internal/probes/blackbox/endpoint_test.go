@@ -124,7 +124,7 @@ func TestEndpointJudgesTheAnswer(t *testing.T) {
 		"/301 status=200,301":            {},
 		"/500":                           {probes.ReasonCheck, "answered 500"},
 		"/401":                           {probes.ReasonAuth, "answered 401"},
-		"/403":                           {probes.ReasonAuth, "answered 403"},
+		"/403":                           {probes.ReasonPermission, "answered 403"},
 		"/429":                           {probes.ReasonUnavailable, "answered 429"},
 		"/503":                           {probes.ReasonUnavailable, "answered 503"},
 		"/200 status=201":                {probes.ReasonCheck, "answered 200"},
@@ -174,6 +174,29 @@ func TestEndpointFollowsRedirectsToTheSameHostOnly(t *testing.T) {
 	wantReason(t, err, probes.ReasonCheck, "answered 302, a redirect; give the URL that it leads to, or option redirects")
 	if elsewhere.Load() != 0 {
 		t.Error("soakd went where it was sent")
+	}
+}
+
+// Hosts have no case, and the port of the scheme may be left out.
+func TestEndpointKnowsItsHostInOtherWords(t *testing.T) {
+	for from, targets := range map[string]map[string]bool{
+		"http://shop.example/":       {"http://SHOP.example/x": true, "http://shop.example:80/x": true, "http://shop.example:8080/x": false, "https://shop.example/x": false},
+		"https://shop.example:443/a": {"https://shop.example/x": true, "https://shop.example:80/x": false, "https://other.example:443/": false},
+		"http://[::1]:80/":           {"http://[::1]/x": true, "http://[::2]/x": false},
+	} {
+		for to, same := range targets {
+			first, err := http.NewRequestWithContext(t.Context(), http.MethodGet, from, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			next, err := http.NewRequestWithContext(t.Context(), http.MethodGet, to, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := (&exchange{}).follow(1)(next, []*http.Request{first}); (err == nil) != same {
+				t.Errorf("%s to %s: %v", from, to, err)
+			}
+		}
 	}
 }
 
@@ -265,6 +288,28 @@ func TestEndpointKeepsSecretsOutOfErrors(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "hunter") || !strings.Contains(err.Error(), "HTTP") && !strings.Contains(err.Error(), "refused") {
 			t.Errorf("%v", err)
 		}
+	}
+}
+
+// A certificate of the client that is renewed may be away for a moment: that is no
+// fault of the way to the server.
+func TestClientCertificateThatCannotBeRead(t *testing.T) {
+	ca := newAuthority(t)
+	config := &tls.Config{Certificates: []tls.Certificate{ca.issue("127.0.0.1", inDays(1))}, ClientAuth: tls.RequireAnyClientCert}
+	address := shakes(t, config).address()
+	cert, key := writePair(t, ca.issue("soakd", inDays(1)))
+	options := " ca=" + ca.file + " cert=" + cert + " key=" + key
+	all := []probes.Probe{
+		opened(t, endpointKind, "a=https://"+address+options),
+		opened(t, tcpKind, "a="+address+" tls=true"+options),
+		opened(t, certificateKind, "a="+address+options),
+	}
+	if err := os.Remove(key); err != nil {
+		t.Fatal(err)
+	}
+	for _, probe := range all {
+		_, err := probetest.Poll(t, probe, 5*time.Second)
+		wantReason(t, err, probes.ReasonTLS, "TLS handshake: options cert, key: open "+key+": no such file or directory")
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"soakd/internal/probes"
 	"soakd/internal/probes/exposition"
@@ -92,9 +91,7 @@ func (p *exporterProbe) open(descs *probes.Descs, label string) poll {
 }
 
 func (p *exporterProbe) poll(ctx context.Context, reading *probes.Reading) error {
-	start := time.Now()
-	page, err := p.fetch(ctx)
-	reading.Cost.Add(start)
+	page, err := p.fetch(ctx, &reading.Cost)
 	if err != nil {
 		return err
 	}
@@ -115,9 +112,9 @@ func (p *exporterProbe) poll(ctx context.Context, reading *probes.Reading) error
 }
 
 // fetch reads the page. The package exposition bounds it.
-func (p *exporterProbe) fetch(ctx context.Context) (exposition.Page, error) {
+func (p *exporterProbe) fetch(ctx context.Context, cost *probes.Cost) (exposition.Page, error) {
 	x, err := p.request.send(ctx)
-	defer x.finish()
+	defer x.finish(cost)
 	if err != nil {
 		return exposition.Page{}, err
 	}

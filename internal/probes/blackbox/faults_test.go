@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"runtime"
 	"strings"
@@ -220,6 +221,31 @@ func TestCostIsCounted(t *testing.T) {
 		reading, err := opened(t, kind, entry).Poll(t.Context())
 		if err != nil || reading.Cost.Queries != 1 || reading.Cost.Time <= 0 || reading.Cost.Time > 5*time.Second {
 			t.Errorf("%s: %+v, %v", kind, reading.Cost, err)
+		}
+	}
+}
+
+// Only requests that were sent cost anything: neither the way to a server that is
+// away, nor one request for several that a redirect leads to.
+func TestCostIsOfRequestsThatWereSent(t *testing.T) {
+	redirects := website(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" {
+			http.Redirect(w, r, "/next", http.StatusFound)
+		}
+	})
+	for _, c := range []struct {
+		kind, entry string
+		queries     int
+	}{
+		{endpointKind, "a=http://" + closedPort(t), 0},
+		{endpointKind, "a=https://" + closedPort(t), 0},
+		{exporterKind, "a=http://" + closedPort(t), 0},
+		{endpointKind, "a=" + redirects.URL, 1},
+		{endpointKind, "a=" + redirects.URL + " redirects=1", 2},
+	} {
+		reading, _ := opened(t, c.kind, c.entry).Poll(t.Context())
+		if reading.Cost.Queries != c.queries || (reading.Cost.Time > 0) != (c.queries > 0) {
+			t.Errorf("%s %s: %+v, want %d requests", c.kind, c.entry, reading.Cost, c.queries)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -55,15 +56,21 @@ func (p *dnsProbe) servers() ([]string, error) {
 	if p.server != "" {
 		return []string{p.server}, nil
 	}
-	data, err := os.ReadFile(resolvConf) // again each time: it changes with the network
-	if err != nil {
-		return nil, fmt.Errorf("find the system's DNS servers: %w", err)
+	return systemServers(resolvConf)
+}
+
+// systemServers reads the file of the system's servers, again each time: it
+// changes with the network.
+func systemServers(file string) ([]string, error) {
+	data, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, probes.Because(probes.ReasonDNS, fmt.Errorf("find the system's DNS servers: %w", err))
 	}
 	return parseResolvConf(string(data)), nil
 }
 
 // parseResolvConf returns the name servers of resolv.conf(5), the one of this
-// machine when it names none.
+// machine when it names none or is not there.
 func parseResolvConf(text string) []string {
 	var servers []string
 	for line := range strings.Lines(text) {

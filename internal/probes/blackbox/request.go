@@ -148,7 +148,10 @@ type exchange struct {
 	// client's transport belongs to this exchange alone.
 	client *http.Client
 
-	mu        sync.Mutex
+	mu sync.Mutex
+	// asked is when the latest request could be sent; cost is that of those before.
+	asked     time.Time
+	cost      probes.Cost
 	sent      time.Time
 	firstByte time.Time
 	redirects int
@@ -233,6 +236,12 @@ func (r *request) message(ctx context.Context) (*http.Request, error) {
 // trace takes the times that only the transport knows.
 func (x *exchange) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			x.count()
+			x.asked = time.Now()
+		},
 		WroteRequest: func(httptrace.WroteRequestInfo) {
 			x.mu.Lock()
 			defer x.mu.Unlock()
@@ -255,12 +264,22 @@ func (x *exchange) follow(most int) func(*http.Request, []*http.Request) error {
 		if len(via) > most {
 			return http.ErrUseLastResponse
 		}
-		if from := via[0].URL; next.URL.Scheme != from.Scheme || next.URL.Host != from.Host {
+		if from := via[0].URL; next.URL.Scheme != from.Scheme || hostPort(next.URL) != hostPort(from) {
 			return probes.Because(probes.ReasonCheck, errors.New("the server redirects to another host, where soakd does not go"))
 		}
 		x.redirects = len(via)
 		return nil
 	}
+}
+
+// hostPort is the host of u, which heeds no case, with its port, which the scheme
+// gives where it is left out.
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
 // transferred takes the time from the first byte to now.
@@ -273,8 +292,20 @@ func (x *exchange) transferred() {
 	}
 }
 
-// finish closes all that the exchange has opened.
-func (x *exchange) finish() {
+// count adds the latest request, which has ended, to the cost.
+func (x *exchange) count() {
+	if !x.asked.IsZero() {
+		x.cost.Add(x.asked)
+	}
+}
+
+// finish closes all that the exchange has opened and hands its cost on: each
+// request that was sent, redirects included, without the way there.
+func (x *exchange) finish(cost *probes.Cost) {
+	x.mu.Lock()
+	x.count()
+	*cost = x.cost
+	x.mu.Unlock()
 	if x.response != nil {
 		_ = x.response.Body.Close()
 	}

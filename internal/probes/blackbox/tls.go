@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"soakd/internal/probes"
 )
 
 // tlsSettings say how a TLS server is checked and what it is shown.
@@ -81,7 +83,10 @@ func (s *tlsSettings) config(address string, seen func(tls.ConnectionState)) *tl
 	if s.cert != "" {
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			pair, err := tls.LoadX509KeyPair(s.cert, s.key) // again each time: they are renewed
-			return &pair, err
+			if err != nil {
+				return nil, probes.Because(probes.ReasonTLS, fmt.Errorf("options cert, key: %w", err))
+			}
+			return &pair, nil
 		}
 	}
 	return config
