@@ -3,8 +3,8 @@ package redis
 import (
 	"context"
 	"fmt"
-	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -174,16 +174,8 @@ func TestCanaryLeastRights(t *testing.T) {
 		must(t, admin.Do(t.Context(), append([]any{"ACL", "SETUSER", user, "on", ">pw"}, rules...)...).Err())
 		return openCanary(t, secret.New("redis://"+user+":pw@"+addressOf(t, server.URL())))
 	}
-	text, err := os.ReadFile("../../../deploy/redis-canary-acl.txt")
-	must(t, err)
-	_, line, _ := strings.Cut(string(text), "\nuser soakd_canary on #"+strings.Repeat("0", 64)+" ")
-	var rules, withoutInfo []any
-	for _, rule := range strings.Fields(line) {
-		rules = append(rules, rule)
-		if rule != "+info" {
-			withoutInfo = append(withoutInfo, rule)
-		}
-	}
+	rules := canaryRules(t, "soakd_canary")
+	withoutInfo := slices.DeleteFunc(slices.Clone(rules), func(rule any) bool { return rule == "+info" })
 	if len(rules) != 10 || len(withoutInfo) != 9 {
 		t.Fatalf("the rights of deploy/redis-canary-acl.txt: %v", rules)
 	}
