@@ -42,7 +42,7 @@ func startCanaryCluster(t *testing.T, n int) *canaryCluster {
 		client := clientOf(t, server.URL())
 		must(t, client.Do(t.Context(), "ACL", "SETUSER", "canary", "on", ">pw", "~soakd:canary:*", "+multi", "+exec", "+zadd", "+pexpire", "+del", "+info", "+cluster|slots").Err())
 		c.servers, c.clients = append(c.servers, server), append(c.clients, client)
-		must(t, client.ClusterAddSlotsRange(t.Context(), i*clusterSlots/n, (i+1)*clusterSlots/n-1).Err())
+		must(t, client.ClusterAddSlotsRange(t.Context(), i*allSlots/n, (i+1)*allSlots/n-1).Err())
 		if i > 0 {
 			_, port, _ := net.SplitHostPort(client.Options().Addr)
 			must(t, c.clients[0].Do(t.Context(), "CLUSTER", "MEET", "127.0.0.1", port, bus).Err())
@@ -50,7 +50,7 @@ func startCanaryCluster(t *testing.T, n int) *canaryCluster {
 	}
 	for i, client := range c.clients {
 		waitFor(t, fmt.Sprintf("node %d to know the cluster", i), func() bool {
-			masters, _ := mastersOf(t.Context(), client, new(probes.Cost))
+			masters, _ := mastersOf(t.Context(), client, client.Options().Addr, new(probes.Cost))
 			return len(masters) == n && strings.Contains(client.ClusterInfo(t.Context()).Val(), "cluster_state:ok")
 		})
 	}
@@ -106,7 +106,7 @@ func TestCanaryOfEachMaster(t *testing.T) {
 	key := probe.places.nodes[cluster.clients[1].Options().Addr].key
 	cluster.moveSlot(t, slotOf(key), 2)
 	waitFor(t, "the first node to know of the move", func() bool {
-		masters, _ := mastersOf(t.Context(), cluster.clients[0], new(probes.Cost))
+		masters, _ := mastersOf(t.Context(), cluster.clients[0], cluster.clients[0].Options().Addr, new(probes.Cost))
 		return slices.ContainsFunc(masters, func(m master) bool {
 			return m.address == cluster.clients[2].Options().Addr && m.has(slotOf(key))
 		})
@@ -164,7 +164,7 @@ func TestCanaryOfClusterWithoutRights(t *testing.T) {
 	var probe *canary
 	for { // the key of the URL's place is in any slot: one that is elsewhere
 		probe = openCanary(t, secret.New("redis://blind:pw@"+admin.Options().Addr))
-		if slotOf(only(probe).key) >= clusterSlots/3 {
+		if slotOf(only(probe).key) >= allSlots/3 {
 			break
 		}
 	}
@@ -191,9 +191,9 @@ func TestSlotOf(t *testing.T) {
 	if slotOf("{}foo") == slotOf("foo") || slotOf("foo{{bar}}zap") != slotOf("{bar") {
 		t.Error("an empty tag is none, and a tag ends at the first }")
 	}
-	places := newCanaryPlaces(goredis.Options{Addr: "h:1"}, "p:", "instance")
+	places := newCanaryPlaces(target{mode: modeCluster}, nil, "p:", "instance")
 	defer places.close()
-	for _, slot := range []int{0, 1, 8191, clusterSlots - 1} {
+	for _, slot := range []int{0, 1, 8191, allSlots - 1} {
 		if key := places.keyIn(slot); slotOf(key) != slot || !strings.HasPrefix(key, "p:{") || !strings.HasSuffix(key, "}:instance") {
 			t.Errorf("slot %d: %s in %d", slot, key, slotOf(key))
 		}
@@ -210,7 +210,7 @@ func TestMastersIn(t *testing.T) {
 		{Start: 300, End: 300, Nodes: node("a:1")},
 		{Start: 100, End: 199, Nodes: node(":7")},
 		{Start: 400, End: 500},
-		{Start: clusterSlots, End: clusterSlots, Nodes: node("c:1")},
+		{Start: allSlots, End: allSlots, Nodes: node("c:1")},
 	}, "asked:6379")
 	var text []string
 	for _, m := range got {
@@ -223,11 +223,11 @@ func TestMastersIn(t *testing.T) {
 
 // More masters than there are series for: those beyond are counted.
 func TestCanaryPlacesAreBounded(t *testing.T) {
-	places := newCanaryPlaces(goredis.Options{Addr: "seed:1"}, "p:", "x")
+	places := newCanaryPlaces(target{mode: modeSingle, seeds: []string{"seed:1"}}, nil, "p:", "x")
 	defer places.close()
 	var masters []master
 	for i := range 2 * maxCanaryNodes {
-		masters = append(masters, master{fmt.Sprint("node:", i+1), []goredis.ClusterSlot{{Start: i, End: i}}})
+		masters = append(masters, master{address: fmt.Sprint("node:", i+1), ranges: []goredis.ClusterSlot{{Start: i, End: i}}})
 	}
 	places.place(masters)
 	if len(places.nodes) != maxCanaryNodes || places.left != maxCanaryNodes || places.nodes["seed:1"] != nil {

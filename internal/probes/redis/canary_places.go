@@ -3,7 +3,6 @@ package redis
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -18,55 +17,74 @@ import (
 	"soakd/internal/probes"
 )
 
-const (
-	// maxCanaryNodes bounds the label node: the masters of a cluster that get a
-	// canary, those with the lowest slots.
-	maxCanaryNodes = 32
-	// clusterSlots is how many slots a cluster has.
-	clusterSlots = 16384
-)
+// maxCanaryNodes bounds the label node: the masters of a cluster that get a canary,
+// those with the lowest slots.
+const maxCanaryNodes = 32
 
 // canaryPlace is a server with a canary on it.
 type canaryPlace struct {
 	*canaryNode
-	link *link
+	// certified is the name that its certificate may have instead of the host.
+	certified string
 }
 
 // canaryPlaces finds the servers: the one of the URL or, where that is one of a
-// cluster, each master.
+// cluster, each master; with sentinels the master that they know.
 type canaryPlaces struct {
-	options goredis.Options
+	target target
+	logins *logins
+	links  links
 	// base is the start of every key, tail its end.
 	base, tail string
-	seed       *link
-	// cluster tells that the server is one of a cluster, once known.
+	// cluster tells that the servers are those of a cluster, once known.
 	known, cluster bool
-	// guide is who told of the cluster last.
-	guide *link
+	// guide is the address of who told of the cluster last.
+	guide string
 	// nodes are the places by their address.
 	nodes map[string]*canaryPlace
 	// left counts the masters without a canary.
 	left int
 }
 
-// newCanaryPlaces has the place of the URL, until a cluster is found.
-func newCanaryPlaces(options goredis.Options, base, tail string) *canaryPlaces {
-	p := &canaryPlaces{options: options, base: base, tail: tail, seed: &link{options: options}, nodes: map[string]*canaryPlace{}}
-	p.nodes[options.Addr] = &canaryPlace{newCanaryNode(options.Addr, base+tail), p.seed}
+// newCanaryPlaces has the place of the URL where that is the server, until a cluster
+// is found.
+func newCanaryPlaces(t target, logins *logins, base, tail string) *canaryPlaces {
+	p := &canaryPlaces{
+		target: t, logins: logins, links: links{target: t, byAddress: map[string]*link{}},
+		base: base, tail: tail, nodes: map[string]*canaryPlace{},
+	}
+	switch t.mode {
+	case modeSingle:
+		p.settleOn(t.seeds[0])
+	case modeCluster:
+		p.known, p.cluster = true, true
+	}
 	return p
 }
 
-func (p *canaryPlaces) close() {
-	for _, place := range p.nodes {
-		p.drop(place)
+func (p *canaryPlaces) close() { p.links.close() }
+
+// settleOn makes the server at that address the only place.
+func (p *canaryPlaces) settleOn(address string) {
+	if p.nodes[address] == nil {
+		p.nodes = map[string]*canaryPlace{address: {canaryNode: newCanaryNode(address, p.base+p.tail)}}
 	}
-	p.seed.close()
 }
 
-func (p *canaryPlaces) drop(place *canaryPlace) {
-	if place.link != p.seed {
-		place.link.close()
-	}
+// linkTo returns the way to a place.
+func (p *canaryPlaces) linkTo(place *canaryPlace) *link { return p.server(place.name, place.certified) }
+
+// server returns the way to the server that is announced at address.
+func (p *canaryPlaces) server(address, certified string) *link {
+	link := p.links.to(address, certified, p.target.servers)
+	link.options.CredentialsProviderContext = p.logins.ofServers
+	return link
+}
+
+func (p *canaryPlaces) sentinel(address string) *link {
+	link := p.links.to(address, "", p.target.sentinels)
+	link.options.CredentialsProviderContext = p.logins.ofSentinels
+	return link
 }
 
 // all returns the places by their addresses.
@@ -78,43 +96,93 @@ func (p *canaryPlaces) all() []*canaryPlace {
 	return places
 }
 
-// update looks where the masters of a cluster are now. A server that cannot say is
-// found out about by the canary itself.
-func (p *canaryPlaces) update(ctx context.Context, cost *probes.Cost) {
+// find looks where the masters are now. Where nobody tells, the places stay.
+func (p *canaryPlaces) find(ctx context.Context, cost *probes.Cost) error {
+	if p.target.mode == modeSentinel {
+		return p.findMaster(ctx, cost)
+	}
 	if !p.known {
 		p.known, p.cluster = p.isCluster(ctx, cost)
 	}
 	if !p.cluster {
-		return
+		return nil
 	}
+	err := p.findMasters(ctx, cost)
+	if len(p.nodes) > 0 {
+		return nil // a server that cannot say is found out about by the canary itself
+	}
+	return err
+}
+
+// findMaster asks the sentinels for the master, as clients of the servers do: no
+// more than that, so that it needs one right.
+func (p *canaryPlaces) findMaster(ctx context.Context, cost *probes.Cost) error {
+	views := askSentinels(ctx, p.target.seeds, p.sentinel, func(ctx context.Context, client *goredis.Client, _ string) (v view) {
+		start := time.Now()
+		answer := client.Do(ctx, "SENTINEL", "MASTER", p.target.master)
+		v.cost.Add(start)
+		v.master, v.err = masterIn(answer, p.target.master)
+		return v
+	})
+	best, errs := newest(p.target.seeds, views, cost)
+	if best == nil {
+		return errors.Join(errs...)
+	}
+	p.settleOn(addressIn(best.master))
+	return wrongAnswers(errs)
+}
+
+// findMasters asks the cluster for its masters.
+func (p *canaryPlaces) findMasters(ctx context.Context, cost *probes.Cost) error {
+	var errs []error
 	guides := p.guides()
 	for i, guide := range guides {
 		// One that hangs must leave time for the others and for the canaries.
 		some, cancel := share(ctx, len(guides)-i+1)
-		masters, err := mastersOf(some, guide.get(), cost)
+		link := p.server(guide, p.certifiedOf(guide))
+		masters, err := mastersOf(some, link.get(), guide, cost)
 		cancel()
-		guide.settle(err)
+		link.settle(err)
 		if len(masters) > 0 {
 			p.guide = guide
 			p.place(masters)
-			return
+			return nil
 		}
+		errs = append(errs, whyNoMasters(guide, err))
 	}
+	return errors.Join(errs...)
 }
 
-// guides are whom to ask about the cluster: who told of it last, the server of the
-// URL, and the masters.
-func (p *canaryPlaces) guides() []*link {
-	links := []*link{p.seed}
+// whyNoMasters explains that a server did not tell of masters.
+func whyNoMasters(address string, err error) error {
+	err = clusterReason(err)
+	if err == nil {
+		err = probes.Because(probes.ReasonUnavailable, errors.New("no server has slots"))
+	}
+	return probes.Because(probes.ReasonOf(err), fmt.Errorf("find the cluster at %s: CLUSTER SLOTS: %w", address, err))
+}
+
+// guides are the addresses of whom to ask about the cluster: who told of it last,
+// the servers of the URL, and the masters.
+func (p *canaryPlaces) guides() []string {
+	guides := slices.Clone(p.target.seeds)
 	for _, place := range p.all() {
-		if place.link != p.seed {
-			links = append(links, place.link)
+		if !slices.Contains(guides, place.name) {
+			guides = append(guides, place.name)
 		}
 	}
-	if i := slices.Index(links, p.guide); i > 0 {
-		links[0], links[i] = links[i], links[0]
+	if i := slices.Index(guides, p.guide); i > 0 {
+		guides[0], guides[i] = guides[i], guides[0]
 	}
-	return links
+	return guides
+}
+
+// certifiedOf returns what is known of the certificate of the server at address.
+func (p *canaryPlaces) certifiedOf(address string) string {
+	if place := p.nodes[address]; place != nil {
+		return place.certified
+	}
+	return ""
 }
 
 // isCluster asks whether the server is one of a cluster; known is false when it is
@@ -122,9 +190,10 @@ func (p *canaryPlaces) guides() []*link {
 // sends the canary elsewhere.
 func (p *canaryPlaces) isCluster(ctx context.Context, cost *probes.Cost) (known, cluster bool) {
 	start := time.Now()
-	text, err := p.seed.get().Info(ctx, "cluster").Result()
+	seed := p.server(p.target.seeds[0], "")
+	text, err := seed.get().Info(ctx, "cluster").Result()
 	cost.Add(start)
-	p.seed.settle(err)
+	seed.settle(err)
 	if err != nil && refused(err) {
 		for _, place := range p.nodes {
 			place.infoAfter = start.Add(infoRetry) // asked once is enough
@@ -138,10 +207,11 @@ func (p *canaryPlaces) isCluster(ctx context.Context, cost *probes.Cost) (known,
 	return err == nil, fields["cluster_enabled"] == "1"
 }
 
-// master is a master of a cluster and its slots.
+// master is a master of a cluster and its slots. certified is its name where it has
+// another than its address.
 type master struct {
-	address string
-	ranges  []goredis.ClusterSlot
+	address, certified string
+	ranges             []goredis.ClusterSlot
 }
 
 // has reports whether the slot is one of the master's.
@@ -149,12 +219,13 @@ func (m master) has(slot int) bool {
 	return slices.ContainsFunc(m.ranges, func(r goredis.ClusterSlot) bool { return r.Start <= slot && slot <= r.End })
 }
 
-// mastersOf asks a server for the masters that have slots.
-func mastersOf(ctx context.Context, client *goredis.Client, cost *probes.Cost) ([]master, error) {
+// mastersOf asks the server that is announced at address for the masters that have
+// slots.
+func mastersOf(ctx context.Context, client *goredis.Client, address string, cost *probes.Cost) ([]master, error) {
 	start := time.Now()
 	slots, err := client.ClusterSlots(ctx).Result() //nolint:staticcheck // Redis 6 has no CLUSTER SHARDS
 	cost.Add(start)
-	return mastersIn(slots, client.Options().Addr), err
+	return mastersIn(slots, address), err
 }
 
 // mastersIn returns the masters by their lowest slot. A server that does not know
@@ -165,7 +236,7 @@ func mastersIn(slots []goredis.ClusterSlot, asked string) []master {
 	slices.SortFunc(slots, func(a, b goredis.ClusterSlot) int { return cmp.Compare(a.Start, b.Start) })
 	var masters []master
 	for _, r := range slots {
-		if len(r.Nodes) == 0 || r.Start < 0 || r.Start >= clusterSlots {
+		if len(r.Nodes) == 0 || r.Start < 0 || r.Start >= allSlots {
 			continue
 		}
 		address := r.Nodes[0].Addr // the master comes first
@@ -174,7 +245,7 @@ func mastersIn(slots []goredis.ClusterSlot, asked string) []master {
 		}
 		i := slices.IndexFunc(masters, func(m master) bool { return m.address == address })
 		if i < 0 {
-			masters, i = append(masters, master{address: address}), len(masters)
+			masters, i = append(masters, master{address: address, certified: r.Nodes[0].NetworkingMetadata["hostname"]}), len(masters)
 		}
 		masters[i].ranges = append(masters[i].ranges, r)
 	}
@@ -189,8 +260,9 @@ func (p *canaryPlaces) place(masters []master) {
 	for _, m := range masters[:len(masters)-p.left] {
 		place := p.nodes[m.address]
 		if place == nil {
-			place = &canaryPlace{newCanaryNode(m.address, ""), &link{options: p.optionsOf(m.address)}}
+			place = &canaryPlace{canaryNode: newCanaryNode(m.address, "")}
 		}
+		place.certified = m.certified
 		// Its first key, the slot was moved, or the place of the URL turned out to be
 		// one of a cluster.
 		if !m.has(slotOf(place.key)) || place.key == "" {
@@ -198,25 +270,7 @@ func (p *canaryPlaces) place(masters []master) {
 		}
 		next[m.address] = place
 	}
-	for address, place := range p.nodes {
-		if next[address] == nil {
-			p.drop(place)
-		}
-	}
 	p.nodes = next
-}
-
-// optionsOf returns the options for another server of the cluster.
-func (p *canaryPlaces) optionsOf(address string) goredis.Options {
-	options := p.options
-	options.Addr = address
-	if options.TLSConfig != nil {
-		host, _, _ := net.SplitHostPort(address)
-		options.TLSConfig = options.TLSConfig.Clone()
-		options.TLSConfig.ServerName = host
-		options.TLSConfig.MinVersion = max(options.TLSConfig.MinVersion, tls.VersionTLS12)
-	}
-	return options
 }
 
 // keyIn returns a key whose hash tag falls into the slot, as about one number in
@@ -250,29 +304,19 @@ func slotOf(key string) int {
 			}
 		}
 	}
-	return int(crc) % clusterSlots
+	return int(crc) % allSlots
 }
 
-// moved takes in what came of a poll: a server that says that the key is elsewhere
-// is one of a cluster.
-func (p *canaryPlaces) moved(err error) error {
-	if !goredis.HasErrorPrefix(err, "MOVED") {
+// explain takes in what came of the poll of a place, and returns its error with the
+// name of the place where there are several or it was found. A server that says that
+// the key is elsewhere is one of a cluster.
+func (p *canaryPlaces) explain(place *canaryPlace, err error) error {
+	if goredis.HasErrorPrefix(err, "MOVED") {
+		p.known, p.cluster = true, true // the next poll asks where
+		err = probes.Because(probes.ReasonUnavailable, fmt.Errorf("%w: the server is one of a cluster or a slot was moved; the right to CLUSTER SLOTS is needed there", err))
+	}
+	if err == nil || p.target.mode == modeSingle && len(p.nodes) == 1 {
 		return err
 	}
-	p.known, p.cluster = true, true // the next poll asks where
-	return probes.Because(probes.ReasonUnavailable, fmt.Errorf("%w: the server is one of a cluster or a slot was moved; the right to CLUSTER SLOTS is needed there", err))
-}
-
-// join joins the errors of places, each with the name of its place where there are
-// several.
-func (p *canaryPlaces) join(places []*canaryPlace, errs []error) error {
-	if len(places) == 1 {
-		return errs[0]
-	}
-	for i, err := range errs {
-		if err != nil {
-			errs[i] = probes.Because(probes.ReasonOf(err), fmt.Errorf("%s: %w", places[i].name, err))
-		}
-	}
-	return errors.Join(errs...)
+	return probes.Because(probes.ReasonOf(err), fmt.Errorf("%s: %w", place.name, err))
 }

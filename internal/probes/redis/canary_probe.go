@@ -66,22 +66,16 @@ func describeCanary(d *probes.Descs) canaryMetrics {
 // canary writes, reads and deletes one key of each server. Poll is not called
 // concurrently.
 type canary struct {
-	hidden      []secret.String
-	credentials *credentials
-	descs       probes.Descs
-	metrics     canaryMetrics
-	places      *canaryPlaces
+	logins  *logins
+	descs   probes.Descs
+	metrics canaryMetrics
+	places  *canaryPlaces
 }
 
 func newCanary(c *CanaryConfig) *canary {
-	p := &canary{hidden: []secret.String{secret.New(c.options.Password), c.url}}
-	options := *c.options
-	if c.URLFile != "" {
-		p.credentials = &credentials{file: c.URLFile, username: options.Username, password: options.Password}
-		options.CredentialsProviderContext = p.credentials.now
-	}
+	p := &canary{logins: newLogins(c.target, c.way().load)}
 	p.metrics = describeCanary(&p.descs)
-	p.places = newCanaryPlaces(options, c.Prefix, randomHex())
+	p.places = newCanaryPlaces(c.target, p.logins, c.Prefix, randomHex())
 	return p
 }
 
@@ -95,7 +89,8 @@ func (p *canary) Close() {
 	defer cancel()
 	var cleaning sync.WaitGroup
 	for _, place := range p.places.all() {
-		cleaning.Go(func() { place.clean(ctx, place.link.get()) })
+		link := p.places.linkTo(place)
+		cleaning.Go(func() { place.clean(ctx, link.get()) })
 	}
 	cleaning.Wait()
 	p.places.close()
@@ -105,55 +100,88 @@ func (p *canary) Close() {
 // costs the others nothing.
 func (p *canary) Poll(ctx context.Context) (probes.Reading, error) {
 	var reading probes.Reading
-	p.places.update(ctx, &reading.Cost)
+	findErr := p.places.find(ctx, &reading.Cost)
 	places := p.places.all()
-	errs, costs := make([]error, len(places)), make([]probes.Cost, len(places))
+	outcomes := make([]canaryOutcome, len(places))
 	var polling sync.WaitGroup
 	for i, place := range places {
-		polling.Go(func() { errs[i] = place.poll(ctx, place.link.get(), &costs[i]) })
+		link := p.places.linkTo(place)
+		polling.Go(func() { outcomes[i] = place.pollOver(ctx, link) })
 	}
 	polling.Wait()
+	errs := []error{findErr}
 	for i, place := range places {
-		place.link.settle(errs[i])
-		errs[i] = p.places.moved(errs[i])
+		o := outcomes[i]
+		if o.panicked != nil {
+			panic(o.panicked) // the poller takes it for a failure of this poll
+		}
 		place.add(&reading, &p.metrics)
-		reading.Cost.Queries += costs[i].Queries
-		reading.Cost.Time += costs[i].Time
+		reading.Cost.Queries += o.cost.Queries
+		reading.Cost.Time += o.cost.Time
+		errs = append(errs, p.places.explain(place, o.err))
 	}
 	reading.Overflow += p.places.left
-	return reading, probes.Brief(p.places.join(places, errs), append(p.credentials.secrets(), p.hidden...)...)
+	p.places.links.settle()
+	return reading, probes.Brief(errors.Join(errs...), p.logins.hidden()...)
 }
 
-// credentials are those of a file as it is now: a password that was changed needs
-// no restart. Connections are made in the background, so they are guarded.
-type credentials struct {
-	file string
-
-	mu                 sync.Mutex
-	username, password string
+// canaryOutcome is what came of the poll of one server.
+type canaryOutcome struct {
+	cost     probes.Cost
+	err      error
+	panicked any
 }
 
-// now returns the file's user and password, or those that it had before while it
-// cannot be read.
-func (c *credentials) now(context.Context) (username, password string, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if url, err := secret.ReadFile(c.file); err == nil {
-		if options, err := goredis.ParseURL(url.Value()); err == nil {
-			c.username, c.password = options.Username, options.Password
-		}
+// pollOver polls over a link, which is closed when the server did not answer.
+func (n *canaryPlace) pollOver(ctx context.Context, link *link) (o canaryOutcome) {
+	defer func() { o.panicked = recover() }()
+	o.err = n.poll(ctx, link.get(), &o.cost)
+	link.settle(o.err)
+	return o
+}
+
+// logins are the users and passwords of files as they are now: one that was changed
+// needs no restart. Connections are made in the background, so they are guarded.
+type logins struct {
+	reload func() (target, error)
+	// first is the target at the start.
+	first target
+
+	mu  sync.Mutex
+	now target
+}
+
+func newLogins(t target, reload func() (target, error)) *logins {
+	return &logins{reload: reload, first: t, now: t}
+}
+
+// current returns what stands in the files now, or what did before while they
+// cannot be read: one may just be being written.
+func (l *logins) current() target {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t, err := l.reload(); err == nil && t.mode != "" {
+		l.now = t
 	}
-	return c.username, c.password, nil
+	return l.now
 }
 
-// secrets is what must not be shown; a nil c has none.
-func (c *credentials) secrets() []secret.String {
-	if c == nil {
-		return nil
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return []secret.String{secret.New(c.password)}
+// ofServers and ofSentinels are what a client asks for at each new connection.
+func (l *logins) ofServers(context.Context) (username, password string, err error) {
+	as := l.current().servers
+	return as.username, as.password, nil
+}
+
+func (l *logins) ofSentinels(context.Context) (username, password string, err error) {
+	as := l.current().sentinels
+	return as.username, as.password, nil
+}
+
+// hidden are the texts that must not show in errors.
+func (l *logins) hidden() []secret.String {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append(l.now.hidden(), l.first.hidden()...)
 }
 
 // canaryNode is the canary of one server: its key and what was counted.

@@ -3,8 +3,8 @@ package redis
 import (
 	"context"
 	"fmt"
-	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,6 +26,9 @@ func openCanary(t *testing.T, url secret.String) *canary {
 
 // only is the place of a canary that has one.
 func only(p *canary) *canaryPlace { return p.places.all()[0] }
+
+// clientTo is the client of the one place.
+func clientTo(p *canary) *goredis.Client { return p.places.linkTo(only(p)).get() }
 
 // canaryReader gives the values of the one node by operation or cause.
 type canaryReader struct {
@@ -57,7 +60,7 @@ func (r canaryReader) value(name, label, of string) float64 {
 func pollCanary(t *testing.T, p *canary) (canaryReader, error) {
 	t.Helper()
 	values, err := probetest.Poll(t, p, 2*time.Second)
-	return canaryReader{values, p.places.options.Addr}, err
+	return canaryReader{values, p.places.target.seeds[0]}, err
 }
 
 func mustPollCanary(t *testing.T, p *canary) canaryReader {
@@ -94,7 +97,7 @@ func TestCanaryValues(t *testing.T) {
 	if reading.Cost.Queries != 4 || reading.Cost.Time <= 0 {
 		t.Errorf("a poll cost %+v, want INFO and three operations", reading.Cost)
 	}
-	second := canaryReader{probetest.ValuesOf(t, probe, reading), probe.places.options.Addr}
+	second := canaryReader{probetest.ValuesOf(t, probe, reading), only(probe).name}
 	for _, operation := range operations() {
 		if first.done(operation) != 1 || second.done(operation) != 2 || second.failed(operation) != 0 {
 			t.Errorf("%s: %v", operation, second.Values)
@@ -151,14 +154,14 @@ func TestCanaryReadsDoNotCount(t *testing.T) {
 		}
 		return int64(n)
 	}
-	must(t, only(probe).write(t.Context(), only(probe).link.get(), 5))
+	must(t, only(probe).write(t.Context(), clientTo(probe), 5))
 	start := changes()
-	score, there, err := only(probe).read(t.Context(), only(probe).link.get())
+	score, there, err := only(probe).read(t.Context(), clientTo(probe))
 	if err != nil || !there || score != 5 || changes() != start {
 		t.Errorf("read %v, %v, %v; %d changes", score, there, err, changes()-start)
 	}
 	must(t, client.FlushAll(t.Context()).Err())
-	if _, there, err := only(probe).read(t.Context(), only(probe).link.get()); there || err != nil || keysOf(t, client) != 0 {
+	if _, there, err := only(probe).read(t.Context(), clientTo(probe)); there || err != nil || keysOf(t, client) != 0 {
 		t.Errorf("a read of no key: there %v, %v, %d keys", there, err, keysOf(t, client))
 	}
 }
@@ -171,16 +174,8 @@ func TestCanaryLeastRights(t *testing.T) {
 		must(t, admin.Do(t.Context(), append([]any{"ACL", "SETUSER", user, "on", ">pw"}, rules...)...).Err())
 		return openCanary(t, secret.New("redis://"+user+":pw@"+addressOf(t, server.URL())))
 	}
-	text, err := os.ReadFile("../../../deploy/redis-canary-acl.txt")
-	must(t, err)
-	_, line, _ := strings.Cut(string(text), "\nuser soakd_canary on #"+strings.Repeat("0", 64)+" ")
-	var rules, withoutInfo []any
-	for _, rule := range strings.Fields(line) {
-		rules = append(rules, rule)
-		if rule != "+info" {
-			withoutInfo = append(withoutInfo, rule)
-		}
-	}
+	rules := canaryRules(t, "soakd_canary")
+	withoutInfo := slices.DeleteFunc(slices.Clone(rules), func(rule any) bool { return rule == "+info" })
 	if len(rules) != 10 || len(withoutInfo) != 9 {
 		t.Fatalf("the rights of deploy/redis-canary-acl.txt: %v", rules)
 	}
@@ -250,9 +245,9 @@ func (m meddler) ZAddArgsIncr(ctx context.Context, key string, args goredis.ZAdd
 func pollMeddled(t *testing.T, p *canary, meddle func()) (canaryReader, error) {
 	t.Helper()
 	var reading probes.Reading
-	err := only(p).poll(t.Context(), meddler{only(p).link.get(), meddle}, &reading.Cost)
+	err := only(p).poll(t.Context(), meddler{clientTo(p), meddle}, &reading.Cost)
 	only(p).add(&reading, &p.metrics)
-	return canaryReader{probetest.ValuesOf(t, p, reading), p.places.options.Addr}, err
+	return canaryReader{probetest.ValuesOf(t, p, reading), p.places.target.seeds[0]}, err
 }
 
 func TestCanaryWrongReads(t *testing.T) {
@@ -331,7 +326,7 @@ func TestCanaryLeavesNothing(t *testing.T) {
 	client, probe := clientOf(t, server.URL()), openCanary(t, server.URL())
 	ctx, cancel := context.WithCancel(t.Context())
 	var reading probes.Reading
-	err := only(probe).poll(ctx, meddler{only(probe).link.get(), cancel}, &reading.Cost)
+	err := only(probe).poll(ctx, meddler{clientTo(probe), cancel}, &reading.Cost)
 	if err == nil || keysOf(t, client) != 1 {
 		t.Fatalf("cut after the write: %v, %d keys", err, keysOf(t, client))
 	}
@@ -352,7 +347,7 @@ func TestCanaryOutage(t *testing.T) {
 	mustPollCanary(t, probe)
 	proxy.Down()
 	probetest.Eventually(t, probe, "away", func(v probetest.Values, err error) bool {
-		return probes.ReasonOf(err) == probes.ReasonConnect && canaryReader{v, probe.places.options.Addr}.failed(operationWrite) > 0
+		return probes.ReasonOf(err) == probes.ReasonConnect && canaryReader{v, only(probe).name}.failed(operationWrite) > 0
 	})
 	proxy.Up(addressOf(t, server.URL()))
 	mustPollCanary(t, probe)

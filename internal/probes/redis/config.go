@@ -68,91 +68,122 @@ func (c *Config) Validate() error {
 	}
 	errs = append(errs, validateCommands(c.Commands))
 	c.Mode = cmp.Or(c.Mode, modeSingle)
-	if !slices.Contains([]string{modeSingle, modeSentinel, modeCluster}, c.Mode) {
-		return errors.Join(append(errs, fmt.Errorf("SOAKD_REDIS_MODE: %.40q is not single, sentinel or cluster", c.Mode))...)
-	}
-	if c.Mode != modeSentinel && (c.SentinelUsername != "" || c.SentinelPassword.IsSet() || c.SentinelPasswordFile != "") {
-		errs = append(errs, errors.New("SOAKD_REDIS_SENTINEL_USERNAME, SOAKD_REDIS_SENTINEL_PASSWORD: need SOAKD_REDIS_MODE=sentinel"))
-	}
-	loaded, err := c.load()
+	loaded, err := c.way().validate()
 	if err == nil {
 		c.target = loaded
 	}
 	return errors.Join(append(errs, err)...)
 }
 
+func (c *Config) way() way {
+	return way{
+		prefix: "SOAKD_REDIS_", url: c.URL, urlFile: c.URLFile, mode: c.Mode,
+		sentinelUsername: c.SentinelUsername, sentinelPassword: c.SentinelPassword, sentinelPasswordFile: c.SentinelPasswordFile,
+		tlsCAFile: c.TLSCAFile, tlsCertFile: c.TLSCertFile, tlsKeyFile: c.TLSKeyFile, tlsServerName: c.TLSServerName,
+		addressMap: c.AddressMap,
+	}
+}
+
+// way is how servers are reached, as the settings of one kind of probe say: those
+// that this kind and the canary both have.
+type way struct {
+	// prefix starts the names of the settings, for errors.
+	prefix        string
+	url           secret.String
+	urlFile, mode string
+
+	sentinelUsername, sentinelPasswordFile string
+	sentinelPassword                       secret.String
+
+	tlsCAFile, tlsCertFile, tlsKeyFile, tlsServerName string
+	addressMap                                        []string
+}
+
+// validate returns the target, or every mistake, joined.
+func (w way) validate() (target, error) {
+	if !slices.Contains([]string{modeSingle, modeSentinel, modeCluster}, w.mode) {
+		return target{}, fmt.Errorf("%sMODE: %.40q is not single, sentinel or cluster", w.prefix, w.mode)
+	}
+	var misplaced error
+	if w.mode != modeSentinel && (w.sentinelUsername != "" || w.sentinelPassword.IsSet() || w.sentinelPasswordFile != "") {
+		misplaced = fmt.Errorf("%[1]sSENTINEL_USERNAME, %[1]sSENTINEL_PASSWORD: need %[1]sMODE=sentinel", w.prefix)
+	}
+	t, err := w.load()
+	return t, errors.Join(misplaced, err)
+}
+
 // load makes the target, with what stands in files now. It has no mode when there
 // is no URL.
-func (c *Config) load() (target, error) {
-	resolved, err := secret.Resolve(c.URL, c.URLFile)
+func (w way) load() (target, error) {
+	resolved, err := secret.Resolve(w.url, w.urlFile)
 	if err != nil {
-		return target{}, fmt.Errorf("%s: %w", c.urlVariable(), err)
+		return target{}, fmt.Errorf("%s: %w", w.urlVariable(), err)
 	}
-	addresses, addressErr := parseAddresses(c.AddressMap)
+	addresses, addressErr := parseAddresses(w.addressMap)
 	if addressErr != nil {
-		addressErr = fmt.Errorf("SOAKD_REDIS_ADDRESS_MAP: %w", addressErr)
+		addressErr = fmt.Errorf("%sADDRESS_MAP: %w", w.prefix, addressErr)
 	}
-	password, passwordErr := secret.Resolve(c.SentinelPassword, c.SentinelPasswordFile)
+	password, passwordErr := secret.Resolve(w.sentinelPassword, w.sentinelPasswordFile)
 	if passwordErr != nil {
-		passwordErr = fmt.Errorf("SOAKD_REDIS_SENTINEL_PASSWORD, SOAKD_REDIS_SENTINEL_PASSWORD_FILE: %w", passwordErr)
+		passwordErr = fmt.Errorf("%[1]sSENTINEL_PASSWORD, %[1]sSENTINEL_PASSWORD_FILE: %[2]w", w.prefix, passwordErr)
 	}
 	if err := errors.Join(addressErr, passwordErr); err != nil || !resolved.IsSet() {
 		return target{}, err
 	}
-	t, err := parseTarget(c.Mode, resolved.Value())
+	t, err := parseTarget(w.mode, resolved.Value())
 	if err != nil {
-		return target{}, fmt.Errorf("%s: %w", c.urlVariable(), err)
+		return target{}, fmt.Errorf("%s: %w", w.urlVariable(), err)
 	}
-	t.useSentinelLogin(login{c.SentinelUsername, password.Value()})
+	t.useSentinelLogin(login{w.sentinelUsername, password.Value()})
 	t.addresses, t.secrets = addresses, [2]secret.String{resolved, password}
-	err = c.loadTLS(&t)
+	err = w.loadTLS(&t)
 	return t, err
 }
 
-func (c *Config) urlVariable() string {
-	if c.URLFile != "" {
-		return "SOAKD_REDIS_URL_FILE"
+func (w way) urlVariable() string {
+	if w.urlFile != "" {
+		return w.prefix + "URL_FILE"
 	}
-	return "SOAKD_REDIS_URL"
+	return w.prefix + "URL"
 }
 
 // loadTLS adds to the target what the settings of TLS say.
-func (c *Config) loadTLS(t *target) error {
-	if c.TLSCAFile+c.TLSCertFile+c.TLSKeyFile+c.TLSServerName == "" {
+func (w way) loadTLS(t *target) error {
+	if w.tlsCAFile+w.tlsCertFile+w.tlsKeyFile+w.tlsServerName == "" {
 		return nil
 	}
 	if t.tls == nil {
-		return fmt.Errorf("SOAKD_REDIS_TLS_...: %s has no TLS; want rediss://", c.urlVariable())
+		return fmt.Errorf("%sTLS_...: %s has no TLS; want rediss://", w.prefix, w.urlVariable())
 	}
-	t.serverName = c.TLSServerName
-	return errors.Join(c.loadAuthorities(t.tls), c.loadCertificate(t.tls))
+	t.serverName = w.tlsServerName
+	return errors.Join(w.loadAuthorities(t.tls), w.loadCertificate(t.tls))
 }
 
-func (c *Config) loadAuthorities(config *tls.Config) error {
-	if c.TLSCAFile == "" {
+func (w way) loadAuthorities(config *tls.Config) error {
+	if w.tlsCAFile == "" {
 		return nil
 	}
-	text, err := os.ReadFile(c.TLSCAFile)
+	text, err := os.ReadFile(w.tlsCAFile)
 	if err != nil {
-		return fmt.Errorf("SOAKD_REDIS_TLS_CA_FILE: %w", err)
+		return fmt.Errorf("%sTLS_CA_FILE: %w", w.prefix, err)
 	}
 	config.RootCAs = x509.NewCertPool()
 	if !config.RootCAs.AppendCertsFromPEM(text) {
-		return fmt.Errorf("SOAKD_REDIS_TLS_CA_FILE: %s holds no certificate in PEM", c.TLSCAFile)
+		return fmt.Errorf("%sTLS_CA_FILE: %s holds no certificate in PEM", w.prefix, w.tlsCAFile)
 	}
 	return nil
 }
 
 // loadCertificate lets each handshake read the client certificate anew: it may be
 // renewed during a soak of weeks.
-func (c *Config) loadCertificate(config *tls.Config) error {
-	if c.TLSCertFile == "" && c.TLSKeyFile == "" {
+func (w way) loadCertificate(config *tls.Config) error {
+	if w.tlsCertFile == "" && w.tlsKeyFile == "" {
 		return nil
 	}
 	read := func() (*tls.Certificate, error) {
-		pair, err := tls.LoadX509KeyPair(c.TLSCertFile, c.TLSKeyFile)
+		pair, err := tls.LoadX509KeyPair(w.tlsCertFile, w.tlsKeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("SOAKD_REDIS_TLS_CERT_FILE, SOAKD_REDIS_TLS_KEY_FILE: %w", err)
+			return nil, fmt.Errorf("%[1]sTLS_CERT_FILE, %[1]sTLS_KEY_FILE: %[2]w", w.prefix, err)
 		}
 		return &pair, nil
 	}
@@ -162,23 +193,7 @@ func (c *Config) loadCertificate(config *tls.Config) error {
 }
 
 // Summary says what is watched.
-func (c *Config) Summary() string {
-	t := c.target
-	if t.mode == "" {
-		return ""
-	}
-	text := strings.Join(t.seeds, ", ")
-	switch t.mode {
-	case modeSentinel:
-		text = "master " + t.master + " of the sentinels " + text
-	case modeCluster:
-		text = "cluster of " + text
-	}
-	if t.servers.username != "" {
-		text += " as " + t.servers.username
-	}
-	return text
-}
+func (c *Config) Summary() string { return c.target.summary() }
 
 // Open makes the one probe. Validate must have been called.
 func (c *Config) Open(*slog.Logger) ([]probes.Probe, error) {

@@ -40,7 +40,7 @@ type probe struct {
 }
 
 func newProbe(c *Config) *probe {
-	p := &probe{reload: c.load, window: c.HitWindow, nodes: map[string]*node{}}
+	p := &probe{reload: c.way().load, window: c.HitWindow, nodes: map[string]*node{}}
 	p.metrics, p.topology = describe(&p.descs), describeTopology(&p.descs)
 	p.metrics.configure(c)
 	p.use(c.target)

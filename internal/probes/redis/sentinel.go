@@ -92,20 +92,12 @@ func (v view) epoch() int64 {
 // find asks all sentinels at the same time. That with the newest configuration is
 // right where they differ.
 func (s *sentinels) find(ctx context.Context, links *links, reading *probes.Reading) ([]place, error) {
-	views := s.ask(ctx, links)
-	var errs []error
-	var best *view
-	for i, v := range views {
-		reading.Cost.Queries += v.cost.Queries
-		reading.Cost.Time += v.cost.Time
-		if v.err != nil {
-			errs = append(errs, probes.Because(probes.ReasonOf(v.err), fmt.Errorf("sentinel %s: %w", s.target.seeds[i], v.err)))
-			continue
-		}
-		if best == nil || v.epoch() > best.epoch() {
-			best = &views[i]
-		}
-	}
+	views := askSentinels(ctx, s.target.seeds, func(address string) *link {
+		return links.to(address, "", s.target.sentinels)
+	}, func(ctx context.Context, client *goredis.Client, address string) view {
+		return askSentinel(ctx, client, s.target.master, s.rights[address])
+	})
+	best, errs := newest(s.target.seeds, views, &reading.Cost)
 	if best == nil {
 		return s.last, errors.Join(errs...)
 	}
@@ -115,22 +107,20 @@ func (s *sentinels) find(ctx context.Context, links *links, reading *probes.Read
 	s.take(*best)
 	reading.Add(s.metrics.master, 1, s.target.master, s.master)
 	reading.Add(s.metrics.failovers, float64(s.failovers))
-	// Any sentinel that answers is enough; one that answers wrongly is a fault of
-	// the configuration.
-	errs = slices.DeleteFunc(errs, func(err error) bool { return !answered(err) })
-	return slices.Clone(s.last), errors.Join(errs...)
+	return slices.Clone(s.last), wrongAnswers(errs)
 }
 
-func (s *sentinels) ask(ctx context.Context, links *links) []view {
+// askSentinels asks all of those addresses at the same time.
+func askSentinels(ctx context.Context, addresses []string, to func(address string) *link, ask func(ctx context.Context, client *goredis.Client, address string) view) []view {
 	ctx, cancel := share(ctx, findShare)
 	defer cancel()
-	views := make([]view, len(s.target.seeds))
+	views := make([]view, len(addresses))
 	var running sync.WaitGroup
-	for i, address := range s.target.seeds {
-		link := links.to(address, "", s.target.sentinels)
+	for i, address := range addresses {
+		link := to(address)
 		running.Go(func() {
 			defer func() { views[i].panicked = recover() }()
-			views[i] = askSentinel(ctx, link.get(), s.target.master, s.rights[address])
+			views[i] = ask(ctx, link.get(), address)
 			link.settle(views[i].err)
 		})
 	}
@@ -141,6 +131,29 @@ func (s *sentinels) ask(ctx context.Context, links *links) []view {
 		}
 	}
 	return views
+}
+
+// newest returns the view with the newest configuration, nil where there is none,
+// with the errors of the others, and adds what the views cost.
+func newest(addresses []string, views []view, cost *probes.Cost) (best *view, errs []error) {
+	for i, v := range views {
+		cost.Queries += v.cost.Queries
+		cost.Time += v.cost.Time
+		if v.err != nil {
+			errs = append(errs, probes.Because(probes.ReasonOf(v.err), fmt.Errorf("sentinel %s: %w", addresses[i], v.err)))
+			continue
+		}
+		if best == nil || v.epoch() > best.epoch() {
+			best = &views[i]
+		}
+	}
+	return best, errs
+}
+
+// wrongAnswers joins what is a fault of the configuration: any sentinel that
+// answers is enough, unless another answers wrongly.
+func wrongAnswers(errs []error) error {
+	return errors.Join(slices.DeleteFunc(errs, func(err error) bool { return !answered(err) })...)
 }
 
 // quorumCommand is a command that the probe can do without, as a right names it.
@@ -174,13 +187,9 @@ func askSentinel(ctx context.Context, client *goredis.Client, name string, right
 }
 
 func (v *view) readMaster(master, replicas *goredis.Cmd, name string) {
-	answer, err := master.Result()
-	if reply, ok := replyOf(err); ok && strings.Contains(reply, "No such master") {
-		v.err = probes.Because(probes.ReasonMissing, fmt.Errorf("SENTINEL MASTER: knows no master %.80q", name))
-		return
-	}
+	fields, err := masterIn(master, name)
 	if err != nil {
-		v.err = fmt.Errorf("SENTINEL MASTER: %w", because(err))
+		v.err = err
 		return
 	}
 	list, err := replicas.Slice()
@@ -188,13 +197,26 @@ func (v *view) readMaster(master, replicas *goredis.Cmd, name string) {
 		v.err = fmt.Errorf("SENTINEL REPLICAS: %w", because(err))
 		return
 	}
-	if v.master = pairs(answer); addressIn(v.master) == "" {
-		v.err = protocol(errors.New("SENTINEL MASTER: the answer has no ip and port"))
-		return
-	}
+	v.master = fields
 	for _, one := range list {
 		v.replicas = append(v.replicas, pairs(one))
 	}
+}
+
+// masterIn reads the answer to SENTINEL MASTER.
+func masterIn(master *goredis.Cmd, name string) (map[string]string, error) {
+	answer, err := master.Result()
+	if reply, ok := replyOf(err); ok && strings.Contains(reply, "No such master") {
+		return nil, probes.Because(probes.ReasonMissing, fmt.Errorf("SENTINEL MASTER: knows no master %.80q", name))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("SENTINEL MASTER: %w", because(err))
+	}
+	fields := pairs(answer)
+	if addressIn(fields) == "" {
+		return nil, protocol(errors.New("SENTINEL MASTER: the answer has no ip and port"))
+	}
+	return fields, nil
 }
 
 // readQuorum takes in the answer to CKQUORUM, an error where there is no quorum.

@@ -61,6 +61,24 @@ func (t target) hidden() []secret.String {
 	return append(t.secrets[:], secret.New(t.servers.password), secret.New(t.sentinels.password))
 }
 
+// summary says what it is.
+func (t target) summary() string {
+	if t.mode == "" {
+		return ""
+	}
+	text := strings.Join(t.seeds, ", ")
+	switch t.mode {
+	case modeSentinel:
+		text = "master " + t.master + " of the sentinels " + text
+	case modeCluster:
+		text = "cluster of " + text
+	}
+	if t.servers.username != "" {
+		text += " as " + t.servers.username
+	}
+	return text
+}
+
 // options returns how to reach the server at address. name is the name in its
 // certificate where it is known.
 func (t target) options(address, name string, as login) goredis.Options {
