@@ -316,19 +316,19 @@ const withoutRedisCanary = "without SOAKD_REDIS_CANARY_URL"
 func redisCanaryPanels() []Panel {
 	return []Panel{
 		{
-			Title: "Time of a write, a read and a delete", Unit: "s", Log: true,
+			Title: "Time of a write, a read and a delete", Unit: "s", Log: true, Width: 8,
 			Description: "p50 and p99 of one key of soakd's own, on an open connection. When the API is slow and this is not, Redis and the network are not the cause: look at the API and its pool. When both are, look above for what Redis was doing.",
 			Targets:     []Target{redisCanaryQuantile("0.5", "p50"), redisCanaryQuantile("0.99", "p99")},
 			EmptyWhen:   withoutRedisCanary,
 		},
 		{
-			Title: "Failures", Unit: "ops", Width: 6,
+			Title: "Failures", Unit: "ops", Width: 8,
 			Description: "Operations a second that failed. Writes alone: OOM under noeviction, a replica (READONLY), or a disk that is full (MISCONF); all: the server is away. soakd's log says which.",
 			Targets:     []Target{rateOfNode("soakd_redis_canary_failures_total", "", "operation")},
 			EmptyWhen:   withoutRedisCanary,
 		},
 		{
-			Title: "Wrong reads", Unit: "short", Width: 6, Thresholds: badAt(1),
+			Title: "Wrong reads", Unit: "short", Width: 8, Thresholds: badAt(1),
 			Description: "Reads since soakd started that did not bring what was written just before. evicted: memory is so short that new keys go at once; missing: FLUSHALL, a fail-over or a loss; mismatch: another writer with the same prefix.",
 			Targets:     []Target{ofNode("soakd_redis_canary_wrong_reads_total", "", "cause")},
 			EmptyWhen:   withoutRedisCanary,

@@ -16,7 +16,7 @@ func redisClusterPanels() []Panel {
 		{
 			Title: "Part of each node", Unit: "none", Width: 8, Texts: map[int]string{1: "is"},
 			Description: "What sentinels or the cluster say that each node is: master or replica, and of which shard. A line that ends where another begins is a fail-over; a shard with a master alone has nobody to take over.",
-			Targets:     []Target{ofNode("soakd_redis_node_info", "", "role", "shard")},
+			Targets:     []Target{{Query: worst(nodeSel("soakd_redis_node_info"), "node", "role", "shard"), Legend: "{{role}} of shard {{shard}} {{node}}"}},
 			EmptyWhen:   noTopology,
 		},
 		{
@@ -27,9 +27,12 @@ func redisClusterPanels() []Panel {
 		},
 		{
 			Title: "Slots of the cluster", Unit: "short", Width: 8,
-			Description: "Slots by state, as the node that sees most of each sees them. assigned below 16384: nobody serves the rest; pfail: a node cannot reach their master; fail: most masters cannot: a replica must take over, by itself or with CLUSTER FAILOVER.",
-			Targets:     []Target{{Query: worst(nodeSel("soakd_redis_cluster_slots"), "state"), Legend: "{{state}}"}},
-			EmptyWhen:   noCluster,
+			Description: "Slots by state, as the node sees them that sees it worst. assigned below 16384: nobody serves the rest; pfail: a node cannot reach their master; fail: most masters cannot: a replica must take over, by itself or with CLUSTER FAILOVER.",
+			Targets: []Target{
+				{Query: lowest(nodeSel("soakd_redis_cluster_slots", `state=~"assigned|ok"`), "state"), Legend: "{{state}}"},
+				{Query: worst(nodeSel("soakd_redis_cluster_slots", `state=~"pfail|fail"`), "state"), Legend: "{{state}}"},
+			},
+			EmptyWhen: noCluster,
 		},
 		{
 			Title: "Slots of each node", Unit: "short", Width: 8,
