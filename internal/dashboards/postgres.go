@@ -142,6 +142,11 @@ func postgresConnectionPanels() []Panel {
 			Targets:     []Target{ofServer("soakd_postgres_database_backends", "", "database")},
 		},
 		{
+			Title: "Size on disk", Unit: "bytes", Width: 8,
+			Description: "Size of the watched databases, read once a minute. A soak that saves as much as it deletes levels out; a steady climb is data that nobody deletes, or dead rows that vacuum cannot remove.",
+			Targets:     []Target{ofServer("soakd_postgres_database_bytes", "", "database")},
+		},
+		{
 			Title: "Connections made", Unit: "ops", Width: 8,
 			Description: "Connections a second that were begun; from Postgres 14. In a steady soak nearly none: many say that the API opens one for each request, or that its pool's idle or life time is too short.",
 			Targets:     []Target{rateOfDatabase("soakd_postgres_sessions_total", "")},
@@ -200,6 +205,11 @@ func postgresLockPanels() []Panel {
 			Title: "Locks waited for", Unit: "short", Stack: true, Width: 8,
 			Description: "Locks that are waited for, by mode. share and exclusive: two transactions change the same row; row_exclusive behind access_exclusive: an ALTER TABLE or a TRUNCATE runs beside the traffic.",
 			Targets:     []Target{ofServer("soakd_postgres_waiting_locks", "", "mode")},
+		},
+		{
+			Title: "Locks held", Unit: "short", Stack: true, Width: 8,
+			Description: "Locks that are held, by mode, in all databases of the server. Those of a steady load stay level: a climb is transactions that last longer or touch more tables (partitions); near max_locks_per_transaction times max_connections the server refuses more.",
+			Targets:     []Target{ofServer("soakd_postgres_held_locks", "", "mode")},
 		},
 		{
 			Title: "Deadlocks", Unit: "short", Width: 8,

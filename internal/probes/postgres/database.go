@@ -19,7 +19,7 @@ type databases struct {
 }
 
 // databaseRows selects the databases of $1 and the connected one.
-const databaseRows = " WHERE datname = current_database() OR datname = ANY($1::text[])"
+const databaseRows = " WHERE (datname = current_database() OR datname = ANY($1::text[]))"
 
 func newDatabases(d *probes.Descs, names []string) *databases {
 	of := func(name string, desc *probes.Desc, labels ...string) column {

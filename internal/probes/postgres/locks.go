@@ -16,7 +16,7 @@ const maxWaiters = 50
 type locks struct {
 	applications applications
 
-	blocked, oldest, waiting, pairs, blocking, roots, depth *probes.Desc
+	blocked, oldest, waiting, held, pairs, blocking, roots, depth *probes.Desc
 }
 
 func newLocks(d *probes.Descs, named applications) *locks {
@@ -26,6 +26,7 @@ func newLocks(d *probes.Descs, named applications) *locks {
 		blocked:      d.Gauge("soakd_postgres_blocked_backends", "Sessions that wait for a lock."),
 		oldest:       d.Gauge("soakd_postgres_lock_wait_oldest_seconds", "How long the oldest wait for a lock has lasted; absent when nobody waits and before Postgres 14."),
 		waiting:      d.Gauge("soakd_postgres_waiting_locks", "Locks that are waited for, by the mode that is wanted.", "mode"),
+		held:         d.Gauge("soakd_postgres_held_locks", "Locks that are held, by mode, in all databases of the server.", "mode"),
 		pairs:        d.Gauge("soakd_postgres_blocking_pairs", "Pairs of a session that waits for a lock and one that blocks it"+many+"."),
 		blocking:     d.Gauge("soakd_postgres_blocking", "These pairs by who waits and who blocks (values of application_name as in soakd_postgres_backends; prepared: a prepared transaction) and by the blocker's state: active, idle_in_transaction... Only those there are"+many+".", "blocked_application", "blocker_application", "blocker_state"),
 		roots:        d.Gauge("soakd_postgres_root_blockers", "Sessions and prepared transactions that block others and wait for nobody themselves: where a chain begins"+many+"."),
@@ -37,12 +38,13 @@ func (*locks) name() string { return "locks" }
 
 // waitstart is new in 14, and NULL for a moment after the wait has begun. The row
 // without a mode is the sum.
-func waitersQuery(by *catalogue) string {
+func locksQuery(by *catalogue) string {
 	oldest := "NULL::float8"
 	if by.has("pg_locks", "waitstart") {
-		oldest = "extract(epoch FROM clock_timestamp() - min(waitstart))::float8"
+		oldest = "extract(epoch FROM clock_timestamp() - min(waitstart) FILTER (WHERE NOT granted))::float8"
 	}
-	return "SELECT coalesce(mode, ''), count(DISTINCT pid)::float8, count(*)::float8, " + oldest + " FROM pg_locks WHERE NOT granted GROUP BY ROLLUP (mode)"
+	return "SELECT coalesce(mode, ''), (count(DISTINCT pid) FILTER (WHERE NOT granted))::float8, (count(*) FILTER (WHERE NOT granted))::float8, " +
+		"(count(*) FILTER (WHERE granted))::float8, " + oldest + " FROM pg_locks GROUP BY ROLLUP (mode)"
 }
 
 // A prepared transaction that blocks has the pid 0. The number of those that wait
@@ -65,10 +67,10 @@ func lockModes() map[string]string {
 
 func (l *locks) read(ctx context.Context, s *session, reading *probes.Reading) error {
 	var mode string
-	var sessions, wanted, waiters float64
+	var sessions, wanted, granted, waiters float64
 	var age, oldest *float64
-	byMode := map[string]float64{}
-	err := s.rows(ctx, waitersQuery(s.catalogue), nil, []any{&mode, &sessions, &wanted, &age}, func() error {
+	waiting, held := map[string]float64{}, map[string]float64{}
+	err := s.rows(ctx, locksQuery(s.catalogue), nil, []any{&mode, &sessions, &wanted, &granted, &age}, func() error {
 		if mode == "" {
 			waiters, oldest = sessions, age
 			return nil
@@ -77,7 +79,8 @@ func (l *locks) read(ctx context.Context, s *session, reading *probes.Reading) e
 		if !ok {
 			label = other
 		}
-		byMode[label] += wanted
+		waiting[label] += wanted
+		held[label] += granted
 		return nil
 	})
 	if err != nil {
@@ -86,7 +89,8 @@ func (l *locks) read(ctx context.Context, s *session, reading *probes.Reading) e
 	reading.Add(l.blocked, waiters)
 	addIf(reading, l.oldest, oldest)
 	for _, label := range append(sortedValues(lockModes()), other) {
-		reading.Add(l.waiting, byMode[label], label)
+		reading.Add(l.waiting, waiting[label], label)
+		reading.Add(l.held, held[label], label)
 	}
 	switch {
 	case waiters > maxWaiters:

@@ -52,9 +52,13 @@ func newProbe(c *Config, s *server) (*probe, error) {
 	p.server = describeServer(&p.descs)
 	named, resets := newApplications(c.Applications), newResets(&p.descs)
 	p.statements = newStatements(&p.descs, c.Statements.list, resets)
+	watched := newTables(&p.descs, c.tables)
+	// Not every server has what the lists name: what the main one lacks is a
+	// mistake, what another lacks may be elsewhere.
+	watched.optional, p.statements.optional = s.probe != Name, s.probe != Name
 	p.parts = []part{
 		newActivity(&p.descs, named), newLocks(&p.descs, named), newDatabases(&p.descs, c.Databases), newReplication(&p.descs),
-		newCluster(&p.descs, resets), newIO(&p.descs), newTables(&p.descs, c.tables), p.statements,
+		newCluster(&p.descs, resets), newIO(&p.descs), newSizes(&p.descs, c.Databases), watched, p.statements,
 	}
 	return p, nil
 }

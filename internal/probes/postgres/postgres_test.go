@@ -144,6 +144,8 @@ func TestRealPostgres(t *testing.T) {
 	t.Run("read only", func(t *testing.T) { testReadOnly(t, server) })
 	t.Run("statistics reset", func(t *testing.T) { testResets(t, server) })
 	t.Run("several databases", func(t *testing.T) { testDatabases(t, server) })
+	t.Run("sizes", func(t *testing.T) { testSizes(t, server) })
+	t.Run("lists on another server", func(t *testing.T) { testListsElsewhere(t, server) })
 }
 
 func testQuiet(t *testing.T, server *localservices.Postgres) {
@@ -253,6 +255,7 @@ func testLocks(t *testing.T, server *localservices.Postgres) {
 	})
 	for series, want := range map[string]float64{
 		"soakd_postgres_root_blockers": 1, "soakd_postgres_blocking_chain_depth": 1, `soakd_postgres_waiting_locks{mode="access_share"}`: 2,
+		`soakd_postgres_held_locks{mode="access_exclusive"}`: 1,
 		`soakd_postgres_blocking{blocked_application="waiter",blocker_application="other",blocker_state="idle_in_transaction"}`: 2,
 		"soakd_postgres_blocking_pairs": 2, `soakd_postgres_waiting_backends{wait_event_type="lock"}`: 2, backends("waiter", "active"): 2,
 	} {
@@ -669,4 +672,54 @@ func testDatabases(t *testing.T, server *localservices.Postgres) {
 		t.Error("a database that nobody asked for")
 	}
 	run(t, admin, "DROP DATABASE second")
+}
+
+func testSizes(t *testing.T, server *localservices.Postgres) {
+	opened := open(t, server.MonitorURL(), nil)
+	clock := time.Now()
+	for _, one := range opened.(*probe).parts {
+		if z, ok := one.(*sizes); ok {
+			z.now = func() time.Time { return clock }
+		}
+	}
+	const series = `soakd_postgres_database_bytes{database="app"}`
+	before := mustPoll(t, opened)[series]
+	api := connect(t, server.URL(), "api")
+	run(t, api, "CREATE TABLE large AS SELECT repeat('x', 1000) AS x FROM generate_series(1, 2000)")
+	if again := mustPoll(t, opened)[series]; again != before {
+		t.Errorf("read again within a minute: %v after %v", again, before)
+	}
+	clock = clock.Add(sizesInterval)
+	var want float64
+	must(t, api.QueryRow(t.Context(), "SELECT pg_database_size('app')").Scan(&want))
+	if after := mustPoll(t, opened)[series]; after != want || after < before+2e6 {
+		t.Errorf("%v, want %v, 2 MB more than %v", after, want, before)
+	}
+	run(t, api, "DROP TABLE large")
+}
+
+// What the lists name is missed on the main server, and not on one beside it.
+func testListsElsewhere(t *testing.T, server *localservices.Postgres) {
+	admin := connect(t, server.AdminURL(), "admin")
+	run(t, admin, "CREATE DATABASE elsewhere TEMPLATE template0")
+	address, err := url.Parse(server.MonitorURL().Value())
+	must(t, err)
+	address.Path = "/elsewhere" // without the extension and the table
+	config := Kind().Config.(*Config)
+	config.URL, config.Servers = secret.New(address.String()), secret.New("beside="+address.String())
+	config.Tables = []string{"nowhere"}
+	must(t, config.Statements.Decode("x=SELECT"))
+	opened := probetest.Open(t, config)
+	_, missing := probetest.Poll(t, opened[0], 5*time.Second)
+	if missing == nil || !strings.Contains(missing.Error(), "nowhere") || !strings.Contains(missing.Error(), "pg_stat_statements") {
+		t.Errorf("on the main server: %v", missing)
+	}
+	values, err := probetest.Poll(t, opened[1], 5*time.Second)
+	if err != nil || values[`soakd_postgres_max_connections{server="beside"}`] != 57 {
+		t.Errorf("beside it: %v, %v", err, values)
+	}
+	for _, probe := range opened {
+		probe.Close()
+	}
+	run(t, admin, "DROP DATABASE elsewhere")
 }

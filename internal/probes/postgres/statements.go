@@ -100,7 +100,9 @@ func (s statement) match(text string) bool {
 // soakd's start.
 type statements struct {
 	list []statement
-	now  func() time.Time
+	// optional tells that a server without the extension has none to watch.
+	optional bool
+	now      func() time.Time
 
 	// counters are the metrics in the order of usage.
 	counters [statementCounters]*probes.Desc
@@ -176,7 +178,11 @@ func (st *statements) read(ctx context.Context, s *session, reading *probes.Read
 	if len(st.list) == 0 {
 		return nil
 	}
-	if s.catalogue.extension == "" {
+	switch {
+	case s.catalogue.extension != "":
+	case st.optional:
+		return nil
+	default:
 		return errNoStatements
 	}
 	return notLoaded(st.readAll(ctx, s, reading))

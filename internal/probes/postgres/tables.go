@@ -13,6 +13,8 @@ type tables struct {
 	list []tableName
 
 	stats table
+	// optional tells that a table that is not there is none to watch.
+	optional bool
 }
 
 func newTables(d *probes.Descs, list []tableName) *tables {
@@ -85,6 +87,9 @@ func (t *tables) read(ctx context.Context, s *session, reading *probes.Reading) 
 	for _, sample := range found.Samples { // one label instead of schema and name
 		name := tableName{sample.Labels[0], sample.Labels[1]}.String()
 		reading.Add(sample.Desc, sample.Value, append([]string{name}, sample.Labels[2:]...)...)
+	}
+	if t.optional {
+		return nil
 	}
 	return notThere("not in this database", t.list, missing, tableName.String)
 }

@@ -113,7 +113,7 @@ func offers(p *probe, c *catalogue) []string {
 	if c.has(statementsInfo) {
 		add(p.statements.dropped)
 	}
-	if strings.Contains(waitersQuery(c), "waitstart") {
+	if strings.Contains(locksQuery(c), "waitstart") {
 		for _, part := range p.parts {
 			if l, ok := part.(*locks); ok {
 				add(l.oldest)
@@ -200,7 +200,7 @@ func TestVersionsDiffer(t *testing.T) {
 
 // queries are those that depend on the catalogue, by part.
 func queries(p *probe, c *catalogue) map[string]string {
-	all := map[string]string{"locks": waitersQuery(c)}
+	all := map[string]string{"locks": locksQuery(c)}
 	for _, one := range p.parts {
 		switch part := one.(type) {
 		case *databases:
