@@ -46,6 +46,7 @@ func openCache(url secret.String, ttl time.Duration, name string, logger *slog.L
 	options.MaxRetries = -1
 	options.DialerRetries = 1
 	options.ContextTimeoutEnabled = true
+	options.DisableIdentity = true // CLIENT SETINFO is an error for servers before 7.2
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return &cache{
 		client: redis.NewClient(options),
