@@ -67,8 +67,9 @@ func TestWhoMayImportWhom(t *testing.T) {
 			}
 			if ours && slices.ContainsFunc([]string{"internal/refapi", "internal/localservices"}, func(f string) bool { return within(mine, f) }) &&
 				!within(path, "cmd/soakd") && !within(path, "internal/refapi") && !within(path, "internal/localservices") &&
-				// The benchmark's target for the cashflow mix; no part of soakd.
-				!within(path, "bench/reference") {
+				// The benchmark's target for the cashflow mix, and the servers of the
+				// comparison of exporters; no part of soakd.
+				!within(path, "bench/reference") && !within(path, "bench/compare-exporters") {
 				t.Errorf("%s imports %s, which is for the demo and for tests", path, mine)
 			}
 		}

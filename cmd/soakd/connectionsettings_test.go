@@ -220,7 +220,7 @@ func TestWaysToTheTarget(t *testing.T) {
 			cmd.Env = append(os.Environ(), "SOAKD_JWT_SECRET="+checkKey, "SOAKD_TARGET_URL="+c.target)
 		}, "run", "--model", "closed", "--users", "5", "--think-time", "10ms", "--duration", "2s", "--listen", "127.0.0.1:0")
 		p.end(t)
-		has(t, p.stdout.String(), "load            closed model, 5 users, all at once, think time 10ms\n", "cashflow in closed mode with 5 users against ", "no failures\n")
+		has(t, p.stdout.String(), "closed model, 5 users, all at once, think time 10ms\n", "cashflow in closed mode with 5 users against ", "no failures\n")
 		if got := p.account(t); got.scheduled != got.sent || got.sent != got.finished || got.cut != 0 || got.finished < 20 {
 			t.Errorf("the account is %+v; want all that were sent, and more than the first of each user", got)
 		}
