@@ -114,8 +114,16 @@ func (s *pageSource) read(ctx context.Context) ([]value, probes.Cost, error) {
 	return values, cost, s.brief(err)
 }
 
+// brief hides the token and the query, as a whole and value by value: an answer
+// may repeat either.
 func (s *pageSource) brief(err error) error {
-	return probes.Brief(err, s.token.current(), secret.New(s.url.RawQuery))
+	hidden := []secret.String{s.token.current(), secret.New(s.url.RawQuery)}
+	for _, values := range s.url.Query() {
+		for _, value := range values {
+			hidden = append(hidden, secret.New(value))
+		}
+	}
+	return probes.Brief(err, hidden...)
 }
 
 // fetch returns the page and the target's time.
