@@ -206,11 +206,11 @@ func (c *checker) probe(ctx context.Context, write bool) {
 
 func (c *checker) probeOnce(ctx context.Context, probe probes.Probe, summary string) {
 	name := probe.Name()
-	switch values, err := c.poll(ctx, probe); {
+	switch reading, err := c.poll(ctx, probe); {
 	case err == nil:
-		c.printf("probe %s: ok, %s, %d values\n", name, summary, values)
-	case values > 0:
-		c.printf("probe %s: %s: %d values, but not all: %v\n", name, summary, values, err)
+		c.printf("probe %s: ok, %s, %d values\n", name, summary, len(reading.Samples))
+	case reached(reading, err):
+		c.printf("probe %s: %s: %d values, but not all: %v\n", name, summary, len(reading.Samples), err)
 		c.wrong++
 	default:
 		c.printf("probe %s: %s: %v\n", name, summary, err)
@@ -218,13 +218,48 @@ func (c *checker) probeOnce(ctx context.Context, probe probes.Probe, summary str
 	}
 }
 
-// poll returns how many values a poll brought, and what could not be read.
-func (c *checker) poll(ctx context.Context, probe probes.Probe) (values int, err error) {
+// reached reports whether a poll that failed has reached anything. One that
+// could ask for nothing on its way has not, though it may have values about the
+// way itself: that a replica is not up, how long the DNS took.
+func reached(reading probes.Reading, err error) bool {
+	switch probes.ReasonOf(err) {
+	case probes.ReasonDNS, probes.ReasonConnect, probes.ReasonTimeout, probes.ReasonReset:
+		return len(reading.Samples) > 0 && reading.Cost.Queries > 0
+	}
+	return len(reading.Samples) > 0
+}
+
+// probeGrace is how long a poll and the close after it may go on after their
+// time, together: as long as in a run.
+const probeGrace = 4 * time.Second
+
+// poll polls a probe once and closes it. One that does not come back is left
+// behind: soakd ends soon.
+func (c *checker) poll(ctx context.Context, probe probes.Probe) (probes.Reading, error) {
+	done := make(chan probes.Result, 1)
+	go func() { done <- pollOnce(ctx, probe, c.cfg.ProbeTimeout) }()
+	overdue := time.NewTimer(c.cfg.ProbeTimeout + probeGrace)
+	defer overdue.Stop()
+	select {
+	case result := <-done:
+		return result.Reading, result.Err
+	case <-overdue.C:
+		return probes.Reading{}, fmt.Errorf("poll %w", probes.ErrHung)
+	}
+}
+
+// pollOnce polls and closes a probe; a panic is its error.
+func pollOnce(ctx context.Context, probe probes.Probe, limit time.Duration) (result probes.Result) {
+	defer func() {
+		if value := recover(); value != nil {
+			result = probes.Result{Err: probes.Brief(&probes.PanicError{Value: fmt.Sprint(value)})}
+		}
+	}()
 	defer probe.Close()
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.ProbeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	reading, err := probe.Poll(ctx)
-	return len(reading.Samples), err
+	result.Reading, result.Err = probe.Poll(ctx)
+	return result
 }
 
 // verdict turns what was found into the error whose exit code says it. A target

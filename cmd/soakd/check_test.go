@@ -222,6 +222,13 @@ func TestCheck(t *testing.T) {
 		}
 	})
 
+	t.Run("the API's metrics are away", func(t *testing.T) {
+		code, stdout, message := runCheck(t, c.settings(map[string]string{"SOAKD_API_METRICS_URL": "http://127.0.0.1:1/metrics"}))
+		if code != exitNotRun || message != "1 of the checks could not reach what they check" || !strings.Contains(stdout, "probe api: http://127.0.0.1:1/metrics: read the target's metrics: dial ") {
+			t.Errorf("exit code %d, %s:\n%s", code, message, stdout)
+		}
+	})
+
 	t.Run("the target is away", func(t *testing.T) {
 		for _, args := range [][]string{nil, {"--write"}} {
 			code, stdout, message := runCheck(t, c.settings(map[string]string{"SOAKD_TARGET_URL": "http://127.0.0.1:1"}), args...)

@@ -22,13 +22,19 @@ import (
 // demoOptions are what the demo has beyond the common settings.
 type demoOptions struct{ postgres, redis string }
 
-// broughtByDemo are the settings that the demo makes itself.
+// broughtByDemo are the settings that the demo makes itself, and those that tell
+// how other servers than its own are reached.
 var broughtByDemo = []string{ //nolint:gochecknoglobals // never changed
 	"SOAKD_TARGET_URL", "SOAKD_POSTGRES_URL", "SOAKD_POSTGRES_URL_FILE", "SOAKD_REDIS_URL", "SOAKD_REDIS_URL_FILE",
 	"SOAKD_POSTGRES_CANARY_URL", "SOAKD_POSTGRES_CANARY_URL_FILE", "SOAKD_REDIS_CANARY_URL", "SOAKD_REDIS_CANARY_URL_FILE",
 	"SOAKD_API_METRICS_URL", "SOAKD_AUTH_TOKEN", "SOAKD_AUTH_TOKEN_FILE", "SOAKD_JWT_SECRET", "SOAKD_JWT_SECRET_FILE", "SOAKD_API_VERSION",
 	"SOAKD_TARGET_SOCKET", "SOAKD_PROXY_URL", "SOAKD_PROXY_URL_FILE", "SOAKD_TLS_CA_FILE", "SOAKD_TLS_CERT_FILE", "SOAKD_TLS_KEY_FILE",
 	"SOAKD_TLS_SERVER_NAME", "SOAKD_TLS_INSECURE_SKIP_VERIFY",
+	"SOAKD_POSTGRES_SERVERS", "SOAKD_POSTGRES_SERVERS_FILE",
+	"SOAKD_REDIS_MODE", "SOAKD_REDIS_SENTINEL_USERNAME", "SOAKD_REDIS_SENTINEL_PASSWORD", "SOAKD_REDIS_SENTINEL_PASSWORD_FILE", "SOAKD_REDIS_ADDRESS_MAP",
+	"SOAKD_REDIS_TLS_CA_FILE", "SOAKD_REDIS_TLS_CERT_FILE", "SOAKD_REDIS_TLS_KEY_FILE", "SOAKD_REDIS_TLS_SERVER_NAME",
+	"SOAKD_API_METRICS_DNS", "SOAKD_API_METRICS_TOKEN", "SOAKD_API_METRICS_TOKEN_FILE",
+	"SOAKD_API_PID", "SOAKD_API_PID_FILE", "SOAKD_API_PROCESS", "SOAKD_API_CGROUP",
 }
 
 // demoCommand is `soakd demo`: everything that `soakd run` needs, private and on

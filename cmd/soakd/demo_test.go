@@ -42,6 +42,32 @@ func TestDemoKeepsWhatTheUserSet(t *testing.T) {
 	}
 }
 
+// Settings that tell how other servers than the demo's are reached would be heeded
+// beside its own: they are refused before anything starts.
+func TestDemoRefusesSettingsOfOtherServers(t *testing.T) {
+	for name, value := range map[string]string{
+		"SOAKD_POSTGRES_SERVERS": "other=postgres://db.example/x", "SOAKD_REDIS_MODE": "cluster", "SOAKD_REDIS_ADDRESS_MAP": "a:1=b:1", "SOAKD_REDIS_TLS_SERVER_NAME": "x",
+		"SOAKD_API_METRICS_DNS": "a", "SOAKD_API_METRICS_TOKEN": "x", "SOAKD_API_PID": "1", "SOAKD_API_PROCESS": "gunicorn", "SOAKD_API_CGROUP": "/sys/fs/cgroup",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, value)
+			_, err := readConfig(command{name: "demo", adjust: func(c *config) error { return adjustDemo(c, demoOptions{"auto", "auto"}) }}, nil, io.Discard)
+			if err == nil || !strings.Contains(err.Error(), name+": the demo brings this itself") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	known := map[string]bool{}
+	for _, s := range newConfig().settings() {
+		known[s.Name] = true
+	}
+	for _, name := range broughtByDemo {
+		if !known[name] {
+			t.Errorf("%s is no setting", name)
+		}
+	}
+}
+
 // What a start that was told to stop has left behind is said, and nothing else.
 func TestInterruptedStartTellsWhatIsLeft(t *testing.T) {
 	start := errors.New("wait for the server to answer: context canceled")

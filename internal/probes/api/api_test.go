@@ -505,6 +505,44 @@ func TestSeveralWorkersHideTheCountersAndAreNoRestarts(t *testing.T) {
 	}
 }
 
+// Start times have a resolution of 0.01 s or, of Node, a whole second: workers that
+// are started together have the same. What tells them apart is CPU time that falls.
+func TestWorkersOfOneStart(t *testing.T) {
+	start, used, unsteady := time.Now().Unix()-3600, []int{100, 200}, true
+	n := 0
+	probe := open(t, Config{MetricsURL: serve(t, func(w http.ResponseWriter, r *http.Request) {
+		n++
+		worker := 0
+		if unsteady {
+			worker = n % 2
+		}
+		page(fmt.Sprintf("process_start_time_seconds %d\nprocess_cpu_seconds_total %d\nprocess_open_fds 5\n", start, used[worker]+n))(w, r)
+	})})
+	polls := func(count int, observed, restarts float64) {
+		t.Helper()
+		for range count {
+			got, err := poll(t, probe)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, has := got["cpu_seconds_total"]; has != (observed == 1) || got["observed_workers"] != observed || got["restarts_total"] != restarts || got["open_fds"] != 5 {
+				t.Errorf("poll %d: %v, want %v workers and %v restarts", n, got, observed, restarts)
+			}
+		}
+	}
+	polls(1, 1, 0)
+	polls(10, 2, 0)
+	unsteady = false
+	polls(sideBySidePolls, 2, 0) // as long as chance may let one of them answer alone
+	polls(1, 1, 0)
+	// A restart is one, whatever the CPU time of the new process.
+	unsteady = true
+	polls(1, 1, 0)
+	polls(1, 2, 0)
+	start, used, unsteady = time.Now().Unix(), []int{0, 0}, false
+	polls(3, 1, 1)
+}
+
 func TestRestartIsCounted(t *testing.T) {
 	start := float64(time.Now().Unix() - 3600)
 	probe := open(t, Config{MetricsURL: serve(t, func(w http.ResponseWriter, r *http.Request) {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -113,8 +114,16 @@ func (s *pageSource) read(ctx context.Context) ([]value, probes.Cost, error) {
 	return values, cost, s.brief(err)
 }
 
+// brief hides the token and the query, as a whole and value by value: an answer
+// may repeat either.
 func (s *pageSource) brief(err error) error {
-	return probes.Brief(err, s.token.current(), secret.New(s.url.RawQuery))
+	hidden := []secret.String{s.token.current(), secret.New(s.url.RawQuery)}
+	for _, values := range s.url.Query() {
+		for _, value := range values {
+			hidden = append(hidden, secret.New(value))
+		}
+	}
+	return probes.Brief(err, hidden...)
 }
 
 // fetch returns the page and the target's time.
@@ -204,17 +213,13 @@ func (s *pageSource) values(page exposition.Page, now time.Time) ([]value, error
 	var values []value
 	var errs []error
 	several := false
-	for _, g := range s.known.groups {
-		if g.desc.Name != startTime {
-			continue
-		}
-		if start, ok, err := g.value(page); ok && err == nil {
-			observed := s.workers.observe(start, now)
-			several = observed > 1
-			values = append(values,
-				value{desc: s.known.restarts, amount: float64(s.workers.restarts)},
-				value{desc: s.known.observed, amount: float64(observed)})
-		}
+	if start := s.known.number(startTime, page); !math.IsNaN(start) {
+		s.workers.spend(start, s.known.number(cpuSeconds, page))
+		observed := s.workers.observe(start, now)
+		several = observed > 1
+		values = append(values,
+			value{desc: s.known.restarts, amount: float64(s.workers.restarts)},
+			value{desc: s.known.observed, amount: float64(observed)})
 	}
 	for _, g := range s.known.groups {
 		amount, ok, err := g.value(page)
@@ -230,6 +235,19 @@ func (s *pageSource) values(page exposition.Page, now time.Time) ([]value, error
 		errs = append(errs, probes.Because(probes.ReasonMissing, errNothingKnown))
 	}
 	return values, errors.Join(errs...)
+}
+
+// number is what the page has of a metric without labels, NaN when that is nothing.
+func (v *vocabulary) number(metric string, page exposition.Page) float64 {
+	for _, g := range v.groups {
+		if g.desc.Name != metric {
+			continue
+		}
+		if number, ok, err := g.value(page); ok && err == nil {
+			return number
+		}
+	}
+	return math.NaN()
 }
 
 // value returns the value of the first source that the page has.

@@ -238,6 +238,17 @@ func TestReasons(t *testing.T) {
 	}
 }
 
+// An answer may hold a part of the URL's query, as it was or as the target read it.
+func TestAnAnswerThatRepeatsAPartOfTheQuery(t *testing.T) {
+	for _, code := range []string{"hunter2", "hunter%203", "hunter+3"} {
+		target := raw(t, "HTTP/1.1 "+code+" OK\r\n\r\n") + "?key=hunter2&other=hunter%203"
+		_, err := probetest.Poll(t, open(t, Config{MetricsURL: target}), pollTime)
+		if probes.ReasonOf(err) != probes.ReasonProtocol || strings.Contains(err.Error(), "hunter") || !strings.Contains(err.Error(), "malformed HTTP") {
+			t.Errorf("%s: %v", code, err)
+		}
+	}
+}
+
 func TestAPanicOfOneReplicaIsReported(t *testing.T) {
 	probe := open(t, Config{MetricsURL: serve(t, filesOf(1)) + "," + serve(t, filesOf(2))}).(*probe)
 	replicas := probe.members.(fixed)

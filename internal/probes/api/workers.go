@@ -39,6 +39,27 @@ type workers struct {
 	// since 1970 by the target's clock: who was born later is new.
 	known    float64
 	restarts int
+
+	// used is the CPU time of the process that answered last, in seconds; NaN when
+	// its page has none.
+	used float64
+	// twins is for how many polls more several of one start are taken to answer.
+	twins int
+}
+
+// spend takes in the CPU time of the process that answers, before observe. Workers
+// that are started together may have the same start: its resolution is 0.01 s, and
+// a whole second in Node. The CPU time of one process never falls.
+func (w *workers) spend(start, used float64) {
+	const resolution = 0.01 // of the tick, which user and system time are rounded to
+	fell := len(w.recent) > 0 && sameProcess(start, w.recent[len(w.recent)-1]) && used < w.used-resolution
+	switch {
+	case fell:
+		w.twins = sideBySidePolls
+	case w.twins > 0:
+		w.twins--
+	}
+	w.used = used
 }
 
 // observe takes in the start of the process that answered, in seconds since
@@ -48,7 +69,7 @@ func (w *workers) observe(start float64, now time.Time) int {
 	firstPoll := len(w.recent) == 0
 	replaced := !firstPoll && w.isReplacement(start, now)
 	if replaced {
-		w.recent, w.crowded = w.recent[:0], 0
+		w.recent, w.crowded, w.twins = w.recent[:0], 0, 0
 	}
 	w.remember(start)
 	w.lastSeen = now
@@ -59,6 +80,9 @@ func (w *workers) observe(start float64, now time.Time) int {
 	if firstPoll || restarted {
 		// Not before the youngest: without a Date header now is by soakd's clock.
 		w.known = max(unixSeconds(now), slices.Max(w.recent))
+	}
+	if w.twins > 0 {
+		return max(2, distinct(w.recent))
 	}
 	return distinct(w.recent)
 }

@@ -93,6 +93,9 @@ func (d *dialogue) expect(wanted *regexp.Regexp) error {
 		if len(line) > 0 && wanted.Match(trimEnd(line)) && (err == nil || errors.Is(err, io.EOF)) {
 			return nil
 		}
+		if len(line) > 0 {
+			n++
+		}
 		switch {
 		case errors.Is(err, io.EOF) && n > 0:
 			return probes.Because(probes.ReasonCheck, fmt.Errorf("expect: no line matches among %d, and the server has ended the connection", n))

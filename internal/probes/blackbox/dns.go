@@ -53,7 +53,15 @@ func parseDNS(e entry) (spec, error) {
 		return s, fmt.Errorf("%q is not a domain name", name)
 	}
 	s.open = p.open
-	return s, known.parse(e.words[1:])
+	return s, errors.Join(known.parse(e.words[1:]), p.check())
+}
+
+// check finds what options alone cannot see.
+func (p *dnsProbe) check() error {
+	if !slices.Contains(p.codes, "noerror") && (p.answers != 1 || p.matches != nil || p.absent != nil) {
+		return errors.New("options answers, matches, absent: they are about answers with noerror, which option rcode leaves out")
+	}
+	return nil
 }
 
 // validName allows what stands in zones: labels of 1 to 63 printable bytes, 253

@@ -39,6 +39,18 @@ func speaker(t testing.TB, greeting string, answers map[string]string, upgrade s
 	})
 }
 
+// A greeting without a line end is an answer all the same.
+func TestTCPAnswerWithoutALineEnd(t *testing.T) {
+	address := serve(t, func(conn net.Conn) { _, _ = io.WriteString(conn, "busy") }).address()
+	_, err := probetest.Poll(t, opened(t, tcpKind, "a="+address+" expect=^ready"), 5*time.Second)
+	wantReason(t, err, probes.ReasonCheck, "step 1 of 1: expect: no line matches among 1, and the server has ended the connection")
+	_, err = probetest.Poll(t, opened(t, tcpKind, "a="+address+" expect=^busy expect=^ready"), 5*time.Second)
+	wantReason(t, err, probes.ReasonReset, "step 2 of 2: expect: no line matches among 0: EOF")
+	if _, err = probetest.Poll(t, opened(t, tcpKind, "a="+address+" expect=^busy$"), 5*time.Second); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTCPConnects(t *testing.T) {
 	silent := serve(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
 	probe := opened(t, tcpKind, "a="+silent.address())
