@@ -107,12 +107,14 @@ func TestCanarySentinelFailover(t *testing.T) {
 	if err != nil || at(values, 0).done(operationDelete) != 1 || at(values, 1).done(operationDelete) != -1 {
 		t.Errorf("at the start: %v, %v", err, values)
 	}
-	// The master hangs: the canary fails until the sentinels have another.
+
+	// The master hangs and is killed: the canary fails until the sentinels have another.
 	servers.signal(t, 0, syscall.SIGSTOP)
 	values, err = probetest.Poll(t, probe, 300*time.Millisecond)
 	if probes.ReasonOf(err) != probes.ReasonTimeout || at(values, 0).failed(operationWrite) != 1 || !strings.Contains(err.Error(), servers.address(0)+": ") {
 		t.Errorf("the master hangs: %q, %v, %v", probes.ReasonOf(err), err, values)
 	}
+	servers.signal(t, 0, syscall.SIGKILL)
 	values = probetest.Eventually(t, probe, "the new master", func(values probetest.Values, err error) bool {
 		return err == nil && at(values, 1).done(operationDelete) > 0
 	})
@@ -189,6 +191,24 @@ func TestCanarySentinelReasonsAndWays(t *testing.T) {
 	must(t, os.WriteFile(file, []byte("of-sentinels-s3cr3t\n"), 0o600))
 	_, err = probetest.Poll(t, probe, 2*time.Second)
 	must(t, err)
+	canaryFollowsByHand(t, servers, watchers, url)
+}
+
+// canaryFollowsByHand fails over by hand: the old master lives on as a replica.
+func canaryFollowsByHand(t *testing.T, servers, watchers *group, url string) {
+	t.Helper()
+	for _, client := range servers.clients { // those of other canaries
+		must(t, client.Do(t.Context(), "CLIENT", "KILL", "USER", "soakd_canary").Err())
+	}
+	probe := openCanaryMode(t, modeSentinel, url, nil)
+	mustPollAll(t, probe)
+	must(t, watchers.clients[0].Do(t.Context(), "SENTINEL", "FAILOVER", "main").Err())
+	values := probetest.Eventually(t, probe, "the fail-over by hand", func(values probetest.Values, err error) bool {
+		return err == nil && canaryReader{values, servers.address(1)}.done(operationDelete) > 0
+	})
+	if old := (canaryReader{values, servers.address(0)}); old.done(operationDelete) != -1 || servers.connections(t, "soakd_canary") != 1 {
+		t.Errorf("%d connections, %v", servers.connections(t, "soakd_canary"), values)
+	}
 }
 
 func TestCanaryAThousandPollsOfSentinelsLeaveNothing(t *testing.T) {
