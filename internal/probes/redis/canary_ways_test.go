@@ -56,14 +56,6 @@ func (g *group) connections(t *testing.T, user string) int {
 	return n
 }
 
-// cut ends the connections of a user.
-func (g *group) cut(t *testing.T, user string) {
-	t.Helper()
-	for _, client := range g.clients {
-		must(t, client.Do(t.Context(), "CLIENT", "KILL", "USER", user).Err())
-	}
-}
-
 // refusals are what the servers' ACL logs hold.
 func (g *group) refusals(t *testing.T) []*goredis.ACLLogEntry {
 	t.Helper()
@@ -111,38 +103,18 @@ func TestCanarySentinelFailover(t *testing.T) {
 	servers, watchers, url := startCanarySentinels(t)
 	probe := openCanaryMode(t, modeSentinel, url, nil)
 	at := func(values probetest.Values, i int) canaryReader { return canaryReader{values, servers.address(i)} }
-	before := 0
-	for i := range 1000 {
-		reading, err := probe.Poll(t.Context())
-		must(t, err)
-		if reading.Cost.Queries != 7 {
-			t.Fatalf("a poll cost %d queries, want one of each sentinel, INFO and three operations", reading.Cost.Queries)
-		}
-		if i == 0 {
-			before = runtime.NumGoroutine()
-		}
-	}
-	waitFor(t, "goroutines to end", func() bool { return runtime.NumGoroutine() <= before+2 })
 	values, err := probetest.Poll(t, probe, 2*time.Second)
-	must(t, err)
-	for _, operation := range operations() {
-		if got := at(values, 0); got.done(operation) != 1001 || got.failed(operation) != 0 || at(values, 1).done(operation) != -1 {
-			t.Errorf("%s: %v", operation, values)
-		}
-	}
-	if n, m := servers.connections(t, "soakd_canary"), watchers.connections(t, "soakd_canary_sentinel"); n != 1 || m != 3 || keysOf(t, servers.clients[0]) != 0 {
-		t.Errorf("%d connections to servers, %d to sentinels, %d keys; want 1, 3 and 0", n, m, keysOf(t, servers.clients[0]))
-	}
-	if refused := append(servers.refusals(t), watchers.refusals(t)...); len(refused) != 0 {
-		t.Errorf("refused with the rights of deploy/redis-canary-acl.txt: %+v", refused)
+	if err != nil || at(values, 0).done(operationDelete) != 1 || at(values, 1).done(operationDelete) != -1 {
+		t.Errorf("at the start: %v, %v", err, values)
 	}
 
-	// The master hangs: the canary fails until the sentinels have another.
+	// The master hangs and is killed: the canary fails until the sentinels have another.
 	servers.signal(t, 0, syscall.SIGSTOP)
 	values, err = probetest.Poll(t, probe, 300*time.Millisecond)
 	if probes.ReasonOf(err) != probes.ReasonTimeout || at(values, 0).failed(operationWrite) != 1 || !strings.Contains(err.Error(), servers.address(0)+": ") {
 		t.Errorf("the master hangs: %q, %v, %v", probes.ReasonOf(err), err, values)
 	}
+	servers.signal(t, 0, syscall.SIGKILL)
 	values = probetest.Eventually(t, probe, "the new master", func(values probetest.Values, err error) bool {
 		return err == nil && at(values, 1).done(operationDelete) > 0
 	})
@@ -219,15 +191,60 @@ func TestCanarySentinelReasonsAndWays(t *testing.T) {
 	must(t, os.WriteFile(file, []byte("of-sentinels-s3cr3t\n"), 0o600))
 	_, err = probetest.Poll(t, probe, 2*time.Second)
 	must(t, err)
-	canaryFailuresLeaveNothing(t, servers, watchers, url)
+	canaryFollowsByHand(t, servers, watchers, url)
 }
 
-// canaryFailuresLeaveNothing polls canaries that fail.
-func canaryFailuresLeaveNothing(t *testing.T, servers, watchers *group, url string) {
+// canaryFollowsByHand fails over by hand: the old master lives on as a replica.
+func canaryFollowsByHand(t *testing.T, servers, watchers *group, url string) {
 	t.Helper()
+	for _, client := range servers.clients { // those of other canaries
+		must(t, client.Do(t.Context(), "CLIENT", "KILL", "USER", "soakd_canary").Err())
+	}
+	probe := openCanaryMode(t, modeSentinel, url, nil)
+	mustPollAll(t, probe)
+	must(t, watchers.clients[0].Do(t.Context(), "SENTINEL", "FAILOVER", "main").Err())
+	values := probetest.Eventually(t, probe, "the fail-over by hand", func(values probetest.Values, err error) bool {
+		return err == nil && canaryReader{values, servers.address(1)}.done(operationDelete) > 0
+	})
+	if old := (canaryReader{values, servers.address(0)}); old.done(operationDelete) != -1 || servers.connections(t, "soakd_canary") != 1 {
+		t.Errorf("%d connections, %v", servers.connections(t, "soakd_canary"), values)
+	}
+}
+
+func TestCanaryAThousandPollsOfSentinelsLeaveNothing(t *testing.T) {
+	servers, watchers, url := startCanarySentinels(t)
+	probe := openCanaryMode(t, modeSentinel, url, nil)
+	at := func(values probetest.Values, i int) canaryReader { return canaryReader{values, servers.address(i)} }
+	before := 0
+	for i := range 1000 {
+		reading, err := probe.Poll(t.Context())
+		must(t, err)
+		if reading.Cost.Queries != 7 {
+			t.Fatalf("a poll cost %d queries, want one of each sentinel, INFO and three operations", reading.Cost.Queries)
+		}
+		if i == 0 {
+			before = runtime.NumGoroutine()
+		}
+	}
+	waitFor(t, "goroutines to end", func() bool { return runtime.NumGoroutine() <= before+2 })
+	values, err := probetest.Poll(t, probe, 2*time.Second)
+	must(t, err)
+	for _, operation := range operations() {
+		if got := at(values, 0); got.done(operation) != 1001 || got.failed(operation) != 0 || at(values, 1).done(operation) != -1 {
+			t.Errorf("%s: %v", operation, values)
+		}
+	}
+	if n, m := servers.connections(t, "soakd_canary"), watchers.connections(t, "soakd_canary_sentinel"); n != 1 || m != 3 || keysOf(t, servers.clients[0]) != 0 {
+		t.Errorf("%d connections to servers, %d to sentinels, %d keys; want 1, 3 and 0", n, m, keysOf(t, servers.clients[0]))
+	}
+	if refused := append(servers.refusals(t), watchers.refusals(t)...); len(refused) != 0 {
+		t.Errorf("refused with the rights of deploy/redis-canary-acl.txt: %+v", refused)
+	}
+}
+
+func TestCanaryAThousandFailuresLeaveNothing(t *testing.T) {
+	servers, watchers, url := startCanarySentinels(t)
 	servers.admit(t, "soakd_canary", "changed-s3cr3t")
-	servers.cut(t, "soakd_canary")
-	watchers.cut(t, "soakd_canary_sentinel")
 	probe := openCanaryMode(t, modeSentinel, url, nil)
 	nobody := openCanaryMode(t, modeSentinel, "redis://127.0.0.1:1?addr=127.0.0.1:2&master_name=main", nil)
 	before := 0
