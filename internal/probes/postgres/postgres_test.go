@@ -432,6 +432,21 @@ func testTables(t *testing.T, server *localservices.Postgres) {
 	if _, ok := values[`soakd_postgres_table_index_scans_total{table="s.loans"}`]; ok {
 		t.Error("index scans of a table without an index")
 	}
+	const pages, ofEmpty = `soakd_postgres_table_pages{table="loans"}`, `soakd_postgres_table_pages{table="s.loans"}`
+	for _, series := range []string{pages, ofEmpty} {
+		if n, ok := values[series]; ok {
+			t.Errorf("%s is %v, though neither vacuum nor analyze has looked", series, n)
+		}
+	}
+	run(t, api, "VACUUM loans")
+	run(t, api, "VACUUM s.loans")
+	values = probetest.Eventually(t, probe, "the pages that vacuum found", func(v probetest.Values, err error) bool {
+		n, ok := v[ofEmpty]
+		return err == nil && ok && n == 0
+	})
+	if values[pages] != 1 {
+		t.Errorf("%v pages, want 1", values[pages])
+	}
 	run(t, api, "DROP TABLE s.loans")
 	values, err := probetest.Poll(t, probe, 5*time.Second)
 	if err == nil || !strings.Contains(err.Error(), "tables: not in this database: s.loans") || values[`soakd_postgres_table_live_rows{table="loans"}`] != 70 {
