@@ -223,3 +223,27 @@ func BenchmarkPollOfABusyServer(b *testing.B) {
 	b.ReportMetric(float64(reading.Cost.Queries), "queries/op")
 	b.ReportMetric(float64(reading.Cost.Time.Microseconds()), "µs-in-queries/op")
 }
+
+// testReplayAhead: a replica that begins to receive again does so from the start
+// of a segment that it may have replayed in part. What it replayed last may be
+// old on a quiet primary, and is no lag.
+func testReplayAhead(t *testing.T, server *localservices.Postgres) {
+	admin := connect(t, server.AdminURL(), "admin")
+	run(t, admin, `CREATE SCHEMA ahead;
+CREATE FUNCTION ahead.pg_last_wal_receive_lsn() RETURNS pg_lsn LANGUAGE sql AS $$ SELECT '0/3000000'::pg_lsn $$;
+CREATE FUNCTION ahead.pg_last_wal_replay_lsn() RETURNS pg_lsn LANGUAGE sql AS $$ SELECT '0/3000148'::pg_lsn $$;
+CREATE FUNCTION ahead.pg_last_xact_replay_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT now() - interval '1 day' $$;
+SET search_path = ahead, pg_catalog`)
+	r := newReplication(new(probes.Descs))
+	for _, c := range r.replica {
+		if c.desc.Name != "soakd_postgres_replication_lag_seconds" {
+			continue
+		}
+		var lag float64
+		must(t, admin.QueryRow(t.Context(), "SELECT coalesce("+c.sql()+", -1) FROM (SELECT 1 AS streaming, 0 AS hidden) AS receiver").Scan(&lag))
+		if lag != 0 {
+			t.Errorf("the lag is %v, want 0", lag)
+		}
+	}
+	run(t, admin, "RESET search_path; DROP SCHEMA ahead CASCADE")
+}

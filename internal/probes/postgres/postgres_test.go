@@ -128,6 +128,7 @@ func TestRealPostgres(t *testing.T) {
 	t.Run("locks", func(t *testing.T) { testLocks(t, server) })
 	t.Run("a chain of locks", func(t *testing.T) { testChain(t, server) })
 	t.Run("a prepared transaction", func(t *testing.T) { testPrepared(t, server) })
+	t.Run("a replica that replays ahead", func(t *testing.T) { testReplayAhead(t, server) })
 	t.Run("slots", func(t *testing.T) { testSlots(t, server) })
 	t.Run("checkpoints", func(t *testing.T) { testCheckpoints(t, server) })
 	t.Run("a view that is denied, one that is gone", func(t *testing.T) { testViews(t, server) })
