@@ -247,3 +247,46 @@ SET search_path = ahead, pg_catalog`)
 	}
 	run(t, admin, "RESET search_path; DROP SCHEMA ahead CASCADE")
 }
+
+// testSlowTexts: texts that cannot be read in time are tried again after a
+// minute, not at each poll, and the statements that are known go on.
+func testSlowTexts(t *testing.T, server *localservices.Postgres) {
+	admin, api := connect(t, server.AdminURL(), "admin"), connect(t, server.URL(), "api")
+	run(t, api, "CREATE TABLE slow (id int)")
+	run(t, api, "SELECT id FROM slow")
+	opened := open(t, server.MonitorURL(), func(c *Config) {
+		c.StatementTimeout = 100 * time.Millisecond
+		must(t, c.Statements.Decode("slow=SELECT id FROM slow"))
+	})
+	clock := time.Now()
+	statementsOf(opened).now = func() time.Time { return clock }
+	poll := func(want probes.Reason) (values probetest.Values, queries int) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		reading, err := opened.Poll(ctx)
+		if probes.ReasonOf(err) != want {
+			t.Errorf("%v, want reason %q", err, want)
+		}
+		return probetest.ValuesOf(t, opened, reading), reading.Cost.Queries
+	}
+	const calls = `soakd_postgres_statement_calls_total{statement="slow"}`
+	first, _ := poll("")
+	run(t, admin, "BEGIN; LOCK TABLE pg_stat_statements IN ACCESS EXCLUSIVE MODE")
+	run(t, api, "SELECT id FROM slow")
+	clock = clock.Add(resolveInterval)
+	blocked, tried := poll(probes.ReasonTimeout)
+	if grown := blocked[calls] - first[calls]; grown != 1 {
+		t.Errorf("without the texts the calls grew by %v, want 1", grown)
+	}
+	clock = clock.Add(resolveInterval / 2)
+	if _, queries := poll(probes.ReasonTimeout); queries != tried-1 {
+		t.Errorf("%d queries after one of %d: the texts were asked for again", queries, tried)
+	}
+	run(t, admin, "ROLLBACK")
+	clock = clock.Add(resolveInterval / 2)
+	if _, queries := poll(""); queries != tried {
+		t.Errorf("%d queries, want %d", queries, tried)
+	}
+	run(t, api, "DROP TABLE slow")
+}

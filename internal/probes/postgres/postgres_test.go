@@ -135,6 +135,7 @@ func TestRealPostgres(t *testing.T) {
 	t.Run("deadlocks, commits, rollbacks, temp files", func(t *testing.T) { testDatabase(t, server) })
 	t.Run("statements", func(t *testing.T) { testStatements(t, server) })
 	t.Run("more statements than are looked at", func(t *testing.T) { testManyStatements(t, server) })
+	t.Run("texts that take too long", func(t *testing.T) { testSlowTexts(t, server) })
 	t.Run("tables", func(t *testing.T) { testTables(t, server) })
 	t.Run("too few rights", func(t *testing.T) { testRights(t, server) })
 	t.Run("one query blocked", func(t *testing.T) { testBlockedQuery(t, server) })
