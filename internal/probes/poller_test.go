@@ -518,6 +518,21 @@ func TestWrongSamplesAreDroppedAndNamed(t *testing.T) {
 	}
 }
 
+func TestALabelThatIsNotUTF8IsDroppedAndNamed(t *testing.T) {
+	var descs Descs
+	value := descs.Gauge("soakd_fake_value", "A value.", "label")
+	var r Reading
+	r.Add(value, 1, "caf\xe9") // Latin-1
+	r.Add(value, 2, "café")
+	r, err := r.checked(map[*Desc]bool{value: true})
+	if err == nil || err.Error() != `metric soakd_fake_value has a label value that is not UTF-8: ["caf\xe9"]` {
+		t.Errorf("error %v", err)
+	}
+	if len(r.Samples) != 1 || r.Samples[0].Value != 2 {
+		t.Errorf("kept %+v", r.Samples)
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	a, b := newFake("same", nil), newFake("same", nil)
 	log := slog.New(slog.DiscardHandler)

@@ -3,8 +3,10 @@ package probes
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // ValueType is how a metric behaves over time.
@@ -138,6 +140,9 @@ func (s Sample) key(described map[*Desc]bool) (string, error) {
 	}
 	if len(s.Labels) != len(s.Desc.Labels) {
 		return "", fmt.Errorf("metric %s has %d label values for %d labels", s.Desc.Name, len(s.Labels), len(s.Desc.Labels))
+	}
+	if slices.ContainsFunc(s.Labels, func(label string) bool { return !utf8.ValidString(label) }) {
+		return "", fmt.Errorf("metric %s has a label value that is not UTF-8: %q", s.Desc.Name, s.Labels)
 	}
 	return s.Desc.Name + "\xff" + strings.Join(s.Labels, "\xff"), nil
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"slices"
@@ -29,7 +30,8 @@ const (
 	ReasonReset Reason = "reset"
 	// ReasonAuth: the password, token or role is refused.
 	ReasonAuth Reason = "auth"
-	// ReasonPermission: the role may log in and lacks a right.
+	// ReasonPermission: the role may log in and lacks a right, or soakd may not
+	// read a file.
 	ReasonPermission Reason = "permission"
 	// ReasonUnavailable: the dependency answers that it cannot serve now: it
 	// starts, stops, loads, has no room for a connection, or lost its primary.
@@ -94,10 +96,12 @@ func ReasonOf(err error) Reason {
 	return networkReason(err)
 }
 
-// networkReason classifies the errors of Go's network packages.
+// networkReason classifies the errors of Go's network packages, and those of
+// files such as one with a token.
 func networkReason(err error) Reason {
 	var dns *net.DNSError
 	var netErr net.Error
+	var file *fs.PathError
 	switch {
 	case errors.As(err, &dns) && !dns.IsTimeout:
 		return ReasonDNS
@@ -105,7 +109,13 @@ func networkReason(err error) Reason {
 		return ReasonTLS
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
 		return ReasonTimeout
-	case isAny(err, syscall.ECONNREFUSED, syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EADDRNOTAVAIL, syscall.ENOENT, syscall.EACCES):
+	case isAny(err, syscall.ECONNREFUSED, syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EADDRNOTAVAIL):
+		return ReasonConnect
+	case errors.As(err, &file) && isAny(file, syscall.ENOENT):
+		return ReasonMissing
+	case errors.As(err, &file) && isAny(file, syscall.EACCES):
+		return ReasonPermission
+	case isAny(err, syscall.ENOENT, syscall.EACCES): // of a Unix socket
 		return ReasonConnect
 	case isAny(err, syscall.ECONNRESET, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed):
 		return ReasonReset

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"syscall"
@@ -25,6 +26,10 @@ func TestReasonOf(t *testing.T) {
 		{&net.DNSError{Err: "i/o timeout", IsTimeout: true}, ReasonTimeout},
 		{fmt.Errorf("x: %w", refused), ReasonConnect},
 		{&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EHOSTUNREACH)}, ReasonConnect},
+		{&net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.ENOENT)}, ReasonConnect},
+		{&net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.EACCES)}, ReasonConnect},
+		{fmt.Errorf("read secret: %w", &fs.PathError{Op: "open", Path: "/run/token", Err: syscall.ENOENT}), ReasonMissing},
+		{fmt.Errorf("read secret: %w", &fs.PathError{Op: "open", Path: "/run/token", Err: syscall.EACCES}), ReasonPermission},
 		{x509.UnknownAuthorityError{}, ReasonTLS},
 		{fmt.Errorf("read: %w", &net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")}), ReasonTLS},
 		{context.DeadlineExceeded, ReasonTimeout},

@@ -223,3 +223,70 @@ func BenchmarkPollOfABusyServer(b *testing.B) {
 	b.ReportMetric(float64(reading.Cost.Queries), "queries/op")
 	b.ReportMetric(float64(reading.Cost.Time.Microseconds()), "µs-in-queries/op")
 }
+
+// testReplayAhead: a replica that begins to receive again does so from the start
+// of a segment that it may have replayed in part. What it replayed last may be
+// old on a quiet primary, and is no lag.
+func testReplayAhead(t *testing.T, server *localservices.Postgres) {
+	admin := connect(t, server.AdminURL(), "admin")
+	run(t, admin, `CREATE SCHEMA ahead;
+CREATE FUNCTION ahead.pg_last_wal_receive_lsn() RETURNS pg_lsn LANGUAGE sql AS $$ SELECT '0/3000000'::pg_lsn $$;
+CREATE FUNCTION ahead.pg_last_wal_replay_lsn() RETURNS pg_lsn LANGUAGE sql AS $$ SELECT '0/3000148'::pg_lsn $$;
+CREATE FUNCTION ahead.pg_last_xact_replay_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT now() - interval '1 day' $$;
+SET search_path = ahead, pg_catalog`)
+	r := newReplication(new(probes.Descs))
+	for _, c := range r.replica {
+		if c.desc.Name != "soakd_postgres_replication_lag_seconds" {
+			continue
+		}
+		var lag float64
+		must(t, admin.QueryRow(t.Context(), "SELECT coalesce("+c.sql()+", -1) FROM (SELECT 1 AS streaming, 0 AS hidden) AS receiver").Scan(&lag))
+		if lag != 0 {
+			t.Errorf("the lag is %v, want 0", lag)
+		}
+	}
+	run(t, admin, "RESET search_path; DROP SCHEMA ahead CASCADE")
+}
+
+// testSlowTexts: texts that cannot be read in time are tried again after a
+// minute, not at each poll, and the statements that are known go on.
+func testSlowTexts(t *testing.T, server *localservices.Postgres) {
+	admin, api := connect(t, server.AdminURL(), "admin"), connect(t, server.URL(), "api")
+	run(t, api, "CREATE TABLE slow (id int)")
+	run(t, api, "SELECT id FROM slow")
+	opened := open(t, server.MonitorURL(), func(c *Config) {
+		c.StatementTimeout = 100 * time.Millisecond
+		must(t, c.Statements.Decode("slow=SELECT id FROM slow"))
+	})
+	clock := time.Now()
+	statementsOf(opened).now = func() time.Time { return clock }
+	poll := func(want probes.Reason) (values probetest.Values, queries int) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		reading, err := opened.Poll(ctx)
+		if probes.ReasonOf(err) != want {
+			t.Errorf("%v, want reason %q", err, want)
+		}
+		return probetest.ValuesOf(t, opened, reading), reading.Cost.Queries
+	}
+	const calls = `soakd_postgres_statement_calls_total{statement="slow"}`
+	first, _ := poll("")
+	run(t, admin, "BEGIN; LOCK TABLE pg_stat_statements IN ACCESS EXCLUSIVE MODE")
+	run(t, api, "SELECT id FROM slow")
+	clock = clock.Add(resolveInterval)
+	blocked, tried := poll(probes.ReasonTimeout)
+	if grown := blocked[calls] - first[calls]; grown != 1 {
+		t.Errorf("without the texts the calls grew by %v, want 1", grown)
+	}
+	clock = clock.Add(resolveInterval / 2)
+	if _, queries := poll(probes.ReasonTimeout); queries != tried-1 {
+		t.Errorf("%d queries after one of %d: the texts were asked for again", queries, tried)
+	}
+	run(t, admin, "ROLLBACK")
+	clock = clock.Add(resolveInterval / 2)
+	if _, queries := poll(""); queries != tried {
+		t.Errorf("%d queries, want %d", queries, tried)
+	}
+	run(t, api, "DROP TABLE slow")
+}

@@ -202,6 +202,7 @@ func TestFaults(t *testing.T) {
 	server := startServer(t)
 	t.Run("of the address", func(t *testing.T) { testFaultyAddress(t, server) })
 	t.Run("a hung server", func(t *testing.T) { testHungServer(t, server) })
+	t.Run("an end while the server hangs", func(t *testing.T) { testEndWhileHung(t, server) })
 	t.Run("a crashed server", func(t *testing.T) { testCrash(t, server) })
 	t.Run("a password that changes", func(t *testing.T) { testChangedPassword(t, server) })
 	t.Run("a file that goes", func(t *testing.T) { testFileGone(t, server) })
@@ -287,6 +288,27 @@ func testHungServer(t *testing.T, server *localservices.Postgres) {
 		}
 		return ""
 	})
+}
+
+// testEndWhileHung: soakd ends in time, and with nothing left behind, though
+// nobody answers its cancellations and good-byes.
+func testEndWhileHung(t *testing.T, server *localservices.Postgres) {
+	admin := connect(t, server.AdminURL(), "admin")
+	var pid int
+	signal := func(s syscall.Signal) {
+		_ = syscall.Kill(server.PID(), s)
+		_ = syscall.Kill(pid, s)
+	}
+	t.Cleanup(func() { signal(syscall.SIGCONT) }) // after the end of the poller
+	config := Kind().Config.(*Config)
+	config.URL = server.MonitorURL()
+	b := watch(t, config) // fails the test when the poller's time for it is over
+	b.expect(Name, "at first", "")
+	must(t, admin.QueryRow(t.Context(), "SELECT pid FROM pg_stat_activity WHERE application_name = 'soakd'").Scan(&pid))
+	signal(syscall.SIGSTOP)
+	for range 2 {
+		b.expect(Name, "hung", probes.ReasonTimeout)
+	}
 }
 
 // testCrash kills a session's process: the server then ends all others and

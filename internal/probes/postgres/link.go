@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +26,10 @@ type link struct {
 	pool   *pgxpool.Pool
 	target *server
 	limits limits
+	// cut closes all connections, also those that only carry a cancellation;
+	// whenCut calls a function then, unless what it returns is called before.
+	cut     context.CancelFunc
+	whenCut func(func()) (stop func() bool)
 
 	mu sync.Mutex
 	// bare tells that a pooler refuses parameters of the session.
@@ -36,7 +41,9 @@ type link struct {
 
 // openLink makes the link of a resolved server; it does not reach it.
 func openLink(s *server, l limits) (*link, error) {
-	k := &link{target: s, limits: l, address: s.address, config: s.pool.ConnConfig}
+	ended, cut := context.WithCancel(context.Background())
+	whenCut := func(do func()) func() bool { return context.AfterFunc(ended, do) }
+	k := &link{target: s, limits: l, cut: cut, whenCut: whenCut, address: s.address, config: s.pool.ConnConfig}
 	config := s.pool.Copy()
 	config.MaxConns = l.connections
 	config.BeforeConnect, config.AfterConnect = k.beforeConnect, k.afterConnect
@@ -44,14 +51,45 @@ func openLink(s *server, l limits) (*link, error) {
 	// keeps no connection ahead.
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)
 	if err != nil {
+		cut()
 		return nil, k.brief(fmt.Errorf("open the pool to Postgres: %w", err))
 	}
 	k.pool = pool
 	return k, nil
 }
 
-// Close ends the sessions.
-func (k *link) Close() { k.pool.Close() }
+// Close ends the sessions. The driver would give a server that does not answer
+// 15 s for a cancellation and as much for the rest; its connections are cut.
+func (k *link) Close() {
+	late := time.AfterFunc(closeTimeout, k.cut)
+	defer late.Stop()
+	k.pool.Close()
+	k.cut()
+}
+
+// cuttable makes dial's connections such that cut closes them.
+func (k *link) cuttable(dial pgconn.DialFunc) pgconn.DialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer k.whenCut(cancel)()
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &cuttableConn{Conn: conn, stop: k.whenCut(func() { _ = conn.Close() })}, nil
+	}
+}
+
+type cuttableConn struct {
+	net.Conn
+	stop func() bool
+}
+
+func (c *cuttableConn) Close() error {
+	c.stop()
+	return c.Conn.Close()
+}
 
 // brief is [probes.Brief] with the reason and without the secrets of the link.
 func (k *link) brief(err error) error {
@@ -76,6 +114,7 @@ func (k *link) beforeConnect(_ context.Context, conn *pgx.ConnConfig) error {
 		k.address, k.config = address, fresh.ConnConfig
 	}
 	*conn = *k.config.Copy()
+	conn.DialFunc = k.cuttable(conn.DialFunc)
 	if k.bare {
 		maps.DeleteFunc(conn.RuntimeParams, func(name, _ string) bool { return name != "application_name" })
 	}

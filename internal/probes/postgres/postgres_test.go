@@ -128,12 +128,14 @@ func TestRealPostgres(t *testing.T) {
 	t.Run("locks", func(t *testing.T) { testLocks(t, server) })
 	t.Run("a chain of locks", func(t *testing.T) { testChain(t, server) })
 	t.Run("a prepared transaction", func(t *testing.T) { testPrepared(t, server) })
+	t.Run("a replica that replays ahead", func(t *testing.T) { testReplayAhead(t, server) })
 	t.Run("slots", func(t *testing.T) { testSlots(t, server) })
 	t.Run("checkpoints", func(t *testing.T) { testCheckpoints(t, server) })
 	t.Run("a view that is denied, one that is gone", func(t *testing.T) { testViews(t, server) })
 	t.Run("deadlocks, commits, rollbacks, temp files", func(t *testing.T) { testDatabase(t, server) })
 	t.Run("statements", func(t *testing.T) { testStatements(t, server) })
 	t.Run("more statements than are looked at", func(t *testing.T) { testManyStatements(t, server) })
+	t.Run("texts that take too long", func(t *testing.T) { testSlowTexts(t, server) })
 	t.Run("tables", func(t *testing.T) { testTables(t, server) })
 	t.Run("too few rights", func(t *testing.T) { testRights(t, server) })
 	t.Run("one query blocked", func(t *testing.T) { testBlockedQuery(t, server) })
@@ -434,6 +436,21 @@ func testTables(t *testing.T, server *localservices.Postgres) {
 	}
 	if _, ok := values[`soakd_postgres_table_index_scans_total{table="s.loans"}`]; ok {
 		t.Error("index scans of a table without an index")
+	}
+	const pages, ofEmpty = `soakd_postgres_table_pages{table="loans"}`, `soakd_postgres_table_pages{table="s.loans"}`
+	for _, series := range []string{pages, ofEmpty} {
+		if n, ok := values[series]; ok {
+			t.Errorf("%s is %v, though neither vacuum nor analyze has looked", series, n)
+		}
+	}
+	run(t, api, "VACUUM loans")
+	run(t, api, "VACUUM s.loans")
+	values = probetest.Eventually(t, probe, "the pages that vacuum found", func(v probetest.Values, err error) bool {
+		n, ok := v[ofEmpty]
+		return err == nil && ok && n == 0
+	})
+	if values[pages] != 1 {
+		t.Errorf("%v pages, want 1", values[pages])
 	}
 	run(t, api, "DROP TABLE s.loans")
 	values, err := probetest.Poll(t, probe, 5*time.Second)

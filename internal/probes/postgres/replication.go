@@ -72,7 +72,7 @@ func (r *replication) describeReplica(d *probes.Descs) {
 			// replica that is cut off has replayed all it received, for ever. One that
 			// receives from an idle primary has too, and its lag must not grow.
 			view: view, needs: []string{"status"}, expression: `CASE WHEN streaming + hidden = 0 OR pg_last_wal_receive_lsn() IS NULL THEN NULL
-			   WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
+			   WHEN pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn() THEN 0
 			   ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END`,
 			desc: d.Gauge("soakd_postgres_replication_lag_seconds", "Age of what this replica has replayed; 0 when it has replayed all it received, absent while it receives none."),
 		},

@@ -114,6 +114,9 @@ type statements struct {
 	resetAt    *float64
 	start      float64
 	resolvedAt time.Time
+	// slow is why the texts could not be read in time at resolvedAt; nil when they
+	// were.
+	slow error
 	// maxTexts is the constant of that name, but for tests.
 	maxTexts int
 	// matched gives the indexes in list that a query id belongs to.
@@ -200,16 +203,17 @@ func notLoaded(err error) error {
 }
 
 func (st *statements) readAll(ctx context.Context, s *session, reading *probes.Reading) error {
-	if err := st.resolve(ctx, s, reading); err != nil {
-		return err
+	unresolved := st.resolve(ctx, s, reading)
+	if unresolved != nil && (st.slow == nil || st.matched == nil) {
+		return unresolved
 	}
 	if err := st.readInfo(ctx, s, reading); err != nil {
-		return err
+		return errors.Join(unresolved, err)
 	}
 	offered := st.offered(s.catalogue)
 	current, err := st.readUsage(ctx, s, offered)
 	if err != nil {
-		return err
+		return errors.Join(unresolved, err)
 	}
 	st.advance(current)
 	for i, total := range st.totals {
@@ -217,7 +221,7 @@ func (st *statements) readAll(ctx context.Context, s *session, reading *probes.R
 			reading.Add(st.counters[counter.index], total[counter.index], st.list[i].name)
 		}
 	}
-	return nil
+	return unresolved
 }
 
 // readInfo reads when the statistics were reset, and forgets what was counted
@@ -324,11 +328,26 @@ func (*statements) offered(by *catalogue) []statementColumn {
 
 const inThisDatabase = "dbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
 
-// resolve looks, once a minute, which statements belong to which names.
+// resolve looks, once a minute, which statements belong to which names. Texts
+// that take too long are not read more often than others; what was known of them
+// still counts.
 func (st *statements) resolve(ctx context.Context, s *session, reading *probes.Reading) error {
 	if !st.resolvedAt.IsZero() && st.now().Before(st.resolvedAt.Add(resolveInterval)) {
-		return nil
+		return st.slow
 	}
+	st.resolvedAt, st.slow = time.Time{}, nil
+	err := st.readTexts(ctx, s, reading)
+	switch {
+	case err == nil:
+		st.resolvedAt = st.now()
+	case probes.ReasonOf(explained(err)) == probes.ReasonTimeout:
+		st.resolvedAt, st.slow = st.now(), fmt.Errorf("texts: %w", err)
+		return st.slow
+	}
+	return err
+}
+
+func (st *statements) readTexts(ctx context.Context, s *session, reading *probes.Reading) error {
 	matched := map[int64][]int{}
 	seen, overflow, hidden := 0, 0, false
 	var id *int64
@@ -354,7 +373,6 @@ func (st *statements) resolve(ctx context.Context, s *session, reading *probes.R
 	if hidden {
 		return probes.Because(probes.ReasonPermission, errors.New("the role does not see other roles' statements; GRANT pg_monitor to it"))
 	}
-	st.resolvedAt = st.now()
 	st.adopt(matched, overflow > 0)
 	reading.Overflow += overflow
 	return nil

@@ -17,6 +17,9 @@ type tables struct {
 	optional bool
 }
 
+// lookedAt: a new table has 0 pages, and from Postgres 14 on -1 rows.
+const lookedAt = "pg_class.reltuples >= 0 AND coalesce(last_vacuum, last_autovacuum, last_analyze, last_autoanalyze) IS NOT NULL"
+
 func newTables(d *probes.Descs, list []tableName) *tables {
 	const watched = " of a table of SOAKD_POSTGRES_TABLES"
 	of := func(name string, desc *probes.Desc, labels ...string) column {
@@ -50,8 +53,9 @@ WHERE schemaname = ANY($1::text[]::name[]) AND pg_stat_user_tables.relname = ANY
 				of("n_live_tup", gauge("live_rows", "Estimated live rows"+watched+".")),
 				of("n_dead_tup", gauge("dead_rows", "Estimated dead rows"+watched+".")),
 				of("n_mod_since_analyze", gauge("rows_changed_since_analyze", "Estimated rows"+watched+" that were changed since its statistics were made.")),
-				// Not pg_relation_size(), which waits behind ALTER TABLE.
-				{view: "pg_stat_user_tables", expression: "nullif(pg_class.relpages, -1)", needs: []string{"relid"}, desc: gauge("pages", "Pages"+watched+" as its last vacuum or analyze found them: growth beyond that of its live rows is bloat.")},
+				// Not pg_relation_size(), which waits behind ALTER TABLE. 0 pages are only
+				// believed of a table that was looked at; partitioned ones have -1.
+				{view: "pg_stat_user_tables", expression: "CASE WHEN pg_class.relpages > 0 OR pg_class.relpages = 0 AND " + lookedAt + " THEN pg_class.relpages END", needs: []string{"relid"}, desc: gauge("pages", "Pages"+watched+" as its last vacuum or analyze found them: growth beyond that of its live rows is bloat.")},
 				of("seq_scan", counter("sequential_scans_total", "Sequential scans"+watched+".")),
 				of("seq_tup_read", counter("sequential_rows_total", "Live rows that sequential scans"+watched+" read.")),
 				of("idx_scan", counter("index_scans_total", "Index scans"+watched+"; absent for one without an index.")),
