@@ -102,12 +102,8 @@ func (n *node) ask(ctx context.Context, client commander, reading *probes.Readin
 	if n.rights.has(latencyCommand, now) {
 		q.latency = pipe.Do(ctx, "LATENCY", "LATEST")
 	}
-	if asked := n.metrics.times.asked; len(asked) > 0 && n.sections.form == formSections && n.rights.has(timesCommand, now) {
-		args := []any{"LATENCY", "HISTOGRAM"}
-		for _, command := range asked {
-			args = append(args, command)
-		}
-		q.times = pipe.Do(ctx, args...)
+	if len(n.metrics.times.asked) > 0 && n.sections.form == formSections && n.rights.has(timesCommand, now) {
+		q.times = pipe.Do(ctx, n.metrics.times.question()...)
 	}
 	if n.metrics.thresholds.wanted && n.rights.has(configCommand, now) {
 		q.thresholds = map[string]*goredis.Cmd{}

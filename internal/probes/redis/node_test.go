@@ -555,3 +555,45 @@ func TestReplicaThatLoadsItsCopy(t *testing.T) {
 		t.Errorf("the replica lags %v s", lag)
 	}
 }
+
+// A command and its subcommand may both be wanted: LATENCY HISTOGRAM answers a
+// command with each of its subcommands.
+func TestACommandAndItsSubcommand(t *testing.T) {
+	t.Parallel()
+	server := startServer(t, nil)
+	admin := clientOf(t, server.URL())
+	config := defaults()
+	config.Commands = []string{"config|get", "config", "get"}
+	probe := openNode(t, server.URL(), config)
+	probe.mustPoll(t)
+	must(t, admin.ConfigGet(t.Context(), "port").Err())
+	probe.mustPoll(t)
+	must(t, admin.ConfigGet(t.Context(), "port").Err())
+	got := probe.mustPoll(t)
+	if seconds := got.get(`command_latency_seconds{command="config|get",percentile="50"}`); seconds <= 0 || seconds > 1 {
+		t.Errorf("half of the calls took at most %v s", seconds)
+	}
+	check(t, got, map[string]float64{`command_calls_total{command="config|get"}`: 2, `command_calls_total{command="config"}`: absent})
+}
+
+// The round trip is that of an open connection, or there is none.
+func TestPingOnANewConnectionIsNoRoundTrip(t *testing.T) {
+	t.Parallel()
+	server := startServer(t, nil)
+	probe := openNode(t, server.URL(), defaults())
+	probe.mustPoll(t)
+	admin := clientOf(t, server.URL())
+	var reading probes.Reading
+	must(t, probe.node.readPing(t.Context(), probe.client, &reading))
+	if got := (reader{probetest.ValuesOf(t, probe, reading), probe.node.name}); !got.has("ping_seconds") {
+		t.Error("an open connection has no round trip")
+	}
+	must(t, admin.Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err())
+	waitFor(t, "the connection to be known as dead", func() bool {
+		reading = probes.Reading{}
+		return probe.node.readPing(t.Context(), probe.client, &reading) == nil
+	})
+	if len(reading.Samples) != 0 {
+		t.Errorf("with the time to connect: %v", reading.Samples)
+	}
+}
