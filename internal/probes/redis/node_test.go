@@ -480,6 +480,11 @@ func TestHowInfoIsAsked(t *testing.T) {
 			t.Errorf("%v: there is no other way left", err)
 		}
 	}
+	// When no way is left it is not for the way: a proxy's fault that passes must not
+	// leave the server without the statistics of its commands.
+	if s.form != formAll || !s.one {
+		t.Errorf("after the last refusal: %v", s)
+	}
 	if s = (sections{}); s.refused(replyError("NOPERM x")) || s.refused(replyError("LOADING x")) || s.refused(context.Canceled) {
 		t.Error("asks in another way for an error that it will not help")
 	}
