@@ -47,10 +47,11 @@ type place struct {
 }
 
 // sortPlaces puts masters first, in the order of their shards, so that they are
-// the last to be left out where there are too many.
+// the last to be left out where there are too many, and those of no known role last.
 func sortPlaces(places []place) {
+	rank := map[string]int{roleMaster: 0, roleReplica: 1, "": 2}
 	slices.SortFunc(places, func(a, b place) int {
-		return cmp.Or(cmp.Compare(a.role, b.role), cmp.Compare(a.shard, b.shard), cmp.Compare(a.node, b.node))
+		return cmp.Or(cmp.Compare(rank[a.role], rank[b.role]), cmp.Compare(a.shard, b.shard), cmp.Compare(a.node, b.node))
 	})
 }
 
