@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -282,15 +281,16 @@ func (c *cluster) ask(ctx context.Context, guide place, links *links, reading *p
 	ctx, cancel := share(ctx, findShare)
 	defer cancel()
 	link := links.to(guide.node, guide.name, c.target.servers)
-	start := time.Now()
-	text, err := link.get().ClusterNodes(ctx).Result()
-	reading.Cost.Add(start)
-	if err != nil {
+	client := link.get()
+	pipe := client.Pipeline()
+	answer := pipe.ClusterNodes(ctx)
+	err := execute(ctx, client, pipe, &reading.Cost)
+	if err = cmp.Or(err, answer.Err()); err != nil {
 		link.settle(err)
 		return nil, fmt.Errorf("CLUSTER NODES: %w", clusterReason(err))
 	}
 	host, _, _ := net.SplitHostPort(guide.node)
-	nodes, err := parseClusterNodes(text, host)
+	nodes, err := parseClusterNodes(answer.Val(), host)
 	if err != nil {
 		return nil, err
 	}
@@ -312,12 +312,8 @@ func clusterReason(err error) error {
 func (c *cluster) readMore(ctx context.Context, client *goredis.Client, node string, reading *probes.Reading) error {
 	pipe := client.Pipeline()
 	state, nodes := pipe.ClusterInfo(ctx), pipe.ClusterNodes(ctx)
-	start := time.Now()
-	asked, err := pipe.Exec(ctx)
-	reading.Cost.Queries += len(asked)
-	reading.Cost.Time += time.Since(start)
-	if err != nil && state.Err() == nil && nodes.Err() == nil {
-		return fmt.Errorf("CLUSTER INFO: %w", because(err)) // nothing was sent
+	if err := execute(ctx, client, pipe, &reading.Cost); err != nil {
+		return fmt.Errorf("CLUSTER INFO: %w", because(err))
 	}
 	return errors.Join(c.addInfo(reading, node, state), c.addSlots(reading, node, nodes))
 }

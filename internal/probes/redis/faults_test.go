@@ -403,3 +403,13 @@ func (f fixed) find(context.Context, *links, *probes.Reading) ([]place, error) {
 }
 
 func (fixed) readMore(context.Context, *goredis.Client, string, *probes.Reading) error { return nil }
+
+// What was never sent cost the servers nothing.
+func TestNobodyThereCostsNothing(t *testing.T) {
+	for mode, url := range map[string]string{modeSingle: "redis://127.0.0.1:1", modeSentinel: "redis://127.0.0.1:1?master_name=m", modeCluster: "redis://127.0.0.1:1"} {
+		reading, err := openMode(t, mode, url).Poll(t.Context())
+		if err == nil || reading.Cost != (probes.Cost{}) || len(reading.Samples) != 0 {
+			t.Errorf("%s: %+v, %d samples, %v", mode, reading.Cost, len(reading.Samples), err)
+		}
+	}
+}

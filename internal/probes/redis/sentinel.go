@@ -156,11 +156,8 @@ func askSentinel(ctx context.Context, client *goredis.Client, name string, right
 	master := pipe.Do(ctx, "SENTINEL", "MASTER", name)
 	replicas := pipe.Do(ctx, "SENTINEL", "REPLICAS", name)
 	counts := pipe.Info(ctx, "sentinel")
-	start := time.Now()
-	asked, err := pipe.Exec(ctx)
-	v.cost = probes.Cost{Queries: len(asked), Time: time.Since(start)}
-	if err != nil && master.Err() == nil && master.Val() == nil {
-		v.err = because(err) // nothing was sent
+	if err := execute(ctx, client, pipe, &v.cost); err != nil {
+		v.err = because(err)
 		return v
 	}
 	v.readMaster(master, replicas, name)
