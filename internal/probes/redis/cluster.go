@@ -233,19 +233,19 @@ func newClusterFinder(t target, metrics *clusterMetrics) *cluster {
 }
 
 // find asks the server that answered last, else others.
-func (c *cluster) find(ctx context.Context, links *links, reading *probes.Reading) ([]place, error) {
+func (c *cluster) find(ctx context.Context, links *links, reading *probes.Reading) ([]place, bool, error) {
 	var errs []error
 	for _, guide := range c.guides() {
 		places, err := c.ask(ctx, guide, links, reading)
 		if err == nil {
 			c.last, c.guide = places, guide
-			return slices.Clone(places), nil
+			return slices.Clone(places), true, nil
 		}
 		c.turn++
 		errs = append(errs, probes.Because(probes.ReasonOf(err), fmt.Errorf("find the cluster at %s: %w", guide.node, err)))
 	}
 	c.guide = place{}
-	return slices.Clone(c.last), errors.Join(errs...)
+	return slices.Clone(c.last), false, errors.Join(errs...)
 }
 
 // guides are whom to ask: who answered last, then servers of the cluster that are

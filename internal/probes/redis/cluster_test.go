@@ -126,3 +126,32 @@ func TestSentinelViews(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// A sentinel that did not answer can be the one that knows of the fail-over: what
+// the others still say is no fail-over back.
+func TestAnOlderViewIsNoFailover(t *testing.T) {
+	at := func(host, epoch string) view {
+		return view{master: map[string]string{"ip": host, "port": "1", "config-epoch": epoch}}
+	}
+	s := newSentinels(target{seeds: []string{"s1:1", "s2:1"}}, nil, nil)
+	for i, step := range []struct {
+		view      view
+		all       bool
+		failovers int
+	}{
+		{at("old", "4"), true, 0},
+		{at("new", "5"), true, 1},
+		{at("old", "4"), false, 1}, // the one with epoch 5 did not answer
+		{at("new", "5"), true, 1},
+		{at("next", "6"), false, 2},
+		{at("other", "0"), true, 3}, // SENTINEL REMOVE and MONITOR
+		{at("next", "1"), false, 4},
+	} {
+		if s.take(step.view, step.all); s.failovers != step.failovers || s.last[0].node != addressIn(step.view.master) {
+			t.Errorf("step %d: %d fail-overs, master %s; want %d and %s", i, s.failovers, s.last[0].node, step.failovers, addressIn(step.view.master))
+		}
+	}
+	if s = newSentinels(target{}, nil, s); s.failovers != 4 {
+		t.Errorf("after a change of password %d fail-overs", s.failovers)
+	}
+}

@@ -398,8 +398,8 @@ func TestNodesAreBoundedAndForgotten(t *testing.T) {
 // fixed finds always the same servers.
 type fixed []place
 
-func (f fixed) find(context.Context, *links, *probes.Reading) ([]place, error) {
-	return slices.Clone(f), nil
+func (f fixed) find(context.Context, *links, *probes.Reading) ([]place, bool, error) {
+	return slices.Clone(f), true, nil
 }
 
 func (fixed) readMore(context.Context, *goredis.Client, string, *probes.Reading) error { return nil }

@@ -46,10 +46,12 @@ func describeSentinels(descs *probes.Descs) sentinelMetrics {
 type sentinels struct {
 	target  target
 	metrics *sentinelMetrics
-	// last are the servers of the latest answer; master is the address of the
-	// master in it, epoch its age.
-	last      []place
+	// last are the servers of the latest answer.
+	last []place
+	// master is the address of the master in the newest configuration that was
+	// seen, and epoch that configuration's; see [sentinels.take].
 	master    string
+	epoch     int64
 	failovers int
 	// rights are those of each sentinel.
 	rights map[string]*rights
@@ -60,7 +62,7 @@ type sentinels struct {
 func newSentinels(t target, metrics *sentinelMetrics, old *sentinels) *sentinels {
 	s := &sentinels{target: t, metrics: metrics, rights: map[string]*rights{}}
 	if old != nil {
-		s.last, s.master, s.failovers = old.last, old.master, old.failovers
+		s.last, s.master, s.epoch, s.failovers = old.last, old.master, old.epoch, old.failovers
 	}
 	for _, address := range t.seeds {
 		s.rights[address] = &rights{}
@@ -91,13 +93,14 @@ func (v view) epoch() int64 {
 
 // find asks all sentinels at the same time. That with the newest configuration is
 // right where they differ.
-func (s *sentinels) find(ctx context.Context, links *links, reading *probes.Reading) ([]place, error) {
+func (s *sentinels) find(ctx context.Context, links *links, reading *probes.Reading) ([]place, bool, error) {
 	views := s.ask(ctx, links)
 	var errs []error
 	var best *view
 	for i, v := range views {
 		reading.Cost.Queries += v.cost.Queries
 		reading.Cost.Time += v.cost.Time
+		s.add(reading, s.target.seeds[i], v)
 		if v.err != nil {
 			errs = append(errs, probes.Because(probes.ReasonOf(v.err), fmt.Errorf("sentinel %s: %w", s.target.seeds[i], v.err)))
 			continue
@@ -107,18 +110,15 @@ func (s *sentinels) find(ctx context.Context, links *links, reading *probes.Read
 		}
 	}
 	if best == nil {
-		return s.last, errors.Join(errs...)
+		return slices.Clone(s.last), false, errors.Join(errs...)
 	}
-	for i, v := range views {
-		s.add(reading, s.target.seeds[i], v)
-	}
-	s.take(*best)
-	reading.Add(s.metrics.master, 1, s.target.master, s.master)
+	s.take(*best, len(errs) == 0)
+	reading.Add(s.metrics.master, 1, s.target.master, addressIn(best.master))
 	reading.Add(s.metrics.failovers, float64(s.failovers))
 	// Any sentinel that answers is enough; one that answers wrongly is a fault of
 	// the configuration.
 	errs = slices.DeleteFunc(errs, func(err error) bool { return !answered(err) })
-	return slices.Clone(s.last), errors.Join(errs...)
+	return slices.Clone(s.last), true, errors.Join(errs...)
 }
 
 func (s *sentinels) ask(ctx context.Context, links *links) []view {
@@ -274,14 +274,19 @@ func number(is bool) float64 {
 	return 0
 }
 
-// take takes in the view that is right.
-func (s *sentinels) take(v view) {
+// take takes in the view that is right of those there are; all tells that every
+// sentinel answered. A configuration older than one seen before tells of no
+// fail-over when one of those that did not answer may have the newer one.
+func (s *sentinels) take(v view, all bool) {
+	s.last = placesOf(v)
+	if v.epoch() < s.epoch && !all {
+		return
+	}
 	address := addressIn(v.master)
 	if s.master != "" && s.master != address {
 		s.failovers++
 	}
-	s.master = address
-	s.last = placesOf(v)
+	s.master, s.epoch = address, v.epoch()
 }
 
 // placesOf returns the master and the replicas of a view.

@@ -57,8 +57,10 @@ func sortPlaces(places []place) {
 
 // finder finds the servers.
 type finder interface {
-	// find returns the servers there are now, with an error those there were.
-	find(ctx context.Context, links *links, reading *probes.Reading) ([]place, error)
+	// find returns the servers: known tells that they are those there are now, else
+	// they are those there were. What it adds to reading counts only when they are
+	// known or a server is read.
+	find(ctx context.Context, links *links, reading *probes.Reading) (places []place, known bool, err error)
 	// readMore adds of a server what makes it a part of the whole.
 	readMore(ctx context.Context, client *goredis.Client, node string, reading *probes.Reading) error
 }
@@ -66,8 +68,8 @@ type finder interface {
 // single is the one server of that address.
 type single string
 
-func (s single) find(context.Context, *links, *probes.Reading) ([]place, error) {
-	return []place{{node: string(s)}}, nil
+func (s single) find(context.Context, *links, *probes.Reading) ([]place, bool, error) {
+	return []place{{node: string(s)}}, true, nil
 }
 
 func (single) readMore(context.Context, *goredis.Client, string, *probes.Reading) error { return nil }
