@@ -15,7 +15,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -100,6 +99,8 @@ func (w *watched) fails(what string, reason probes.Reason) {
 
 // TestFaults lets each fault come and go behind one address, and nothing grow.
 func TestFaults(t *testing.T) {
+	t.Parallel() // mostly waits
+	labelGoroutines(t)
 	file := filepath.Join(t.TempDir(), "url")
 	first, second := startServer(t, map[string]string{"requirepass": "first-s3cr3t"}), startServer(t, map[string]string{"requirepass": "second-s3cr3t"})
 	proxy := probetest.NewProxy(t, addressOf(t, first.URL()))
@@ -120,7 +121,7 @@ func TestFaults(t *testing.T) {
 		{"no room", fakeServer(t, "-ERR max number of clients reached\r\n"), probes.ReasonUnavailable},
 	}
 	w.up("at the start")
-	goroutines := runtime.NumGoroutine()
+	goroutines := goroutinesOf(t)
 
 	must(t, syscall.Kill(first.PID(), syscall.SIGSTOP))
 	defer func() { _ = syscall.Kill(first.PID(), syscall.SIGCONT) }()
@@ -147,7 +148,7 @@ func TestFaults(t *testing.T) {
 		t.Errorf("%+v", status)
 	}
 	// A poll may be under way: it has one goroutine and those of one connection.
-	waitFor(t, "nothing to have grown", func() bool { return runtime.NumGoroutine() <= goroutines+3 && proxy.Connections() == 1 })
+	waitFor(t, "nothing to have grown", func() bool { return goroutinesOf(t) <= goroutines+3 && proxy.Connections() == 1 })
 }
 
 // blackHole returns an address where packets vanish: a port whose queue of
@@ -172,6 +173,8 @@ func blackHole(t *testing.T) string {
 }
 
 func TestBlackHole(t *testing.T) {
+	t.Parallel() // mostly waits
+	labelGoroutines(t)
 	server := startServer(t, map[string]string{"requirepass": "pw"})
 	proxy := probetest.NewProxy(t, addressOf(t, server.URL()))
 	config := defaults()
@@ -179,7 +182,7 @@ func TestBlackHole(t *testing.T) {
 	hole := blackHole(t)
 	config.URL, config.AddressMap = secret.New("redis://:pw@10.0.0.1:6379"), []string{"10.0.0.1:6379=" + hole}
 	probe := probetest.OpenOne(t, config).(*probe)
-	before := runtime.NumGoroutine()
+	before := goroutinesOf(t)
 	for range 20 {
 		start := time.Now()
 		values, err := probetest.Poll(t, probe, 50*time.Millisecond)
@@ -187,7 +190,7 @@ func TestBlackHole(t *testing.T) {
 			t.Fatalf("%q after %v: %v, %v", probes.ReasonOf(err), took, err, values)
 		}
 	}
-	waitFor(t, "the dials to end with their polls", func() bool { return runtime.NumGoroutine() <= before })
+	waitFor(t, "the dials to end with their polls", func() bool { return goroutinesOf(t) <= before })
 	moved := probe.target
 	moved.addresses = map[string]string{"10.0.0.1:6379": proxy.Address()}
 	probe.use(moved)
@@ -199,6 +202,8 @@ func TestBlackHole(t *testing.T) {
 
 // A cluster that cannot be reached leaves nothing either.
 func TestAThousandFailuresOfAClusterLeaveNothing(t *testing.T) {
+	t.Parallel() // mostly waits
+	labelGoroutines(t)
 	servers := startGroup(t, 1, localservices.StartRedis, func() map[string]string {
 		return map[string]string{"cluster-enabled": "yes", "cluster-port": unusedPort(t)}
 	})
@@ -207,7 +212,7 @@ func TestAThousandFailuresOfAClusterLeaveNothing(t *testing.T) {
 	proxy.Down()
 	probe := openMode(t, modeCluster, fmt.Sprintf("redis://:%s@%s?addr=127.0.0.1:1&addr=127.0.0.1:2", testPassword, proxy.Address()))
 	wrong := openMode(t, modeCluster, "redis://:wrong@"+servers.address(0))
-	before := runtime.NumGoroutine()
+	before := goroutinesOf(t)
 	for range 500 {
 		if _, err := probetest.Poll(t, probe, time.Second); probes.ReasonOf(err) != probes.ReasonConnect {
 			t.Fatal(err)
@@ -216,7 +221,7 @@ func TestAThousandFailuresOfAClusterLeaveNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	waitFor(t, "goroutines to end", func() bool { return runtime.NumGoroutine() <= before })
+	waitFor(t, "goroutines to end", func() bool { return goroutinesOf(t) <= before })
 	clients := servers.clients[0].ClientList(t.Context()).Val()
 	if strings.Count(clients, "\n") != 1 {
 		t.Errorf("clients of the server:\n%s", clients)

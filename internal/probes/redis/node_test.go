@@ -102,6 +102,7 @@ func TestResetOfStatisticsIsNoRestart(t *testing.T) {
 // A process that started after the last poll is a restart; one that ran before
 // already took the place of the other.
 func TestRestartAndFailoverAreToldApart(t *testing.T) {
+	t.Parallel() // mostly waits
 	first, running := startServer(t, nil), startServer(t, nil)
 	password := clientOf(t, first.URL()).Options().Password
 	standby := clientOf(t, running.URL())
@@ -521,6 +522,7 @@ func TestCommandsAreValidated(t *testing.T) {
 // A replica that loads its copy answers INFO and nothing else, and heals by
 // itself; both sides then tell of the replication.
 func TestReplicaThatLoadsItsCopy(t *testing.T) {
+	t.Parallel() // mostly waits
 	master := startServer(t, map[string]string{"repl-diskless-sync-delay": "0"})
 	copied := startServer(t, map[string]string{"key-load-delay": "5000", "loading-process-events-interval-bytes": "1024"}) // 5 ms a key
 	source, admin := clientOf(t, master.URL()), clientOf(t, copied.URL())
@@ -564,7 +566,6 @@ func TestReplicaThatLoadsItsCopy(t *testing.T) {
 // A command and its subcommand may both be wanted: LATENCY HISTOGRAM answers a
 // command with each of its subcommands.
 func TestACommandAndItsSubcommand(t *testing.T) {
-	t.Parallel()
 	server := startServer(t, nil)
 	admin := clientOf(t, server.URL())
 	config := defaults()
@@ -583,7 +584,6 @@ func TestACommandAndItsSubcommand(t *testing.T) {
 
 // The round trip is that of an open connection, or there is none.
 func TestPingOnANewConnectionIsNoRoundTrip(t *testing.T) {
-	t.Parallel()
 	server := startServer(t, nil)
 	probe := openNode(t, server.URL(), defaults())
 	probe.mustPoll(t)
