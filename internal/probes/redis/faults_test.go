@@ -341,14 +341,17 @@ func TestSettingsOfTheWayToRedis(t *testing.T) {
 		"both passwords": {func(c *Config) {
 			c.Mode, c.SentinelPassword, c.SentinelPasswordFile = modeSentinel, secret.New("a"), "b"
 		}, "SOAKD_REDIS_SENTINEL_PASSWORD_FILE: give the value or the file"},
-		"cluster URL":      {func(c *Config) { c.Mode, c.URL = modeCluster, secret.New("redis://:hunter2@h?addr=hunter2") }, "SOAKD_REDIS_URL: is not the URL of a Redis cluster"},
-		"TLS without TLS":  {func(c *Config) { c.TLSServerName = "x" }, "SOAKD_REDIS_URL has no TLS; want rediss://"},
-		"no CA":            {func(c *Config) { c.URL, c.TLSCAFile = secret.New("rediss://h"), missing }, "SOAKD_REDIS_TLS_CA_FILE: open " + missing},
-		"empty CA":         {func(c *Config) { c.URL, c.TLSCAFile = secret.New("rediss://h"), empty }, empty + " holds no certificate"},
-		"key without cert": {func(c *Config) { c.URL, c.TLSKeyFile = secret.New("rediss://h"), missing }, "SOAKD_REDIS_TLS_CERT_FILE, SOAKD_REDIS_TLS_KEY_FILE: "},
-		"address":          {func(c *Config) { c.AddressMap = []string{"a:1=b:2", "a:1"} }, `SOAKD_REDIS_ADDRESS_MAP: pair 2: "a:1" is not announced-host:port`},
-		"address twice":    {func(c *Config) { c.AddressMap = []string{"a:1=b:2", "a:1=c:3"} }, "pair 2: a:1 is there twice"},
-		"too many":         {func(c *Config) { c.AddressMap = make([]string, maxAddresses+1) }, "129 pairs; want at most 128"},
+		"cluster URL":       {func(c *Config) { c.Mode, c.URL = modeCluster, secret.New("redis://:hunter2@h?addr=hunter2") }, "SOAKD_REDIS_URL: is not the URL of a Redis cluster"},
+		"TLS without TLS":   {func(c *Config) { c.TLSServerName = "x" }, "SOAKD_REDIS_URL has no TLS; want rediss://"},
+		"no CA":             {func(c *Config) { c.URL, c.TLSCAFile = secret.New("rediss://h"), missing }, "SOAKD_REDIS_TLS_CA_FILE: open " + missing},
+		"empty CA":          {func(c *Config) { c.URL, c.TLSCAFile = secret.New("rediss://h"), empty }, empty + " holds no certificate"},
+		"key without cert":  {func(c *Config) { c.URL, c.TLSKeyFile = secret.New("rediss://h"), missing }, "SOAKD_REDIS_TLS_CERT_FILE, SOAKD_REDIS_TLS_KEY_FILE: "},
+		"address":           {func(c *Config) { c.AddressMap = []string{"a:1=b:2", "a:1"} }, `SOAKD_REDIS_ADDRESS_MAP: pair 2: "a:1" is not announced-host:port`},
+		"address twice":     {func(c *Config) { c.AddressMap = []string{"a:1=b:2", "a:1=c:3"} }, "pair 2: a:1 is there twice"},
+		"address and space": {func(c *Config) { c.AddressMap = []string{"a:1=b:2", " c:1=d:2"} }, `SOAKD_REDIS_ADDRESS_MAP: pair 2: " c:1=d:2" is not announced-host:port`},
+		"address and port":  {func(c *Config) { c.AddressMap = []string{"a:1=b:redis"} }, `SOAKD_REDIS_ADDRESS_MAP: pair 1: "a:1=b:redis" is not announced-host:port`},
+		"address and zero":  {func(c *Config) { c.AddressMap = []string{"a:0=b:70000"} }, `SOAKD_REDIS_ADDRESS_MAP: pair 1: "a:0=b:70000" is not announced-host:port`},
+		"too many":          {func(c *Config) { c.AddressMap = make([]string, maxAddresses+1) }, "129 pairs; want at most 128"},
 	} {
 		config := defaults()
 		config.URL = secret.New("redis://:hunter2@h:1")
