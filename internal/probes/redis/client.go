@@ -140,6 +140,8 @@ func dialer(config *tls.Config) dialFunc {
 // connect, would knock by itself once a second until it is closed, and give the
 // old error meanwhile.
 type link struct {
+	// name is the name in the server's certificate, where it is known.
+	name    string
 	options goredis.Options
 	client  *goredis.Client
 	// stop ends what the client still dials in the background.

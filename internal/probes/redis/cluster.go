@@ -238,7 +238,7 @@ func (c *cluster) find(ctx context.Context, links *links, reading *probes.Readin
 	for _, guide := range c.guides() {
 		places, err := c.ask(ctx, guide, links, reading)
 		if err == nil {
-			c.last, c.guide = places, guide
+			c.remember(places, guide)
 			return slices.Clone(places), true, nil
 		}
 		c.turn++
@@ -246,6 +246,15 @@ func (c *cluster) find(ctx context.Context, links *links, reading *probes.Readin
 	}
 	c.guide = place{}
 	return slices.Clone(c.last), false, errors.Join(errs...)
+}
+
+// remember takes in the servers that the guide told of, itself among them under the
+// name that it has now.
+func (c *cluster) remember(places []place, guide place) {
+	c.last, c.guide = places, guide
+	if i := slices.IndexFunc(places, func(at place) bool { return at.node == guide.node }); i >= 0 {
+		c.guide = places[i]
+	}
 }
 
 // guides are whom to ask: who answered last, then servers of the cluster that are

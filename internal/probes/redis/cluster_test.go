@@ -1,9 +1,12 @@
 package redis
 
 import (
+	"crypto/tls"
 	"fmt"
 	"strings"
 	"testing"
+
+	goredis "github.com/redis/go-redis/v9"
 )
 
 // recordedNodes has a line of each kind: Redis 6, 7.0 with a host name, 7.2 with a
@@ -153,5 +156,30 @@ func TestAnOlderViewIsNoFailover(t *testing.T) {
 	}
 	if s = newSentinels(target{}, nil, s); s.failovers != 4 {
 		t.Errorf("after a change of password %d fail-overs", s.failovers)
+	}
+}
+
+// The others of a cluster learn the name of a server some time after its address,
+// and a guide from the URL has none.
+func TestTheNameInACertificateIsLearnt(t *testing.T) {
+	l := links{target: target{mode: modeCluster, network: tcp, tls: &tls.Config{MinVersion: tls.VersionTLS12}}, byAddress: map[string]*link{}}
+	defer l.close()
+	for i, step := range []struct {
+		name, want string
+		same       bool // the connections stay
+	}{{"", "10.0.0.1", false}, {"", "10.0.0.1", true}, {"a.example", "a.example", false}, {"", "a.example", true}, {"a.example", "a.example", true}, {"b.example", "b.example", false}} {
+		var before *goredis.Client
+		if old := l.byAddress["10.0.0.1:6379"]; old != nil {
+			before = old.client
+		}
+		client := l.to("10.0.0.1:6379", step.name, login{}).get()
+		if got := client.Options().TLSConfig.ServerName; got != step.want || (client == before) != step.same {
+			t.Errorf("step %d: the name is %q, want %q; the same client: %t", i, got, step.want, client == before)
+		}
+	}
+	c := cluster{guide: place{node: "10.0.0.1:6379", name: "a.example"}}
+	c.remember([]place{{node: "10.0.0.2:6379"}, {node: "10.0.0.1:6379", name: "b.example"}}, c.guide)
+	if guide := c.guides()[0]; guide.name != "b.example" {
+		t.Errorf("asks %+v, by its old name", guide)
 	}
 }

@@ -86,10 +86,14 @@ type links struct {
 func (l *links) to(address, name string, as login) *link {
 	l.used = append(l.used, address)
 	found, ok := l.byAddress[address]
-	if !ok {
-		found = &link{options: l.target.options(address, name, as)}
-		l.byAddress[address] = found
+	if ok && (name == "" || name == found.name) {
+		return found
 	}
+	if ok {
+		found.close() // another name: the old one may be why it could not be reached
+	}
+	found = &link{name: name, options: l.target.options(address, name, as)}
+	l.byAddress[address] = found
 	return found
 }
 
