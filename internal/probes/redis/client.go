@@ -20,10 +20,12 @@ import (
 const (
 	// poolSize is how many connections the probe may hold.
 	poolSize = 2
-	// dialTimeout and ioTimeout bound what the poll's own deadline does not: the
-	// client dials in the background.
+	// dialTimeout bounds what the poll's own deadline does not: the client dials in
+	// the background.
 	dialTimeout = 2 * time.Second
-	ioTimeout   = 5 * time.Second
+	// noLimit is the client's word for none: the context of each poll has a deadline,
+	// which is SOAKD_PROBE_TIMEOUT's.
+	noLimit = -1
 	// maxAnswer bounds the bytes read after one command.
 	maxAnswer = 2 * maxInfo
 )
@@ -44,7 +46,7 @@ func newClient(options goredis.Options) *goredis.Client {
 	options.MaxRetries = -1
 	options.DialerRetries = 1
 	options.DialTimeout = dialTimeout
-	options.ReadTimeout, options.WriteTimeout = ioTimeout, ioTimeout
+	options.ReadTimeout, options.WriteTimeout = noLimit, noLimit
 	options.ContextTimeoutEnabled = true
 	options.DisableIdentity = true
 	options.ClientName = ""

@@ -412,6 +412,15 @@ func (f fixed) find(context.Context, *links, *probes.Reading) ([]place, bool, er
 
 func (fixed) readMore(context.Context, *goredis.Client, string, *probes.Reading) error { return nil }
 
+// A time limit of the client's own below SOAKD_PROBE_TIMEOUT would take its place.
+func TestOnlyThePollLimitsTheWait(t *testing.T) {
+	client := newClient(goredis.Options{Addr: "127.0.0.1:1"})
+	defer client.Close() //nolint:errcheck // was never connected
+	if o := client.Options(); o.ReadTimeout > 0 || o.WriteTimeout > 0 || !o.ContextTimeoutEnabled {
+		t.Errorf("read %v, write %v, by context %t", o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled)
+	}
+}
+
 // What was never sent cost the servers nothing.
 func TestNobodyThereCostsNothing(t *testing.T) {
 	for mode, url := range map[string]string{modeSingle: "redis://127.0.0.1:1", modeSentinel: "redis://127.0.0.1:1?master_name=m", modeCluster: "redis://127.0.0.1:1"} {

@@ -174,7 +174,7 @@ func (p *probe) readOne(ctx context.Context, at place, node *node, link *link) (
 func share(ctx context.Context, n int) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
-		return context.WithTimeout(ctx, ioTimeout)
+		return context.WithCancel(ctx)
 	}
 	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(n))
 }
