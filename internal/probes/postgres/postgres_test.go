@@ -257,7 +257,7 @@ func testLocks(t *testing.T, server *localservices.Postgres) {
 	})
 	for series, want := range map[string]float64{
 		"soakd_postgres_root_blockers": 1, "soakd_postgres_blocking_chain_depth": 1, `soakd_postgres_waiting_locks{mode="access_share"}`: 2,
-		`soakd_postgres_held_locks{mode="access_exclusive"}`: 1,
+		`soakd_postgres_held_locks{mode="access_exclusive"}`:                                                                    1,
 		`soakd_postgres_blocking{blocked_application="waiter",blocker_application="other",blocker_state="idle_in_transaction"}`: 2,
 		"soakd_postgres_blocking_pairs": 2, `soakd_postgres_waiting_backends{wait_event_type="lock"}`: 2, backends("waiter", "active"): 2,
 	} {

@@ -13,15 +13,19 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"soakd/internal/probes"
 )
 
 const (
 	// poolSize is how many connections the probe may hold.
 	poolSize = 2
-	// dialTimeout and ioTimeout bound what the poll's own deadline does not: the
-	// client dials in the background.
+	// dialTimeout bounds what the poll's own deadline does not: the client dials in
+	// the background.
 	dialTimeout = 2 * time.Second
-	ioTimeout   = 5 * time.Second
+	// noLimit is the client's word for none: the context of each poll has a deadline,
+	// which is SOAKD_PROBE_TIMEOUT's.
+	noLimit = -1
 	// maxAnswer bounds the bytes read after one command.
 	maxAnswer = 2 * maxInfo
 )
@@ -42,12 +46,13 @@ func newClient(options goredis.Options) *goredis.Client {
 	options.MaxRetries = -1
 	options.DialerRetries = 1
 	options.DialTimeout = dialTimeout
-	options.ReadTimeout, options.WriteTimeout = ioTimeout, ioTimeout
+	options.ReadTimeout, options.WriteTimeout = noLimit, noLimit
 	options.ContextTimeoutEnabled = true
 	options.DisableIdentity = true
 	options.ClientName = ""
 	options.DB = 0 // INFO tells of the whole server; SELECT would need a right
 	options.Protocol = 2
+	options.OnConnect = noteConnect
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	dial := options.Dialer
 	if dial == nil {
@@ -63,6 +68,52 @@ func newClient(options goredis.Options) *goredis.Client {
 		return bound(conn), nil
 	}
 	return goredis.NewClient(&options)
+}
+
+// connectedKey is the key of the *time.Time of a context that [noteConnect] sets.
+type connectedKey struct{}
+
+// noteConnect takes down when a connection was ready, after the login.
+func noteConnect(ctx context.Context, _ *goredis.Conn) error {
+	if at, ok := ctx.Value(connectedKey{}).(*time.Time); ok {
+		*at = time.Now()
+	}
+	return nil
+}
+
+// roundTrip is what is known of commands that were sent together.
+type roundTrip struct {
+	// took is the time from the sending to the last answer, without connecting.
+	took time.Duration
+	// sent tells that there was a connection to send them on, connected that it
+	// was made for them.
+	sent, connected bool
+}
+
+// goRound calls send, which sends commands with the client in one round trip.
+func goRound(ctx context.Context, client commander, send func(context.Context)) roundTrip {
+	var ready time.Time
+	missed, start := client.PoolStats().Misses, time.Now()
+	send(context.WithValue(ctx, connectedKey{}, &ready))
+	end := time.Now()
+	if !ready.IsZero() {
+		return roundTrip{took: end.Sub(ready), sent: true, connected: true}
+	}
+	return roundTrip{took: end.Sub(start), sent: client.PoolStats().Misses == missed}
+}
+
+// execute sends the commands of pipe and counts what they cost. The error is that
+// none of them was sent; else each has its own.
+func execute(ctx context.Context, client commander, pipe goredis.Pipeliner, cost *probes.Cost) error {
+	var asked []goredis.Cmder
+	var err error
+	trip := goRound(ctx, client, func(ctx context.Context) { asked, err = pipe.Exec(ctx) })
+	if !trip.sent {
+		return err
+	}
+	cost.Queries += len(asked)
+	cost.Time += trip.took
+	return nil
 }
 
 // dialFunc makes a connection.
@@ -91,6 +142,8 @@ func dialer(config *tls.Config) dialFunc {
 // connect, would knock by itself once a second until it is closed, and give the
 // old error meanwhile.
 type link struct {
+	// name is the name in the server's certificate, where it is known.
+	name    string
 	options goredis.Options
 	client  *goredis.Client
 	// stop ends what the client still dials in the background.

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -234,19 +233,28 @@ func newClusterFinder(t target, metrics *clusterMetrics) *cluster {
 }
 
 // find asks the server that answered last, else others.
-func (c *cluster) find(ctx context.Context, links *links, reading *probes.Reading) ([]place, error) {
+func (c *cluster) find(ctx context.Context, links *links, reading *probes.Reading) ([]place, bool, error) {
 	var errs []error
 	for _, guide := range c.guides() {
 		places, err := c.ask(ctx, guide, links, reading)
 		if err == nil {
-			c.last, c.guide = places, guide
-			return slices.Clone(places), nil
+			c.remember(places, guide)
+			return slices.Clone(places), true, nil
 		}
 		c.turn++
 		errs = append(errs, probes.Because(probes.ReasonOf(err), fmt.Errorf("find the cluster at %s: %w", guide.node, err)))
 	}
 	c.guide = place{}
-	return slices.Clone(c.last), errors.Join(errs...)
+	return slices.Clone(c.last), false, errors.Join(errs...)
+}
+
+// remember takes in the servers that the guide told of, itself among them under the
+// name that it has now.
+func (c *cluster) remember(places []place, guide place) {
+	c.last, c.guide = places, guide
+	if i := slices.IndexFunc(places, func(at place) bool { return at.node == guide.node }); i >= 0 {
+		c.guide = places[i]
+	}
 }
 
 // guides are whom to ask: who answered last, then servers of the cluster that are
@@ -282,15 +290,16 @@ func (c *cluster) ask(ctx context.Context, guide place, links *links, reading *p
 	ctx, cancel := share(ctx, findShare)
 	defer cancel()
 	link := links.to(guide.node, guide.name, c.target.servers)
-	start := time.Now()
-	text, err := link.get().ClusterNodes(ctx).Result()
-	reading.Cost.Add(start)
-	if err != nil {
+	client := link.get()
+	pipe := client.Pipeline()
+	answer := pipe.ClusterNodes(ctx)
+	err := execute(ctx, client, pipe, &reading.Cost)
+	if err = cmp.Or(err, answer.Err()); err != nil {
 		link.settle(err)
 		return nil, fmt.Errorf("CLUSTER NODES: %w", clusterReason(err))
 	}
 	host, _, _ := net.SplitHostPort(guide.node)
-	nodes, err := parseClusterNodes(text, host)
+	nodes, err := parseClusterNodes(answer.Val(), host)
 	if err != nil {
 		return nil, err
 	}
@@ -312,12 +321,8 @@ func clusterReason(err error) error {
 func (c *cluster) readMore(ctx context.Context, client *goredis.Client, node string, reading *probes.Reading) error {
 	pipe := client.Pipeline()
 	state, nodes := pipe.ClusterInfo(ctx), pipe.ClusterNodes(ctx)
-	start := time.Now()
-	asked, err := pipe.Exec(ctx)
-	reading.Cost.Queries += len(asked)
-	reading.Cost.Time += time.Since(start)
-	if err != nil && state.Err() == nil && nodes.Err() == nil {
-		return fmt.Errorf("CLUSTER INFO: %w", because(err)) // nothing was sent
+	if err := execute(ctx, client, pipe, &reading.Cost); err != nil {
+		return fmt.Errorf("CLUSTER INFO: %w", because(err))
 	}
 	return errors.Join(c.addInfo(reading, node, state), c.addSlots(reading, node, nodes))
 }

@@ -1,9 +1,12 @@
 package redis
 
 import (
+	"crypto/tls"
 	"fmt"
 	"strings"
 	"testing"
+
+	goredis "github.com/redis/go-redis/v9"
 )
 
 // recordedNodes has a line of each kind: Redis 6, 7.0 with a host name, 7.2 with a
@@ -31,8 +34,8 @@ func TestParseClusterNodes(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s %s %d %t", p.node, p.role, p.shard, p.spare))
 	}
 	want := []string{
-		"10.0.0.8:6379  0 true", "10.0.0.2:6379 master 0 false", "10.0.0.1:6379 master 1 false", "[2001:db8::3]:6379 master 2 false",
-		"10.0.0.6:6379 master 3 true", "10.0.0.4:6379 replica 0 false",
+		"10.0.0.2:6379 master 0 false", "10.0.0.1:6379 master 1 false", "[2001:db8::3]:6379 master 2 false",
+		"10.0.0.6:6379 master 3 true", "10.0.0.4:6379 replica 0 false", "10.0.0.8:6379  0 true",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -124,5 +127,59 @@ func TestSentinelViews(t *testing.T) {
 	}
 	if got := pairs("no list"); len(got) != 0 {
 		t.Errorf("%v", got)
+	}
+}
+
+// A sentinel that did not answer can be the one that knows of the fail-over: what
+// the others still say is no fail-over back.
+func TestAnOlderViewIsNoFailover(t *testing.T) {
+	at := func(host, epoch string) view {
+		return view{master: map[string]string{"ip": host, "port": "1", "config-epoch": epoch}}
+	}
+	s := newSentinels(target{seeds: []string{"s1:1", "s2:1"}}, nil, nil)
+	for i, step := range []struct {
+		view      view
+		all       bool
+		failovers int
+	}{
+		{at("old", "4"), true, 0},
+		{at("new", "5"), true, 1},
+		{at("old", "4"), false, 1}, // the one with epoch 5 did not answer
+		{at("new", "5"), true, 1},
+		{at("next", "6"), false, 2},
+		{at("other", "0"), true, 3}, // SENTINEL REMOVE and MONITOR
+		{at("next", "1"), false, 4},
+	} {
+		if s.take(step.view, step.all); s.failovers != step.failovers || s.last[0].node != addressIn(step.view.master) {
+			t.Errorf("step %d: %d fail-overs, master %s; want %d and %s", i, s.failovers, s.last[0].node, step.failovers, addressIn(step.view.master))
+		}
+	}
+	if s = newSentinels(target{}, nil, s); s.failovers != 4 {
+		t.Errorf("after a change of password %d fail-overs", s.failovers)
+	}
+}
+
+// The others of a cluster learn the name of a server some time after its address,
+// and a guide from the URL has none.
+func TestTheNameInACertificateIsLearnt(t *testing.T) {
+	l := links{target: target{mode: modeCluster, network: tcp, tls: &tls.Config{MinVersion: tls.VersionTLS12}}, byAddress: map[string]*link{}}
+	defer l.close()
+	for i, step := range []struct {
+		name, want string
+		same       bool // the connections stay
+	}{{"", "10.0.0.1", false}, {"", "10.0.0.1", true}, {"a.example", "a.example", false}, {"", "a.example", true}, {"a.example", "a.example", true}, {"b.example", "b.example", false}} {
+		var before *goredis.Client
+		if old := l.byAddress["10.0.0.1:6379"]; old != nil {
+			before = old.client
+		}
+		client := l.to("10.0.0.1:6379", step.name, login{}).get()
+		if got := client.Options().TLSConfig.ServerName; got != step.want || (client == before) != step.same {
+			t.Errorf("step %d: the name is %q, want %q; the same client: %t", i, got, step.want, client == before)
+		}
+	}
+	c := cluster{guide: place{node: "10.0.0.1:6379", name: "a.example"}}
+	c.remember([]place{{node: "10.0.0.2:6379"}, {node: "10.0.0.1:6379", name: "b.example"}}, c.guide)
+	if guide := c.guides()[0]; guide.name != "b.example" {
+		t.Errorf("asks %+v, by its old name", guide)
 	}
 }

@@ -120,21 +120,25 @@ func (s commandStat) plus(t commandStat) commandStat {
 
 // add adds the calls of each command.
 func (c *commands) add(reading *probes.Reading, node string, fields info) error {
-	stats := map[string]commandStat{}
+	stats, broken := map[string]commandStat{}, map[string]bool{}
 	var errs []error
 	for name, text := range fields.withPrefix("cmdstat_") {
+		label := c.label(name)
 		stat, err := parseCommandStat(text)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("INFO: cmdstat_%.60s: %w", name, err))
+			broken[label] = true
 			continue
 		}
-		label := c.label(name)
 		if label == other {
 			reading.Overflow++
 		}
 		stats[label] = stats[label].plus(stat)
 	}
 	for _, label := range slices.Sorted(maps.Keys(stats)) {
+		if broken[label] {
+			continue // a sum that lacks a part would look like a reset
+		}
 		stat := stats[label]
 		reading.Add(c.calls, stat.calls, node, label)
 		reading.Add(c.seconds, stat.seconds, node, label)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"soakd/internal/probes"
@@ -23,6 +24,18 @@ type commandTimes struct {
 	took *probes.Desc
 	// asked are the commands to ask for.
 	asked []string
+}
+
+// question is the command that asks for their times. A command is answered with each
+// of its subcommands, which would be there twice if they were asked for as well.
+func (c commandTimes) question() []any {
+	args := []any{"LATENCY", "HISTOGRAM"}
+	for _, name := range c.asked {
+		if command, _, sub := strings.Cut(name, "|"); !sub || !slices.Contains(c.asked, command) {
+			args = append(args, name)
+		}
+	}
+	return args
 }
 
 func describeCommandTimes(d describer) commandTimes {

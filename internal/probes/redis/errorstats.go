@@ -12,12 +12,13 @@ import (
 // addErrors adds the error replies by kind, the first word of the reply. Redis
 // counts them from 6.2.
 func addErrors(reading *probes.Reading, desc *probes.Desc, node string, fields info) error {
-	counts := map[string]float64{}
+	counts, broken := map[string]float64{}, false
 	var errs []error
 	for kind, text := range fields.withPrefix("errorstat_") {
 		count, err := parseErrorCount(text)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("INFO: errorstat_%.60s: %w", kind, err))
+			broken = broken || !knownError(kind)
 			continue
 		}
 		if !knownError(kind) {
@@ -25,6 +26,9 @@ func addErrors(reading *probes.Reading, desc *probes.Desc, node string, fields i
 			reading.Overflow++
 		}
 		counts[strings.ToLower(kind)] += count
+	}
+	if broken {
+		delete(counts, other) // a sum that lacks a part would look like a reset
 	}
 	for _, kind := range slices.Sorted(maps.Keys(counts)) {
 		reading.Add(desc, counts[kind], node, kind)

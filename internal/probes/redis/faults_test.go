@@ -15,7 +15,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -100,6 +99,8 @@ func (w *watched) fails(what string, reason probes.Reason) {
 
 // TestFaults lets each fault come and go behind one address, and nothing grow.
 func TestFaults(t *testing.T) {
+	t.Parallel() // mostly waits
+	labelGoroutines(t)
 	file := filepath.Join(t.TempDir(), "url")
 	first, second := startServer(t, map[string]string{"requirepass": "first-s3cr3t"}), startServer(t, map[string]string{"requirepass": "second-s3cr3t"})
 	proxy := probetest.NewProxy(t, addressOf(t, first.URL()))
@@ -120,7 +121,7 @@ func TestFaults(t *testing.T) {
 		{"no room", fakeServer(t, "-ERR max number of clients reached\r\n"), probes.ReasonUnavailable},
 	}
 	w.up("at the start")
-	goroutines := runtime.NumGoroutine()
+	goroutines := goroutinesOf(t)
 
 	must(t, syscall.Kill(first.PID(), syscall.SIGSTOP))
 	defer func() { _ = syscall.Kill(first.PID(), syscall.SIGCONT) }()
@@ -147,7 +148,7 @@ func TestFaults(t *testing.T) {
 		t.Errorf("%+v", status)
 	}
 	// A poll may be under way: it has one goroutine and those of one connection.
-	waitFor(t, "nothing to have grown", func() bool { return runtime.NumGoroutine() <= goroutines+3 && proxy.Connections() == 1 })
+	waitFor(t, "nothing to have grown", func() bool { return goroutinesOf(t) <= goroutines+3 && proxy.Connections() == 1 })
 }
 
 // blackHole returns an address where packets vanish: a port whose queue of
@@ -172,6 +173,8 @@ func blackHole(t *testing.T) string {
 }
 
 func TestBlackHole(t *testing.T) {
+	t.Parallel() // mostly waits
+	labelGoroutines(t)
 	server := startServer(t, map[string]string{"requirepass": "pw"})
 	proxy := probetest.NewProxy(t, addressOf(t, server.URL()))
 	config := defaults()
@@ -179,7 +182,7 @@ func TestBlackHole(t *testing.T) {
 	hole := blackHole(t)
 	config.URL, config.AddressMap = secret.New("redis://:pw@10.0.0.1:6379"), []string{"10.0.0.1:6379=" + hole}
 	probe := probetest.OpenOne(t, config).(*probe)
-	before := runtime.NumGoroutine()
+	before := goroutinesOf(t)
 	for range 20 {
 		start := time.Now()
 		values, err := probetest.Poll(t, probe, 50*time.Millisecond)
@@ -187,7 +190,7 @@ func TestBlackHole(t *testing.T) {
 			t.Fatalf("%q after %v: %v, %v", probes.ReasonOf(err), took, err, values)
 		}
 	}
-	waitFor(t, "the dials to end with their polls", func() bool { return runtime.NumGoroutine() <= before })
+	waitFor(t, "the dials to end with their polls", func() bool { return goroutinesOf(t) <= before })
 	moved := probe.target
 	moved.addresses = map[string]string{"10.0.0.1:6379": proxy.Address()}
 	probe.use(moved)
@@ -199,6 +202,8 @@ func TestBlackHole(t *testing.T) {
 
 // A cluster that cannot be reached leaves nothing either.
 func TestAThousandFailuresOfAClusterLeaveNothing(t *testing.T) {
+	t.Parallel() // mostly waits
+	labelGoroutines(t)
 	servers := startGroup(t, 1, localservices.StartRedis, func() map[string]string {
 		return map[string]string{"cluster-enabled": "yes", "cluster-port": unusedPort(t)}
 	})
@@ -207,7 +212,7 @@ func TestAThousandFailuresOfAClusterLeaveNothing(t *testing.T) {
 	proxy.Down()
 	probe := openMode(t, modeCluster, fmt.Sprintf("redis://:%s@%s?addr=127.0.0.1:1&addr=127.0.0.1:2", testPassword, proxy.Address()))
 	wrong := openMode(t, modeCluster, "redis://:wrong@"+servers.address(0))
-	before := runtime.NumGoroutine()
+	before := goroutinesOf(t)
 	for range 500 {
 		if _, err := probetest.Poll(t, probe, time.Second); probes.ReasonOf(err) != probes.ReasonConnect {
 			t.Fatal(err)
@@ -216,7 +221,7 @@ func TestAThousandFailuresOfAClusterLeaveNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	waitFor(t, "goroutines to end", func() bool { return runtime.NumGoroutine() <= before })
+	waitFor(t, "goroutines to end", func() bool { return goroutinesOf(t) <= before })
 	clients := servers.clients[0].ClientList(t.Context()).Val()
 	if strings.Count(clients, "\n") != 1 {
 		t.Errorf("clients of the server:\n%s", clients)
@@ -336,14 +341,17 @@ func TestSettingsOfTheWayToRedis(t *testing.T) {
 		"both passwords": {func(c *Config) {
 			c.Mode, c.SentinelPassword, c.SentinelPasswordFile = modeSentinel, secret.New("a"), "b"
 		}, "SOAKD_REDIS_SENTINEL_PASSWORD_FILE: give the value or the file"},
-		"cluster URL":      {func(c *Config) { c.Mode, c.URL = modeCluster, secret.New("redis://:hunter2@h?addr=hunter2") }, "SOAKD_REDIS_URL: is not the URL of a Redis cluster"},
-		"TLS without TLS":  {func(c *Config) { c.TLSServerName = "x" }, "SOAKD_REDIS_URL has no TLS; want rediss://"},
-		"no CA":            {func(c *Config) { c.URL, c.TLSCAFile = secret.New("rediss://h"), missing }, "SOAKD_REDIS_TLS_CA_FILE: open " + missing},
-		"empty CA":         {func(c *Config) { c.URL, c.TLSCAFile = secret.New("rediss://h"), empty }, empty + " holds no certificate"},
-		"key without cert": {func(c *Config) { c.URL, c.TLSKeyFile = secret.New("rediss://h"), missing }, "SOAKD_REDIS_TLS_CERT_FILE, SOAKD_REDIS_TLS_KEY_FILE: "},
-		"address":          {func(c *Config) { c.AddressMap = []string{"a:1=b:2", "a:1"} }, `SOAKD_REDIS_ADDRESS_MAP: pair 2: "a:1" is not announced-host:port`},
-		"address twice":    {func(c *Config) { c.AddressMap = []string{"a:1=b:2", "a:1=c:3"} }, "pair 2: a:1 is there twice"},
-		"too many":         {func(c *Config) { c.AddressMap = make([]string, maxAddresses+1) }, "129 pairs; want at most 128"},
+		"cluster URL":       {func(c *Config) { c.Mode, c.URL = modeCluster, secret.New("redis://:hunter2@h?addr=hunter2") }, "SOAKD_REDIS_URL: is not the URL of a Redis cluster"},
+		"TLS without TLS":   {func(c *Config) { c.TLSServerName = "x" }, "SOAKD_REDIS_URL has no TLS; want rediss://"},
+		"no CA":             {func(c *Config) { c.URL, c.TLSCAFile = secret.New("rediss://h"), missing }, "SOAKD_REDIS_TLS_CA_FILE: open " + missing},
+		"empty CA":          {func(c *Config) { c.URL, c.TLSCAFile = secret.New("rediss://h"), empty }, empty + " holds no certificate"},
+		"key without cert":  {func(c *Config) { c.URL, c.TLSKeyFile = secret.New("rediss://h"), missing }, "SOAKD_REDIS_TLS_CERT_FILE, SOAKD_REDIS_TLS_KEY_FILE: "},
+		"address":           {func(c *Config) { c.AddressMap = []string{"a:1=b:2", "a:1"} }, `SOAKD_REDIS_ADDRESS_MAP: pair 2: "a:1" is not announced-host:port`},
+		"address twice":     {func(c *Config) { c.AddressMap = []string{"a:1=b:2", "a:1=c:3"} }, "pair 2: a:1 is there twice"},
+		"address and space": {func(c *Config) { c.AddressMap = []string{"a:1=b:2", " c:1=d:2"} }, `SOAKD_REDIS_ADDRESS_MAP: pair 2: " c:1=d:2" is not announced-host:port`},
+		"address and port":  {func(c *Config) { c.AddressMap = []string{"a:1=b:redis"} }, `SOAKD_REDIS_ADDRESS_MAP: pair 1: "a:1=b:redis" is not announced-host:port`},
+		"address and zero":  {func(c *Config) { c.AddressMap = []string{"a:0=b:70000"} }, `SOAKD_REDIS_ADDRESS_MAP: pair 1: "a:0=b:70000" is not announced-host:port`},
+		"too many":          {func(c *Config) { c.AddressMap = make([]string, maxAddresses+1) }, "129 pairs; want at most 128"},
 	} {
 		config := defaults()
 		config.URL = secret.New("redis://:hunter2@h:1")
@@ -398,8 +406,27 @@ func TestNodesAreBoundedAndForgotten(t *testing.T) {
 // fixed finds always the same servers.
 type fixed []place
 
-func (f fixed) find(context.Context, *links, *probes.Reading) ([]place, error) {
-	return slices.Clone(f), nil
+func (f fixed) find(context.Context, *links, *probes.Reading) ([]place, bool, error) {
+	return slices.Clone(f), true, nil
 }
 
 func (fixed) readMore(context.Context, *goredis.Client, string, *probes.Reading) error { return nil }
+
+// A time limit of the client's own below SOAKD_PROBE_TIMEOUT would take its place.
+func TestOnlyThePollLimitsTheWait(t *testing.T) {
+	client := newClient(goredis.Options{Addr: "127.0.0.1:1"})
+	defer client.Close() //nolint:errcheck // was never connected
+	if o := client.Options(); o.ReadTimeout > 0 || o.WriteTimeout > 0 || !o.ContextTimeoutEnabled {
+		t.Errorf("read %v, write %v, by context %t", o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled)
+	}
+}
+
+// What was never sent cost the servers nothing.
+func TestNobodyThereCostsNothing(t *testing.T) {
+	for mode, url := range map[string]string{modeSingle: "redis://127.0.0.1:1", modeSentinel: "redis://127.0.0.1:1?master_name=m", modeCluster: "redis://127.0.0.1:1"} {
+		reading, err := openMode(t, mode, url).Poll(t.Context())
+		if err == nil || reading.Cost != (probes.Cost{}) || len(reading.Samples) != 0 {
+			t.Errorf("%s: %+v, %d samples, %v", mode, reading.Cost, len(reading.Samples), err)
+		}
+	}
+}

@@ -142,7 +142,7 @@ func trafficFields(d describer) []field {
 	return []field{
 		{names: []string{"uptime_in_seconds"}, desc: d.gauge("uptime_seconds", "Time since the server started.")},
 		{names: []string{"total_connections_received"}, desc: d.counter("connections_received_total", "Connections accepted.")},
-		{names: []string{"total_commands_processed"}, desc: d.counter("commands_processed_total", "Commands processed, soakd's own among them: at most 7 a poll.")},
+		{names: []string{"total_commands_processed"}, desc: d.counter("commands_processed_total", "Commands processed, soakd's own among them: at most 7 a poll, of a cluster 10.")},
 		{names: []string{"total_net_input_bytes"}, desc: d.counter("net_input_bytes_total", "Bytes received from the network.")},
 		{names: []string{"total_net_output_bytes"}, desc: d.counter("net_output_bytes_total", "Bytes sent to the network.")},
 		{names: []string{"total_net_repl_input_bytes"}, desc: d.counter("net_replication_input_bytes_total", "Bytes received from the master.")},

@@ -97,7 +97,7 @@ func TestHitWindow(t *testing.T) {
 		"the whole window, not more":       {{0, 0, 0, -1}, {30, 30, 0, 1}, {60, 30, 30, 0.5}, {90, 30, 60, 0}},
 		"the counters fall":                {{0, 10, 10, -1}, {5, 15, 10, 1}, {10, 1, 1, -1}, {15, 1, 2, 0}},
 		"only the misses fell":             {{0, 10, 10, -1}, {5, 15, 2, -1}},
-		"a gap longer than the window":     {{0, 0, 0, -1}, {3600, 80, 20, 0.8}, {3605, 80, 40, 80.0 / 120}},
+		"a gap longer than the window":     {{0, 0, 0, -1}, {3600, 80, 20, 0.8}, {3605, 80, 40, 0}, {3660, 100, 40, 0.5}, {3665, 100, 40, 1}},
 		"polls rarer than the window":      {{0, 0, 0, -1}, {300, 1, 0, 1}, {600, 1, 1, 0}},
 	} {
 		w := hitWindow{window[lookups]{length: time.Minute}}

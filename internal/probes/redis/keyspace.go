@@ -2,6 +2,7 @@ package redis
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,11 +63,11 @@ func (d databases) add(reading *probes.Reading, node string, fields info) error 
 			continue
 		}
 		space, err := parseKeyspace(text)
-		if err == nil {
-			found[number] = space
-			continue
+		if err != nil {
+			errs = append(errs, fmt.Errorf("INFO: db%s: %w", rest, err))
+			space = keyspace{keys: math.NaN(), expires: math.NaN()} // no values, also in a sum
 		}
-		errs = append(errs, fmt.Errorf("INFO: db%s: %w", rest, err))
+		found[number] = space
 	}
 	d.addAll(reading, node, found)
 	return joinSome(errs)

@@ -35,10 +35,11 @@ type node struct {
 	rights   rights
 }
 
-// commander is what a node is asked with: a client or one connection.
+// commander is what a node is asked with: a client.
 type commander interface {
 	Pipeline() goredis.Pipeliner
 	Ping(ctx context.Context) *goredis.StatusCmd
+	PoolStats() *goredis.PoolStats
 }
 
 // newNode makes a node whose changes are computed over a window of that length.
@@ -53,7 +54,7 @@ func newNode(name string, metrics *metrics, length time.Duration) *node {
 // one. What could be read is added also when it returns an error.
 func (n *node) read(ctx context.Context, client commander, reading *probes.Reading) error {
 	q := n.ask(ctx, client, reading)
-	if n.sections.refused(q.info.Err()) {
+	if q.failed == nil && n.sections.refused(q.info.Err()) {
 		q = n.ask(ctx, client, reading) // the other way to ask
 	}
 	if q.failed != nil {
@@ -81,8 +82,7 @@ func protocol(err error) error { return probes.Because(probes.ReasonProtocol, er
 
 // questions are the commands of one round trip; nil is what was not asked.
 type questions struct {
-	// failed is why none of them was sent: without a connection the client gives
-	// none of them an error. Else each has its own.
+	// failed is why none of them was sent. Else each has its own error.
 	failed     error
 	info       *goredis.StringCmd
 	slowlog    *goredis.SlowLogCmd
@@ -102,12 +102,8 @@ func (n *node) ask(ctx context.Context, client commander, reading *probes.Readin
 	if n.rights.has(latencyCommand, now) {
 		q.latency = pipe.Do(ctx, "LATENCY", "LATEST")
 	}
-	if asked := n.metrics.times.asked; len(asked) > 0 && n.sections.form == formSections && n.rights.has(timesCommand, now) {
-		args := []any{"LATENCY", "HISTOGRAM"}
-		for _, command := range asked {
-			args = append(args, command)
-		}
-		q.times = pipe.Do(ctx, args...)
+	if len(n.metrics.times.asked) > 0 && n.sections.form == formSections && n.rights.has(timesCommand, now) {
+		q.times = pipe.Do(ctx, n.metrics.times.question()...)
 	}
 	if n.metrics.thresholds.wanted && n.rights.has(configCommand, now) {
 		q.thresholds = map[string]*goredis.Cmd{}
@@ -115,25 +111,8 @@ func (n *node) ask(ctx context.Context, client commander, reading *probes.Readin
 			q.thresholds[name] = pipe.Do(ctx, "CONFIG", "GET", name)
 		}
 	}
-	before, start := connects(client), time.Now()
-	asked, err := pipe.Exec(ctx)
-	if err != nil && !slices.ContainsFunc(asked, func(one goredis.Cmder) bool { return one.Err() != nil }) {
-		q.failed = err
-		return q
-	}
-	reading.Cost.Queries += len(asked)
-	if connects(client) == before {
-		reading.Cost.Time += time.Since(start) // else most of it went into connecting
-	}
+	q.failed = execute(ctx, client, pipe, &reading.Cost)
 	return q
-}
-
-// connects is how many connections the client has made, 0 for one connection.
-func connects(client commander) uint32 {
-	if pool, ok := client.(interface{ PoolStats() *goredis.PoolStats }); ok {
-		return pool.PoolStats().Misses
-	}
-	return 0
 }
 
 // readInfo adds what INFO tells. Each part stands for itself.
@@ -180,17 +159,21 @@ func (n *node) addHitRatio(reading *probes.Reading, fields info) {
 	}
 }
 
-// readPing adds the round trip. The questions have made the connection before,
-// so that it is not counted in.
+// readPing adds the round trip. The questions have made the connection before;
+// where it has ended since, there is none: it would be the time of a login.
 func (n *node) readPing(ctx context.Context, client commander, reading *probes.Reading) error {
-	start := time.Now()
-	err := client.Ping(ctx).Err()
-	took := time.Since(start)
-	reading.Cost.Add(start)
+	var err error
+	trip := goRound(ctx, client, func(ctx context.Context) { err = client.Ping(ctx).Err() })
+	if trip.sent {
+		reading.Cost.Queries++
+		reading.Cost.Time += trip.took
+	}
 	if err != nil {
 		return fmt.Errorf("PING: %w", because(err))
 	}
-	reading.Add(n.metrics.ping, took.Seconds(), n.name)
+	if !trip.connected {
+		reading.Add(n.metrics.ping, trip.took.Seconds(), n.name)
+	}
 	return nil
 }
 

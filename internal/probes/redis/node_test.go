@@ -102,6 +102,7 @@ func TestResetOfStatisticsIsNoRestart(t *testing.T) {
 // A process that started after the last poll is a restart; one that ran before
 // already took the place of the other.
 func TestRestartAndFailoverAreToldApart(t *testing.T) {
+	t.Parallel() // mostly waits
 	first, running := startServer(t, nil), startServer(t, nil)
 	password := clientOf(t, first.URL()).Options().Password
 	standby := clientOf(t, running.URL())
@@ -480,6 +481,11 @@ func TestHowInfoIsAsked(t *testing.T) {
 			t.Errorf("%v: there is no other way left", err)
 		}
 	}
+	// When no way is left it is not for the way: a proxy's fault that passes must not
+	// leave the server without the statistics of its commands.
+	if s.form != formAll || !s.one {
+		t.Errorf("after the last refusal: %v", s)
+	}
 	if s = (sections{}); s.refused(replyError("NOPERM x")) || s.refused(replyError("LOADING x")) || s.refused(context.Canceled) {
 		t.Error("asks in another way for an error that it will not help")
 	}
@@ -516,6 +522,7 @@ func TestCommandsAreValidated(t *testing.T) {
 // A replica that loads its copy answers INFO and nothing else, and heals by
 // itself; both sides then tell of the replication.
 func TestReplicaThatLoadsItsCopy(t *testing.T) {
+	t.Parallel() // mostly waits
 	master := startServer(t, map[string]string{"repl-diskless-sync-delay": "0"})
 	copied := startServer(t, map[string]string{"key-load-delay": "5000", "loading-process-events-interval-bytes": "1024"}) // 5 ms a key
 	source, admin := clientOf(t, master.URL()), clientOf(t, copied.URL())
@@ -553,5 +560,45 @@ func TestReplicaThatLoadsItsCopy(t *testing.T) {
 	}
 	if lag := seen.get(`replica_lag_seconds{replica="0"}`); lag < 0 || lag > 5 {
 		t.Errorf("the replica lags %v s", lag)
+	}
+}
+
+// A command and its subcommand may both be wanted: LATENCY HISTOGRAM answers a
+// command with each of its subcommands.
+func TestACommandAndItsSubcommand(t *testing.T) {
+	server := startServer(t, nil)
+	admin := clientOf(t, server.URL())
+	config := defaults()
+	config.Commands = []string{"config|get", "config", "get"}
+	probe := openNode(t, server.URL(), config)
+	probe.mustPoll(t)
+	must(t, admin.ConfigGet(t.Context(), "port").Err())
+	probe.mustPoll(t)
+	must(t, admin.ConfigGet(t.Context(), "port").Err())
+	got := probe.mustPoll(t)
+	if seconds := got.get(`command_latency_seconds{command="config|get",percentile="50"}`); seconds <= 0 || seconds > 1 {
+		t.Errorf("half of the calls took at most %v s", seconds)
+	}
+	check(t, got, map[string]float64{`command_calls_total{command="config|get"}`: 2, `command_calls_total{command="config"}`: absent})
+}
+
+// The round trip is that of an open connection, or there is none.
+func TestPingOnANewConnectionIsNoRoundTrip(t *testing.T) {
+	server := startServer(t, nil)
+	probe := openNode(t, server.URL(), defaults())
+	probe.mustPoll(t)
+	admin := clientOf(t, server.URL())
+	var reading probes.Reading
+	must(t, probe.node.readPing(t.Context(), probe.client, &reading))
+	if got := (reader{probetest.ValuesOf(t, probe, reading), probe.node.name}); !got.has("ping_seconds") {
+		t.Error("an open connection has no round trip")
+	}
+	must(t, admin.Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err())
+	waitFor(t, "the connection to be known as dead", func() bool {
+		reading = probes.Reading{}
+		return probe.node.readPing(t.Context(), probe.client, &reading) == nil
+	})
+	if len(reading.Samples) != 0 {
+		t.Errorf("with the time to connect: %v", reading.Samples)
 	}
 }

@@ -292,3 +292,24 @@ func TestParseTimes(t *testing.T) {
 		}
 	}
 }
+
+// A sum that lacks a part would fall, and rise again by all of it.
+func TestSumsAreWholeOrAbsent(t *testing.T) {
+	fields := info{
+		"cmdstat_config|get": "calls=2,usec=1", "cmdstat_config|set": "calls=?,usec=1", "cmdstat_x": "calls=1,usec=1", "cmdstat_y": "calls=1", "cmdstat_get": "calls=3,usec=1",
+		"errorstat_MINE": "count=1", "errorstat_YOURS": "count=?", "errorstat_ERR": "count=4",
+	}
+	for i := range maxDatabases + 2 {
+		fields[fmt.Sprint("db", i)] = "keys=1,expires=0"
+	}
+	fields[fmt.Sprint("db", maxDatabases)] = "keys=?"
+	got, _, err := aNode(&Config{Commands: []string{"get", "config"}}).readInfo(t, fields)
+	if err == nil {
+		t.Error("the malformed fields are no error")
+	}
+	check(t, got, map[string]float64{
+		`command_calls_total{command="get"}`: 3, `command_calls_total{command="config"}`: absent, `command_calls_total{command="other"}`: absent,
+		`errors_total{kind="err"}`: 4, `errors_total{kind="other"}`: absent,
+		`keys{db="15"}`: 1, `keys{db="other"}`: absent,
+	})
+}

@@ -87,7 +87,10 @@ func (p *probe) renew() {
 
 func (p *probe) poll(ctx context.Context) (probes.Reading, []error) {
 	var reading probes.Reading
-	places, findErr := p.finder.find(ctx, &p.links, &reading)
+	p.links.used = p.links.used[:0] // a poll that panicked left its own
+	places, known, findErr := p.finder.find(ctx, &p.links, &reading)
+	found := reading.Samples
+	reading.Samples = nil
 	sortPlaces(places)
 	if left := len(places) - maxNodes; left > 0 {
 		reading.Overflow += left
@@ -103,7 +106,10 @@ func (p *probe) poll(ctx context.Context) (probes.Reading, []error) {
 		reading.Cost.Time += o.reading.Cost.Time
 		errs = append(errs, places[i].explain(o.err, p.target.mode))
 	}
-	p.addNodes(&reading, places, outcomes, findErr == nil)
+	if known || len(reading.Samples) > 0 {
+		reading.Samples = append(reading.Samples, found...)
+	}
+	p.addNodes(&reading, places, outcomes, known)
 	p.links.settle()
 	return reading, slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }
@@ -168,7 +174,7 @@ func (p *probe) readOne(ctx context.Context, at place, node *node, link *link) (
 func share(ctx context.Context, n int) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
-		return context.WithTimeout(ctx, ioTimeout)
+		return context.WithCancel(ctx)
 	}
 	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(n))
 }

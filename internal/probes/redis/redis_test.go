@@ -2,11 +2,14 @@ package redis
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,7 +25,43 @@ import (
 	"soakd/internal/secret"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// waiting is how many tests run at the same time: most of their time servers wait
+// for one another, on whatever number of processors.
+const waiting = "8"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if flag.Lookup("test.parallel").Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) { // the default
+		_ = flag.Set("test.parallel", waiting)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// labelGoroutines marks the goroutines that the test starts from here on, whoever
+// starts them for it.
+func labelGoroutines(t *testing.T) {
+	t.Helper()
+	pprof.SetGoroutineLabels(pprof.WithLabels(t.Context(), pprof.Labels("test", t.Name())))
+}
+
+// goroutinesOf counts the goroutines that [labelGoroutines] marked.
+func goroutinesOf(t *testing.T) int {
+	t.Helper()
+	var text strings.Builder
+	must(t, pprof.Lookup("goroutine").WriteTo(&text, 1))
+	own, sum, count := fmt.Sprintf("%q:%q", "test", t.Name()), 0, 0
+	for line := range strings.Lines(text.String()) {
+		if n, _, ok := strings.Cut(line, " @ "); ok { // as 3 @ 0x1 0x2: three with the same stack and labels
+			count, _ = strconv.Atoi(n)
+		} else if strings.HasPrefix(line, "# labels: ") && strings.Contains(line, own) {
+			sum += count
+		}
+	}
+	if sum == 0 {
+		t.Fatalf("the test's own goroutine is not in\n%s", text.String())
+	}
+	return sum
+}
 
 // startServer starts a real Redis for one test.
 func startServer(t *testing.T, settings map[string]string) *localservices.Redis {
@@ -360,6 +399,7 @@ func TestAwayAtStartThenUpThenRestarted(t *testing.T) {
 }
 
 func TestHungServerKeepsTheDeadline(t *testing.T) {
+	t.Parallel() // mostly waits
 	server := startServer(t, nil)
 	probe := open(t, server.URL())
 	mustPoll(t, probe)
@@ -391,6 +431,8 @@ func TestWrongPasswordIsShortAndSecret(t *testing.T) {
 }
 
 func TestAThousandFailuresLeaveNothing(t *testing.T) {
+	t.Parallel() // mostly waits
+	labelGoroutines(t)
 	server := startServer(t, nil)
 	proxy := probetest.NewProxy(t, addressOf(t, server.URL()))
 	wrong := open(t, secret.New("redis://:wrong@"+proxy.Address()))
@@ -401,7 +443,7 @@ func TestAThousandFailuresLeaveNothing(t *testing.T) {
 		_, _ = poll(t, wrong)
 		_, _ = poll(t, away)
 	}
-	before := runtime.NumGoroutine()
+	before := goroutinesOf(t)
 	for range 500 {
 		for name, probe := range map[string]probes.Probe{"wrong password": wrong, "away": away} {
 			if got, err := poll(t, probe); err == nil || len(got.Values) != 0 {
@@ -410,7 +452,7 @@ func TestAThousandFailuresLeaveNothing(t *testing.T) {
 		}
 	}
 	waitFor(t, "connections to end", func() bool { return proxy.Connections() == 0 })
-	waitFor(t, "goroutines to end", func() bool { return runtime.NumGoroutine() <= before+2 })
+	waitFor(t, "goroutines to end", func() bool { return goroutinesOf(t) <= before+2 })
 	admin := clientOf(t, server.URL())
 	clients, err := admin.ClientList(t.Context()).Result()
 	if err != nil || strings.Count(clients, "\n") != 1 {
@@ -476,6 +518,7 @@ func fakeServer(t *testing.T, reply string) string {
 }
 
 func TestHostileServers(t *testing.T) {
+	t.Parallel() // mostly waits
 	for name, reply := range map[string]string{
 		"HTTP":           "HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\n\r\n<html>",
 		"endless string": "$999999999\r\n" + strings.Repeat("x", 8<<20),

@@ -54,6 +54,8 @@ func (s *sections) refused(err error) bool {
 	case formAll:
 		s.form = formPlain
 	default:
+		// It was not for the arguments: a fault that may pass, as of a proxy.
+		s.form = formAll
 		return false
 	}
 	return true

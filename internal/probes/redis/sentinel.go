@@ -46,10 +46,12 @@ func describeSentinels(descs *probes.Descs) sentinelMetrics {
 type sentinels struct {
 	target  target
 	metrics *sentinelMetrics
-	// last are the servers of the latest answer; master is the address of the
-	// master in it, epoch its age.
-	last      []place
+	// last are the servers of the latest answer.
+	last []place
+	// master is the address of the master in the newest configuration that was
+	// seen, and epoch that configuration's; see [sentinels.take].
 	master    string
+	epoch     int64
 	failovers int
 	// rights are those of each sentinel.
 	rights map[string]*rights
@@ -60,7 +62,7 @@ type sentinels struct {
 func newSentinels(t target, metrics *sentinelMetrics, old *sentinels) *sentinels {
 	s := &sentinels{target: t, metrics: metrics, rights: map[string]*rights{}}
 	if old != nil {
-		s.last, s.master, s.failovers = old.last, old.master, old.failovers
+		s.last, s.master, s.epoch, s.failovers = old.last, old.master, old.epoch, old.failovers
 	}
 	for _, address := range t.seeds {
 		s.rights[address] = &rights{}
@@ -91,23 +93,23 @@ func (v view) epoch() int64 {
 
 // find asks all sentinels at the same time. That with the newest configuration is
 // right where they differ.
-func (s *sentinels) find(ctx context.Context, links *links, reading *probes.Reading) ([]place, error) {
+func (s *sentinels) find(ctx context.Context, links *links, reading *probes.Reading) ([]place, bool, error) {
 	views := askSentinels(ctx, s.target.seeds, func(address string) *link {
 		return links.to(address, "", s.target.sentinels)
 	}, func(ctx context.Context, client *goredis.Client, address string) view {
 		return askSentinel(ctx, client, s.target.master, s.rights[address])
 	})
-	best, errs := newest(s.target.seeds, views, &reading.Cost)
-	if best == nil {
-		return s.last, errors.Join(errs...)
-	}
 	for i, v := range views {
 		s.add(reading, s.target.seeds[i], v)
 	}
-	s.take(*best)
-	reading.Add(s.metrics.master, 1, s.target.master, s.master)
+	best, errs := newest(s.target.seeds, views, &reading.Cost)
+	if best == nil {
+		return slices.Clone(s.last), false, errors.Join(errs...)
+	}
+	s.take(*best, len(errs) == 0)
+	reading.Add(s.metrics.master, 1, s.target.master, addressIn(best.master))
 	reading.Add(s.metrics.failovers, float64(s.failovers))
-	return slices.Clone(s.last), wrongAnswers(errs)
+	return slices.Clone(s.last), true, wrongAnswers(errs)
 }
 
 // askSentinels asks all of those addresses at the same time.
@@ -169,11 +171,8 @@ func askSentinel(ctx context.Context, client *goredis.Client, name string, right
 	master := pipe.Do(ctx, "SENTINEL", "MASTER", name)
 	replicas := pipe.Do(ctx, "SENTINEL", "REPLICAS", name)
 	counts := pipe.Info(ctx, "sentinel")
-	start := time.Now()
-	asked, err := pipe.Exec(ctx)
-	v.cost = probes.Cost{Queries: len(asked), Time: time.Since(start)}
-	if err != nil && master.Err() == nil && master.Val() == nil {
-		v.err = because(err) // nothing was sent
+	if err := execute(ctx, client, pipe, &v.cost); err != nil {
+		v.err = because(err)
 		return v
 	}
 	v.readMaster(master, replicas, name)
@@ -299,14 +298,19 @@ func number(is bool) float64 {
 	return 0
 }
 
-// take takes in the view that is right.
-func (s *sentinels) take(v view) {
+// take takes in the view that is right of those there are; all tells that every
+// sentinel answered. A configuration older than one seen before tells of no
+// fail-over when one of those that did not answer may have the newer one.
+func (s *sentinels) take(v view, all bool) {
+	s.last = placesOf(v)
+	if v.epoch() < s.epoch && !all {
+		return
+	}
 	address := addressIn(v.master)
 	if s.master != "" && s.master != address {
 		s.failovers++
 	}
-	s.master = address
-	s.last = placesOf(v)
+	s.master, s.epoch = address, v.epoch()
 }
 
 // placesOf returns the master and the replicas of a view.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -194,7 +195,8 @@ func parsePair(pair string) (from, to string, err error) {
 	from, to, _ = strings.Cut(pair, "=")
 	for _, address := range []string{from, to} {
 		host, port, err := net.SplitHostPort(address)
-		if err != nil || host == "" || port == "" {
+		number, portErr := strconv.ParseUint(port, 10, 16)
+		if err != nil || portErr != nil || number == 0 || host == "" || strings.ContainsAny(host, " \t") {
 			return "", "", errors.New("not host:port")
 		}
 	}

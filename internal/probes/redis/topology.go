@@ -47,17 +47,20 @@ type place struct {
 }
 
 // sortPlaces puts masters first, in the order of their shards, so that they are
-// the last to be left out where there are too many.
+// the last to be left out where there are too many, and those of no known role last.
 func sortPlaces(places []place) {
+	rank := map[string]int{roleMaster: 0, roleReplica: 1, "": 2}
 	slices.SortFunc(places, func(a, b place) int {
-		return cmp.Or(cmp.Compare(a.role, b.role), cmp.Compare(a.shard, b.shard), cmp.Compare(a.node, b.node))
+		return cmp.Or(cmp.Compare(rank[a.role], rank[b.role]), cmp.Compare(a.shard, b.shard), cmp.Compare(a.node, b.node))
 	})
 }
 
 // finder finds the servers.
 type finder interface {
-	// find returns the servers there are now, with an error those there were.
-	find(ctx context.Context, links *links, reading *probes.Reading) ([]place, error)
+	// find returns the servers: known tells that they are those there are now, else
+	// they are those there were. What it adds to reading counts only when they are
+	// known or a server is read.
+	find(ctx context.Context, links *links, reading *probes.Reading) (places []place, known bool, err error)
 	// readMore adds of a server what makes it a part of the whole.
 	readMore(ctx context.Context, client *goredis.Client, node string, reading *probes.Reading) error
 }
@@ -65,8 +68,8 @@ type finder interface {
 // single is the one server of that address.
 type single string
 
-func (s single) find(context.Context, *links, *probes.Reading) ([]place, error) {
-	return []place{{node: string(s)}}, nil
+func (s single) find(context.Context, *links, *probes.Reading) ([]place, bool, error) {
+	return []place{{node: string(s)}}, true, nil
 }
 
 func (single) readMore(context.Context, *goredis.Client, string, *probes.Reading) error { return nil }
@@ -83,10 +86,14 @@ type links struct {
 func (l *links) to(address, name string, as login) *link {
 	l.used = append(l.used, address)
 	found, ok := l.byAddress[address]
-	if !ok {
-		found = &link{options: l.target.options(address, name, as)}
-		l.byAddress[address] = found
+	if ok && (name == "" || name == found.name) {
+		return found
 	}
+	if ok {
+		found.close() // another name: the old one may be why it could not be reached
+	}
+	found = &link{name: name, options: l.target.options(address, name, as)}
+	l.byAddress[address] = found
 	return found
 }
 

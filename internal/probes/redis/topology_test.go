@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ func startGroup(t *testing.T, n int, start func(context.Context, localservices.O
 			all := map[string]string{"requirepass": testPassword}
 			maps.Copy(all, settings())
 			starting.Go(func() {
-				g.servers[i], errs[i] = start(t.Context(), localservices.Options{Mode: localservices.System, MaxMemory: "4mb", Settings: all})
+				g.servers[i], errs[i] = startOne(t.Context(), start, localservices.Options{Mode: localservices.System, MaxMemory: "4mb", Settings: all})
 			})
 		}
 		starting.Wait()
@@ -67,6 +68,26 @@ func startGroup(t *testing.T, n int, start func(context.Context, localservices.O
 		g.clients = append(g.clients, clientOf(t, server.URL()))
 	}
 	return g
+}
+
+// startOne starts a server that is the one at its address: all groups have the same
+// password, so that one which lost its port to another can be taken for that one.
+func startOne(ctx context.Context, start func(context.Context, localservices.Options) (*localservices.Redis, error), options localservices.Options) (*localservices.Redis, error) {
+	server, err := start(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	address, err := goredis.ParseURL(server.URL().Value())
+	if err != nil {
+		return nil, errors.Join(err, server.Stop())
+	}
+	client := goredis.NewClient(address)
+	defer client.Close() //nolint:errcheck // only asks who is there
+	text, err := client.Info(ctx, "server").Result()
+	if own := fmt.Sprintf("process_id:%d\r\n", server.PID()); err != nil || !strings.Contains(text, own) {
+		return nil, errors.Join(fmt.Errorf("who is at %s, %w; want %s in %s", address.Addr, cmp.Or(err, errors.New("another")), own, text), server.Stop())
+	}
+	return server, nil
 }
 
 func (g *group) address(i int) string { return g.clients[i].Options().Addr }
@@ -196,13 +217,20 @@ func TestSentinelFailover(t *testing.T) {
 			t.Errorf("sentinel %d: up is %v, want %v", i, got, want)
 		}
 	}
-	if _, err := probetest.Poll(t, probe, 2*time.Second); err != nil || servers.of(values, 1).get("node_up") != 1 {
-		t.Errorf("two sentinels of three are gone: %v", err)
+	// It holds the killed server for down a moment after it took in the new master.
+	values = probetest.Eventually(t, probe, "two sentinels of three are gone", func(_ probetest.Values, err error) bool { return err == nil })
+	if servers.of(values, 1).get("node_up") != 1 {
+		t.Errorf("two sentinels of three are gone: %v", values)
 	}
 	watchers.signal(t, 2, syscall.SIGKILL)
 	values, err := probetest.Poll(t, probe, 2*time.Second)
 	if role, _ := shardOf(values, servers.address(1)); err == nil || servers.of(values, 1).get("node_up") != 1 || role != "" || strings.Contains(err.Error(), testPassword) {
 		t.Errorf("no sentinel is left: %v, %v", err, values)
+	}
+	for i := range watchers.clients {
+		if up, ok := values[fmt.Sprintf("soakd_redis_sentinel_up{sentinel=%q}", watchers.address(i))]; !ok || up != 0 {
+			t.Errorf("no sentinel is left, and sentinel %d: up is %v (there: %t), want 0", i, up, ok)
+		}
 	}
 }
 
@@ -224,18 +252,71 @@ func TestSentinelReasons(t *testing.T) {
 			t.Errorf("%s: %q, %v; want %q", name, probes.ReasonOf(err), err, c.want)
 		}
 	}
+	// One sentinel with another password is a fault; what the others tell is known.
+	ctx := t.Context()
+	must(t, watchers.clients[0].Do(ctx, "ACL", "SETUSER", "default", "resetpass", ">another").Err())
+	values, err := probetest.Poll(t, openMode(t, modeSentinel, sentinelURL(watchers)), 2*time.Second)
+	if role, _ := shardOf(values, servers.address(0)); role != roleMaster || probes.ReasonOf(err) != probes.ReasonAuth {
+		t.Errorf("one sentinel has another password: role %q, %v", role, err)
+	}
+	leastRightsOfSentinels(t, servers, watchers)
+
 	// The passwords from settings, with the servers' before the host.
 	config := defaults()
 	file := filepath.Join(t.TempDir(), "password")
 	must(t, os.WriteFile(file, []byte("old\n"), 0o600))
 	config.Mode, config.SentinelPasswordFile = modeSentinel, file
-	config.URL = secret.New(fmt.Sprintf("redis://:%s@%s?master_name=main", testPassword, watchers.address(0)))
+	config.URL = secret.New(fmt.Sprintf("redis://:%s@%s?master_name=main", testPassword, watchers.address(1)))
 	probe := probetest.OpenOne(t, config)
 	if _, err := probetest.Poll(t, probe, 2*time.Second); probes.ReasonOf(err) != probes.ReasonAuth {
 		t.Errorf("the old password: %v", err)
 	}
 	must(t, os.WriteFile(file, []byte(testPassword+"\n"), 0o600))
 	probetest.Eventually(t, probe, "the new password of the sentinel", func(_ probetest.Values, err error) bool { return err == nil })
+}
+
+// leastRightsOfSentinels reads with the rights that deploy/redis-acl.txt names.
+func leastRightsOfSentinels(t *testing.T, servers, watchers *group) {
+	t.Helper()
+	ctx := t.Context()
+	user := []any{"ACL", "SETUSER", "least", "on", ">pw", "-@all", "+info", "+sentinel|master", "+sentinel|replicas", "+sentinel|ckquorum"}
+	must(t, watchers.clients[1].Do(ctx, user...).Err())
+	url := fmt.Sprintf("redis://least:pw@%s?master_name=main&password=%s", watchers.address(1), testPassword)
+	values := mustPollAll(t, openMode(t, modeSentinel, url))
+	for _, name := range []string{"up", "masters", "quorum", "quorum_reached", "known_replicas"} {
+		if _, ok := values[fmt.Sprintf("soakd_redis_sentinel_%s{sentinel=%q}", name, watchers.address(1))]; !ok {
+			t.Errorf("with the least rights: no %s", name)
+		}
+	}
+	for _, entry := range denied(t, watchers.clients[1]) { // other polls of this test had wrong passwords
+		if strings.Contains(entry, "username:least") {
+			t.Errorf("denied: %v", entry)
+		}
+	}
+}
+
+// leastRightsOfACluster reads with the rights that deploy/redis-acl.txt names.
+func leastRightsOfACluster(t *testing.T, g *group) {
+	t.Helper()
+	line := monitoring(t, "least")
+	for _, client := range g.clients {
+		command := []any{"ACL", "SETUSER"}
+		for _, word := range append(slices.Clone(line), "+cluster|info", "+cluster|nodes") {
+			command = append(command, word)
+		}
+		must(t, client.Do(t.Context(), command...).Err())
+	}
+	probe := openMode(t, modeCluster, fmt.Sprintf("redis://least:pw-of-least@%s", g.address(0)))
+	mustPollAll(t, probe)
+	values := mustPollAll(t, probe)
+	for i, client := range g.clients {
+		if got := g.of(values, i); got.get("cluster_state_ok") != 1 || !got.has("cluster_owned_slots") || !got.has("slowlog_entries_total") {
+			t.Errorf("server %d: %v", i, values)
+		}
+		if all := denied(t, client); len(all) != 0 {
+			t.Errorf("server %d denied: %v", i, all)
+		}
+	}
 }
 
 // startCluster starts three masters with a replica each: i has the slots of a third,
@@ -249,13 +330,19 @@ func startCluster(t *testing.T) *group {
 			"repl-diskless-sync-delay": "0", "cluster-require-full-coverage": "no",
 		}
 	})
+	step := func(what string, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("make the cluster: %s: %v", what, err)
+		}
+	}
 	for i, client := range g.clients[:3] {
-		must(t, client.ClusterAddSlotsRange(ctx, i*allSlots/3, (i+1)*allSlots/3-1).Err())
+		step("CLUSTER ADDSLOTSRANGE", client.ClusterAddSlotsRange(ctx, i*allSlots/3, (i+1)*allSlots/3-1).Err())
 	}
 	for i := 1; i < 6; i++ {
 		_, port, _ := net.SplitHostPort(g.address(i))
 		bus := g.clients[i].ConfigGet(ctx, "cluster-port").Val()["cluster-port"]
-		must(t, g.clients[0].Do(ctx, "CLUSTER", "MEET", "127.0.0.1", port, bus).Err())
+		step("CLUSTER MEET "+port+" "+bus, g.clients[0].Do(ctx, "CLUSTER", "MEET", "127.0.0.1", port, bus).Err())
 	}
 	g.await(t, "all to know one another", "cluster_known_nodes:6")
 	for i := 3; i < 6; i++ {
@@ -341,6 +428,7 @@ func TestClusterIsReadNodeByNode(t *testing.T) {
 		check(t, g.of(values, i), map[string]float64{"keyspace_hit_ratio": want})
 	}
 	moveSlot(t, g, probe)
+	leastRightsOfACluster(t, g)
 }
 
 // keyOf returns a key of the first slots of a master.
@@ -390,7 +478,15 @@ func TestClusterFailover(t *testing.T) {
 	mustPollAll(t, probe)
 
 	// By hand: the replica of the second master takes over.
-	must(t, g.clients[4].ClusterFailover(t.Context()).Err())
+	// It is refused while the replica connects anew to its master on the cluster's bus,
+	// as on a machine that is busy.
+	waitFor(t, "the fail-over by hand to be taken", func() bool {
+		err := g.clients[4].ClusterFailover(t.Context()).Err()
+		if err != nil {
+			t.Logf("CLUSTER FAILOVER: %v", err)
+		}
+		return err == nil
+	})
 	values := probetest.Eventually(t, probe, "the fail-over by hand", func(values probetest.Values, err error) bool {
 		now, _ := shardOf(values, g.address(4))
 		before, _ := shardOf(values, g.address(1))

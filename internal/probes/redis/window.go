@@ -31,7 +31,9 @@ func (w *window[T]) last() (value T, ok bool) {
 
 // add takes in what a poll read and returns what to compare it with: the newest
 // point that is a window old or older, so that the window is covered whole, or
-// the oldest there is; on the first poll the point itself.
+// the oldest there is; on the first poll the point itself. One that is more than
+// two windows old, from before an outage, counts only while there is no newer one:
+// the hours of the outage would hide what happens now.
 func (w *window[T]) add(at time.Time, value T) (first T) {
 	n := len(w.points)
 	if n >= 2 && w.points[n-1].at.Sub(w.points[n-2].at) < w.length/maxPoints {
@@ -41,6 +43,9 @@ func (w *window[T]) add(at time.Time, value T) (first T) {
 	start := at.Add(-w.length)
 	drop := 0
 	for drop+1 < len(w.points) && !w.points[drop+1].at.After(start) {
+		drop++
+	}
+	if len(w.points)-drop > 2 && w.points[drop].at.Before(start.Add(-w.length)) {
 		drop++
 	}
 	w.points = append(w.points[:0], w.points[drop:]...)
