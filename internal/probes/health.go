@@ -27,7 +27,7 @@ type health struct {
 	state state
 	// since is the start of the first poll that was not up.
 	since time.Time
-	// reason is the last one that was logged, at the poll of the time reasonAt.
+	// reason is the text that was logged last, at the poll of the time reasonAt.
 	reason   string
 	reasonAt time.Time
 	// panicked tells that the last poll panicked.
@@ -56,8 +56,8 @@ func (h *health) bad() bool { return h.state == statePartial || h.state == state
 // logReason logs why the probe is not up when that is news: at once when the
 // state changed, else when the text differs from the last one logged.
 func (h *health) logReason(result Result, changed bool) {
-	reason := briefText(result.Err.Error(), nil)
-	news := reason != h.reason && result.Start.Sub(h.reasonAt) >= reasonInterval
+	text := briefText(result.Err.Error(), nil)
+	news := text != h.reason && result.Start.Sub(h.reasonAt) >= reasonInterval
 	if !changed && !news {
 		return
 	}
@@ -65,8 +65,8 @@ func (h *health) logReason(result Result, changed bool) {
 	if h.state == statePartial {
 		message = "probe reads only in part"
 	}
-	h.log.Warn(message, "reason", reason)
-	h.reason, h.reasonAt = reason, result.Start
+	h.log.Warn(message, "reason", string(ReasonOf(result.Err)), "err", text)
+	h.reason, h.reasonAt = text, result.Start
 }
 
 // logPanic logs the stack of the first of several panics in a row.

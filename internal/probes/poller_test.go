@@ -384,8 +384,8 @@ func TestLogsChangesOfStateOnly(t *testing.T) {
 		_ = stop()
 		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 		want := []string{
-			`level=WARN msg="probe reads nothing" probe=p reason="connection refused"`,
-			`level=WARN msg="probe reads only in part" probe=p reason="tables: permission denied"`,
+			`level=WARN msg="probe reads nothing" probe=p reason=other err="connection refused"`,
+			`level=WARN msg="probe reads only in part" probe=p reason=other err="tables: permission denied"`,
 			// Down at 10 s, 15 s, 25 s; in part at 45 s and 50 s; whole at 55 s.
 			`level=INFO msg="probe reads again" probe=p outage=45s`,
 		}
@@ -435,14 +435,14 @@ func TestLogsAnotherReasonAtMostOnceAMinute(t *testing.T) {
 		}
 		// Polls are 5 s apart; the n-th is at 5*(n-1) s.
 		want := []string{
-			`0s reason="tables: denied"`,
-			`1m0s reason="tables: denied locks: denied"`,
-			`3m0s reason="wal: denied"`,
-			`4m0s reason="read from port 30049: reset"`,
-			`5m0s reason="read from port 30061: reset"`,
-			`6m0s reason="read from port 30073: reset"`,
-			`7m0s reason="read from port 30085: reset"`,
-			`8m0s reason="read from port 30097: reset"`,
+			`0s reason=other err="tables: denied"`,
+			`1m0s reason=other err="tables: denied locks: denied"`,
+			`3m0s reason=other err="wal: denied"`,
+			`4m0s reason=other err="read from port 30049: reset"`,
+			`5m0s reason=other err="read from port 30061: reset"`,
+			`6m0s reason=other err="read from port 30073: reset"`,
+			`7m0s reason=other err="read from port 30085: reset"`,
+			`8m0s reason=other err="read from port 30097: reset"`,
 			`9m0s outage=9m0s`,
 		}
 		if !slices.Equal(got, want) {
