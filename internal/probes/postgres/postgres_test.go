@@ -48,6 +48,7 @@ func connect(t *testing.T, url secret.String, application string) *pgx.Conn {
 	config, err := pgx.ParseConfig(url.Value())
 	must(t, err)
 	config.RuntimeParams["application_name"] = application
+	config.ConnectTimeout = 20 * time.Second // a server that hangs must not look like a probe that does
 	conn, err := pgx.ConnectConfig(t.Context(), config)
 	must(t, err)
 	t.Cleanup(func() {
