@@ -87,11 +87,13 @@ type tally struct {
 	hidden   bool
 }
 
-// Without pg_monitor a role sees the rows of others, but not their backend_type.
+// Without pg_monitor a role sees the rows of others, but not their query and
+// backend_type. The type alone is missing for a moment of a new worker too.
 // One look at the sessions serves for all: a second one would cost as much as
 // the first on a server that has a thousand.
 const activityQuery = `
 SELECT coalesce(backend_type, ''), coalesce(application_name, ''), coalesce(state, ''), coalesce(wait_event_type, ''), count(*)::float8,
+       bool_or(backend_type IS NULL AND query = '<insufficient privilege>'),
        extract(epoch FROM clock_timestamp() - min(xact_start))::float8,
        extract(epoch FROM clock_timestamp() - min(query_start) FILTER (WHERE xact_start IS NOT NULL))::float8,
        extract(epoch FROM clock_timestamp() - min(state_change) FILTER (WHERE xact_start IS NOT NULL))::float8
@@ -103,6 +105,7 @@ GROUP BY 1, 2, 3, 4`
 type sessionGroup struct {
 	kind, application, state, wait string
 	n                              float64
+	hidden                         *bool
 	inTransaction, query, changed  *float64
 }
 
@@ -110,9 +113,9 @@ func (a *activity) read(ctx context.Context, s *session, reading *probes.Reading
 	counts := tally{backends: map[[2]string]float64{}, waiting: map[string]float64{}, folded: map[string]bool{}}
 	var found ages
 	var one sessionGroup
-	targets := []any{&one.kind, &one.application, &one.state, &one.wait, &one.n, &one.inTransaction, &one.query, &one.changed}
+	targets := []any{&one.kind, &one.application, &one.state, &one.wait, &one.n, &one.hidden, &one.inTransaction, &one.query, &one.changed}
 	err := s.rows(ctx, activityQuery, nil, targets, func() error {
-		counts.hidden = counts.hidden || one.kind == ""
+		counts.hidden = counts.hidden || one.hidden != nil && *one.hidden
 		if one.kind == "client backend" {
 			a.count(&counts, one.application, one.state, one.wait, one.n)
 		}

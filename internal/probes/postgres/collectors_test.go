@@ -14,6 +14,7 @@ import (
 	"soakd/internal/localservices"
 	"soakd/internal/probes"
 	"soakd/internal/probes/probetest"
+	"soakd/internal/secret"
 )
 
 // testChain lets one session wait for another that itself waits for a third.
@@ -289,4 +290,19 @@ func testSlowTexts(t *testing.T, server *localservices.Postgres) {
 		t.Errorf("%d queries, want %d", queries, tried)
 	}
 	run(t, api, "DROP TABLE slow")
+}
+
+// testNewWorker: a background worker has no backend_type for a moment, until the
+// postmaster has noted its process; that is no lack of rights.
+func testNewWorker(t *testing.T, server *localservices.Postgres) {
+	admin := connect(t, server.AdminURL(), "admin")
+	run(t, admin, `CREATE SCHEMA worker;
+CREATE VIEW worker.pg_stat_activity AS SELECT pid, application_name, state, wait_event_type, xact_start, query_start, state_change, query,
+	nullif(backend_type, 'checkpointer') AS backend_type FROM pg_catalog.pg_stat_activity;
+GRANT USAGE ON SCHEMA worker TO PUBLIC; GRANT SELECT ON worker.pg_stat_activity TO PUBLIC`)
+	values := mustPoll(t, open(t, secret.New(server.MonitorURL().Value()+"&search_path=worker,pg_catalog"), nil))
+	if n := values[backends("soakd", "active")]; n != 1 {
+		t.Errorf("%v active sessions of soakd, want 1", n)
+	}
+	run(t, admin, "DROP SCHEMA worker CASCADE")
 }

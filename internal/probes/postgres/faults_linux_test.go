@@ -191,7 +191,9 @@ func withUser(t *testing.T, of secret.String, role, password string) string {
 func sessionsOf(t *testing.T, server *localservices.Postgres) (n int) {
 	t.Helper()
 	observer := connect(t, server.AdminURL(), "observer")
-	must(t, observer.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'soakd'").Scan(&n))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	must(t, observer.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'soakd'").Scan(&n))
 	leave(t, observer)
 	return n
 }

@@ -48,6 +48,7 @@ func connect(t *testing.T, url secret.String, application string) *pgx.Conn {
 	config, err := pgx.ParseConfig(url.Value())
 	must(t, err)
 	config.RuntimeParams["application_name"] = application
+	config.ConnectTimeout = 20 * time.Second // a server that hangs must not look like a probe that does
 	conn, err := pgx.ConnectConfig(t.Context(), config)
 	must(t, err)
 	t.Cleanup(func() {
@@ -125,6 +126,7 @@ func TestRealPostgres(t *testing.T) {
 	server := startServer(t)
 	t.Run("values of a quiet server", func(t *testing.T) { testQuiet(t, server) })
 	t.Run("sessions by application and state", func(t *testing.T) { testBackends(t, server) })
+	t.Run("a worker that has just begun", func(t *testing.T) { testNewWorker(t, server) })
 	t.Run("locks", func(t *testing.T) { testLocks(t, server) })
 	t.Run("a chain of locks", func(t *testing.T) { testChain(t, server) })
 	t.Run("a prepared transaction", func(t *testing.T) { testPrepared(t, server) })
