@@ -9,12 +9,14 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"soakd/internal/load"
 	"soakd/internal/localservices"
 	"soakd/internal/secret"
 )
@@ -75,6 +77,9 @@ func adjustDemo(cfg *config, options demoOptions) error {
 				errs = append(errs, fmt.Errorf("%s: the demo brings this itself; unset it, or use `soakd run`", name))
 			}
 		}
+	}
+	if !load.Allowed(cfg.AllowedHosts, &url.URL{Scheme: "http", Host: "127.0.0.1"}) {
+		errs = append(errs, errors.New("SOAKD_ALLOWED_HOSTS: leaves out 127.0.0.1, where the demo runs; add it, or unset this"))
 	}
 	for name, mode := range map[string]string{"--postgres": options.postgres, "--redis": options.redis} {
 		switch localservices.Mode(mode) {

@@ -68,6 +68,19 @@ func TestDemoRefusesSettingsOfOtherServers(t *testing.T) {
 	}
 }
 
+// A list of hosts that leaves the demo out is told of before anything starts.
+func TestDemoIsAmongTheAllowedHosts(t *testing.T) {
+	for hosts, fits := range map[string]bool{"staging.example": false, "10.0.0.0/8,localhost": false, "127.0.0.0/8": true, "staging.example,127.0.0.1": true, "": true} {
+		t.Run(hosts, func(t *testing.T) {
+			t.Setenv("SOAKD_ALLOWED_HOSTS", hosts)
+			_, err := readConfig(command{name: "demo", adjust: func(c *config) error { return adjustDemo(c, demoOptions{"auto", "auto"}) }}, nil, io.Discard)
+			if (err == nil) != fits || err != nil && !strings.Contains(err.Error(), "SOAKD_ALLOWED_HOSTS: leaves out 127.0.0.1, where the demo runs; add it, or unset this") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
 // What a start that was told to stop has left behind is said, and nothing else.
 func TestInterruptedStartTellsWhatIsLeft(t *testing.T) {
 	start := errors.New("wait for the server to answer: context canceled")
