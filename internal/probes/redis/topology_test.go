@@ -196,8 +196,10 @@ func TestSentinelFailover(t *testing.T) {
 			t.Errorf("sentinel %d: up is %v, want %v", i, got, want)
 		}
 	}
-	if _, err := probetest.Poll(t, probe, 2*time.Second); err != nil || servers.of(values, 1).get("node_up") != 1 {
-		t.Errorf("two sentinels of three are gone: %v", err)
+	// It may have learnt of the fail-over just now, and not yet hold the killed server for down.
+	values = probetest.Eventually(t, probe, "one sentinel of three is enough", func(_ probetest.Values, err error) bool { return err == nil })
+	if servers.of(values, 1).get("node_up") != 1 {
+		t.Errorf("two sentinels of three are gone: %v", values)
 	}
 	watchers.signal(t, 2, syscall.SIGKILL)
 	values, err := probetest.Poll(t, probe, 2*time.Second)
