@@ -131,6 +131,12 @@ func TestCanarySentinelFailover(t *testing.T) {
 // without any the canary goes on where the master was last, and fails.
 func canaryWithoutSentinels(t *testing.T, probe *canary, watchers *group, master string) {
 	t.Helper()
+	for _, client := range watchers.clients {
+		waitFor(t, "the sentinels to agree on the new master", func() bool {
+			address, err := client.Do(t.Context(), "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main").StringSlice()
+			return err == nil && net.JoinHostPort(address[0], address[1]) == master
+		})
+	}
 	watchers.signal(t, 0, syscall.SIGKILL)
 	watchers.signal(t, 1, syscall.SIGSTOP)
 	values, err := probetest.Poll(t, probe, time.Second)
