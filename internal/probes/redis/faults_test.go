@@ -214,10 +214,10 @@ func TestAThousandFailuresOfAClusterLeaveNothing(t *testing.T) {
 	wrong := openMode(t, modeCluster, "redis://:wrong@"+servers.address(0))
 	before := goroutinesOf(t)
 	for range 500 {
-		if _, err := probetest.Poll(t, probe, time.Second); probes.ReasonOf(err) != probes.ReasonConnect {
+		if _, err := probetest.Poll(t, probe, 5*time.Second); probes.ReasonOf(err) != probes.ReasonConnect {
 			t.Fatal(err)
 		}
-		if _, err := probetest.Poll(t, wrong, time.Second); probes.ReasonOf(err) != probes.ReasonAuth {
+		if _, err := probetest.Poll(t, wrong, 5*time.Second); probes.ReasonOf(err) != probes.ReasonAuth {
 			t.Fatal(err)
 		}
 	}
