@@ -35,7 +35,7 @@ func TestParseClusterNodes(t *testing.T) {
 	}
 	want := []string{
 		"10.0.0.2:6379 master 0 false", "10.0.0.1:6379 master 1 false", "[2001:db8::3]:6379 master 2 false",
-		"10.0.0.6:6379 master 3 true", "10.0.0.4:6379 replica 0 false", "10.0.0.8:6379  0 true",
+		"10.0.0.4:6379 replica 0 false", "10.0.0.6:6379 master 3 true", "10.0.0.8:6379  0 true",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

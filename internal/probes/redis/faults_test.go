@@ -214,10 +214,10 @@ func TestAThousandFailuresOfAClusterLeaveNothing(t *testing.T) {
 	wrong := openMode(t, modeCluster, "redis://:wrong@"+servers.address(0))
 	before := goroutinesOf(t)
 	for range 500 {
-		if _, err := probetest.Poll(t, probe, time.Second); probes.ReasonOf(err) != probes.ReasonConnect {
+		if _, err := probetest.Poll(t, probe, 5*time.Second); probes.ReasonOf(err) != probes.ReasonConnect {
 			t.Fatal(err)
 		}
-		if _, err := probetest.Poll(t, wrong, time.Second); probes.ReasonOf(err) != probes.ReasonAuth {
+		if _, err := probetest.Poll(t, wrong, 5*time.Second); probes.ReasonOf(err) != probes.ReasonAuth {
 			t.Fatal(err)
 		}
 	}
@@ -396,6 +396,15 @@ func TestNodesAreBoundedAndForgotten(t *testing.T) {
 	}
 	if p.nodes["127.0.0.1:64"] == nil || slices.ContainsFunc(errs, func(err error) bool { return strings.Contains(err.Error(), "127.0.0.2") }) {
 		t.Error("masters with the lowest slots come first")
+	}
+	// Sentinels keep replicas that left for good among those that are down.
+	gone := []place{{node: "127.0.0.9:1", role: roleReplica}}
+	for i := range maxNodes {
+		gone = append(gone, place{node: fmt.Sprintf("127.0.0.3:%d", i+1), role: roleReplica, spare: true})
+	}
+	p.finder = fixed(gone)
+	if _, _ = p.poll(t.Context()); p.nodes["127.0.0.9:1"] == nil {
+		t.Error("servers that are held for down push out one that is not")
 	}
 	p.finder = fixed(placesIn(nodes[:2]))
 	if _, _ = p.poll(t.Context()); len(p.nodes) != 2 || len(p.links.byAddress) != 2 {

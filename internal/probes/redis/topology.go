@@ -47,11 +47,12 @@ type place struct {
 }
 
 // sortPlaces puts masters first, in the order of their shards, so that they are
-// the last to be left out where there are too many, and those of no known role last.
+// the last to be left out where there are too many, then replicas, then those of no
+// known role, and those that are held for down last.
 func sortPlaces(places []place) {
 	rank := map[string]int{roleMaster: 0, roleReplica: 1, "": 2}
 	slices.SortFunc(places, func(a, b place) int {
-		return cmp.Or(cmp.Compare(rank[a.role], rank[b.role]), cmp.Compare(a.shard, b.shard), cmp.Compare(a.node, b.node))
+		return cmp.Or(cmp.Compare(number(a.spare), number(b.spare)), cmp.Compare(rank[a.role], rank[b.role]), cmp.Compare(a.shard, b.shard), cmp.Compare(a.node, b.node))
 	})
 }
 
