@@ -3,6 +3,7 @@ package api
 import (
 	"compress/gzip"
 	"context"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"maps"
@@ -809,4 +810,33 @@ func FuzzAliases(f *testing.F) {
 			_ = aliases.validate()
 		}
 	})
+}
+
+// A page behind an authority of one's own is read with its certificate, and with
+// no other.
+func TestReadsAPageOfAnOwnAuthority(t *testing.T) {
+	server := httptest.NewTLSServer(page("process_open_fds 7\n"))
+	t.Cleanup(server.Close)
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(file, block, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	address := server.URL + "/metrics"
+	if got, err := poll(t, open(t, Config{MetricsURL: address, CAFile: file})); err != nil || got["open_fds"] != 7 {
+		t.Errorf("with the authority: %v, %v", got, err)
+	}
+	if _, err := poll(t, open(t, Config{MetricsURL: address})); probes.ReasonOf(err) != probes.ReasonTLS {
+		t.Errorf("without it: %v, reason %s", err, probes.ReasonOf(err))
+	}
+	for _, c := range []struct{ url, file, want string }{
+		{"http://h/metrics", file, "SOAKD_API_METRICS_CA_FILE: no URL of SOAKD_API_METRICS_URL starts with https://"},
+		{address, "/no/such/file", "SOAKD_API_METRICS_CA_FILE: open /no/such/file: no such file or directory"},
+		{address, os.Args[0], "SOAKD_API_METRICS_CA_FILE: " + os.Args[0] + " holds no certificate in PEM"},
+	} {
+		config := Config{MetricsURL: c.url, CAFile: c.file}
+		if err := config.Validate(); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v, want %s", err, c.want)
+		}
+	}
 }

@@ -5,12 +5,14 @@
 package api
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +32,7 @@ type Config struct {
 	MetricsURL  string        `envconfig:"API_METRICS_URL" desc:"URL of the target's /metrics page (http or https), from which its resource use is read, or up to 32 of them, separated by commas or spaces, one for each replica; empty: not read."`
 	Token       secret.String `envconfig:"API_METRICS_TOKEN" desc:"Bearer token for the target's /metrics page, when it needs one."`
 	TokenFile   string        `envconfig:"API_METRICS_TOKEN_FILE" desc:"File that holds the bearer token for the target's /metrics page; it is read anew at each poll, so that the token can be rotated."`
+	CAFile      string        `envconfig:"API_METRICS_CA_FILE" desc:"File with the authorities (PEM) that may have signed the certificate of the target's /metrics page, instead of the system's."`
 	Aliases     Aliases       `envconfig:"API_METRICS_ALIASES" desc:"Own names on top of the built-in ones, as soakd_name=target_name{label=\"value\"}, separated by commas, at most 100; the left side is a soakd_api_* metric, for the pool soakd_api_pool_connections{pool=\"name\",state=\"in_use\"} with the states in_use, idle, max and waiting; the right side may be a difference, total-idle."`
 	DNS         string        `envconfig:"API_METRICS_DNS" default:"off" desc:"How the replicas behind the host of the one URL are found: off reads the URL as it is, a reads each of the host's addresses (A and AAAA), srv takes the host for the name of SRV records and reads each of their targets."`
 	DNSInterval time.Duration `envconfig:"API_METRICS_DNS_INTERVAL" default:"30s" desc:"How often the DNS is asked for the replicas, from 1s to 1h; also after each poll that could not read one."`
@@ -40,6 +43,8 @@ type Config struct {
 
 	targets []*url.URL
 	token   secret.String
+	// roots are those of CAFile; nil for the system's.
+	roots *x509.CertPool
 	// resolver is that of the tests; nil for the system's.
 	resolver *net.Resolver
 }
@@ -86,7 +91,21 @@ func (c *Config) Validate() error {
 	if err := c.Aliases.validate(); err != nil {
 		errs = append(errs, fmt.Errorf("SOAKD_API_METRICS_ALIASES: %w", err))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.loadAuthorities())...)
+}
+
+// loadAuthorities reads CAFile, which only pages with TLS have a use for.
+func (c *Config) loadAuthorities() (err error) {
+	if c.CAFile == "" {
+		return nil
+	}
+	if !slices.ContainsFunc(c.targets, func(u *url.URL) bool { return u.Scheme == "https" }) {
+		return errors.New("SOAKD_API_METRICS_CA_FILE: no URL of SOAKD_API_METRICS_URL starts with https://")
+	}
+	if c.roots, err = probes.ReadAuthorities(c.CAFile); err != nil {
+		return fmt.Errorf("SOAKD_API_METRICS_CA_FILE: %w", err)
+	}
+	return nil
 }
 
 // validateURLs parses the list of pages.
@@ -280,7 +299,7 @@ func (c *Config) Open(log *slog.Logger) ([]probes.Probe, error) {
 	}
 	var replicas fixed
 	for i, target := range c.targets {
-		page := newPageSource(target, "", c.resolver, p.token, p.metrics.known)
+		page := newPageSource(target, "", way{resolver: c.resolver, roots: c.roots}, p.token, p.metrics.known)
 		replicas = append(replicas, newReplica(names[i], append([]source{page}, local...)...))
 	}
 	if len(replicas) == 0 {
@@ -322,7 +341,7 @@ func (c *Config) openResolved(p *probe, log *slog.Logger) *resolved {
 			if c.DNS == dnsServices { // the name of the records is not one of a host
 				page.Host, address = address, ""
 			}
-			return newReplica(label, newPageSource(&page, address, resolver, p.token, p.metrics.known))
+			return newReplica(label, newPageSource(&page, address, way{resolver: resolver, roots: c.roots}, p.token, p.metrics.known))
 		},
 	}
 }

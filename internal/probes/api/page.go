@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"math"
@@ -75,10 +76,16 @@ func grouped(descs map[string]*probes.Desc, aliases []alias) []group {
 	return groups
 }
 
+// way is how pages are reached; the zero value is that of the system.
+type way struct {
+	resolver *net.Resolver
+	roots    *x509.CertPool
+}
+
 // newPageSource reads the page at target; address (host:port), when it is not
 // "", takes the place of the host in connecting, and in nothing else.
-func newPageSource(target *url.URL, address string, resolver *net.Resolver, credential *token, known *vocabulary) *pageSource {
-	dialer := &net.Dialer{Resolver: resolver}
+func newPageSource(target *url.URL, address string, by way, credential *token, known *vocabulary) *pageSource {
+	dialer := &net.Dialer{Resolver: by.resolver}
 	dial := dialer.DialContext
 	if address != "" {
 		dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -95,7 +102,7 @@ func newPageSource(target *url.URL, address string, resolver *net.Resolver, cred
 			// of several, which then looks like the whole target.
 			DisableKeepAlives:      true,
 			MaxResponseHeaderBytes: maxHeader,
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, ServerName: target.Hostname()},
+			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, ServerName: target.Hostname(), RootCAs: by.roots},
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

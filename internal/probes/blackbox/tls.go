@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"time"
 
 	"soakd/internal/probes"
@@ -24,26 +23,13 @@ type tlsSettings struct {
 func (s *tlsSettings) options() options {
 	return options{
 		"ca": {take: func(file string) (err error) {
-			s.roots, err = readRoots(file)
+			s.roots, err = probes.ReadAuthorities(file)
 			return err
 		}},
 		"server_name": text(&s.serverName),
 		"cert":        text(&s.cert),
 		"key":         text(&s.key),
 	}
-}
-
-// readRoots reads the authorities of a PEM file.
-func readRoots(file string) (*x509.CertPool, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(data) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM", file)
-	}
-	return roots, nil
 }
 
 // check finds what options alone cannot see.

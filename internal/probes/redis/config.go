@@ -8,11 +8,9 @@ package redis
 import (
 	"cmp"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -159,17 +157,12 @@ func (w way) loadTLS(t *target) error {
 	return errors.Join(w.loadAuthorities(t.tls), w.loadCertificate(t.tls))
 }
 
-func (w way) loadAuthorities(config *tls.Config) error {
+func (w way) loadAuthorities(config *tls.Config) (err error) {
 	if w.tlsCAFile == "" {
 		return nil
 	}
-	text, err := os.ReadFile(w.tlsCAFile)
-	if err != nil {
+	if config.RootCAs, err = probes.ReadAuthorities(w.tlsCAFile); err != nil {
 		return fmt.Errorf("%sTLS_CA_FILE: %w", w.prefix, err)
-	}
-	config.RootCAs = x509.NewCertPool()
-	if !config.RootCAs.AppendCertsFromPEM(text) {
-		return fmt.Errorf("%sTLS_CA_FILE: %s holds no certificate in PEM", w.prefix, w.tlsCAFile)
 	}
 	return nil
 }
