@@ -289,39 +289,8 @@ func awaitStopped(t *testing.T, pid int) {
 	}
 }
 
-// blackHole returns the address of a port that answers no SYN: of a listener
-// whose queue is full.
-func blackHole(t *testing.T) string {
-	t.Helper()
-	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = syscall.Close(socket) })
-	if err := syscall.Bind(socket, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Listen(socket, 0); err != nil {
-		t.Fatal(err)
-	}
-	bound, err := syscall.Getsockname(socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := fmt.Sprintf("127.0.0.1:%d", bound.(*syscall.SockaddrInet4).Port)
-	for range 10 {
-		conn, err := net.DialTimeout("tcp", address, 200*time.Millisecond)
-		if err != nil {
-			return address
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-	}
-	t.Fatal("the queue of the listener is not full after 10 connections")
-	return ""
-}
-
 func TestABlackHole(t *testing.T) {
-	address := blackHole(t)
+	address := probetest.BlackHole(t)
 	other := hostOf(serve(t, filesOf(2)))
 	probe := open(t, Config{MetricsURL: "http://" + address + "/metrics http://" + other + "/metrics"})
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)

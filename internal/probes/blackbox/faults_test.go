@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -27,39 +26,8 @@ func overTCP(address string) map[string]string {
 	}
 }
 
-// blackHole is an address to which no connection comes about: the queue of those
-// who wait is full, so that Linux drops what asks for one.
-func blackHole(t testing.TB) string {
-	t.Helper()
-	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = syscall.Close(socket) })
-	if err := syscall.Bind(socket, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Listen(socket, 0); err != nil {
-		t.Fatal(err)
-	}
-	name, err := syscall.Getsockname(socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := (&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: name.(*syscall.SockaddrInet4).Port}).String()
-	for range 20 {
-		conn, err := net.DialTimeout("tcp", address, 200*time.Millisecond)
-		if err != nil {
-			return address
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-	}
-	t.Skip("this system lets every connection wait")
-	return ""
-}
-
 func TestBlackHole(t *testing.T) {
-	for kind, entry := range overTCP(blackHole(t)) {
+	for kind, entry := range overTCP(probetest.BlackHole(t)) {
 		start := time.Now()
 		values, err := probetest.Poll(t, opened(t, kind, entry), 300*time.Millisecond)
 		if probes.ReasonOf(err) != probes.ReasonTimeout || len(values) != 0 {

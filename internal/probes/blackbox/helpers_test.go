@@ -205,6 +205,26 @@ func serveOn(t testing.TB, listener net.Listener, handle func(net.Conn)) *server
 
 func (s *server) address() string { return s.listener.Addr().String() }
 
+// awaitAccepted waits until the server has taken so many connections: to the
+// client one is made before.
+func (s *server) awaitAccepted(t testing.TB, want int) {
+	t.Helper()
+	deadline, tick := time.NewTimer(20*time.Second), time.NewTicker(time.Millisecond)
+	defer deadline.Stop()
+	defer tick.Stop()
+	for {
+		accepted, _ := s.counts()
+		if accepted == want {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("%d connections, want %d", accepted, want)
+		}
+	}
+}
+
 // counts returns how many connections there were and how many are open.
 func (s *server) counts() (accepted, open int) {
 	s.mu.Lock()

@@ -64,9 +64,7 @@ func TestTCPConnects(t *testing.T) {
 			t.Errorf("%v", values)
 		}
 	}
-	if accepted, _ := silent.counts(); accepted != 3 {
-		t.Errorf("%d connections for 3 polls", accepted)
-	}
+	silent.awaitAccepted(t, 3)
 }
 
 func TestTCPSpeaks(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -33,27 +32,7 @@ type board struct {
 
 func watch(t *testing.T, config *Config) *board {
 	t.Helper()
-	must(t, config.Validate())
-	opened, err := config.Open(slog.New(slog.DiscardHandler))
-	must(t, err)
-	settings := probes.Settings{Interval: 200 * time.Millisecond, Timeout: 200 * time.Millisecond, MaxBackoff: 200 * time.Millisecond}
-	names := make([]string, 0, len(opened))
-	for _, one := range opened {
-		names = append(names, one.Name())
-	}
-	b := &board{t: t, board: probes.NewBoard(names, settings.Staleness())}
-	poller, err := probes.New(opened, settings, b.board.Put, slog.New(slog.DiscardHandler))
-	must(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- poller.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	return b
+	return &board{t: t, board: probetest.Run(t, config, nil)}
 }
 
 // expect waits until the probe has failed for that reason, or with "" until it
@@ -123,29 +102,6 @@ func garbage(t *testing.T, answer []byte) string {
 		_, _ = conn.Write(answer)
 		_, _ = io.Copy(io.Discard, conn)
 	})
-}
-
-// blackHole is a port whose queue of connections is full: the kernel drops what
-// wants to connect.
-func blackHole(t *testing.T) string {
-	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	must(t, err)
-	t.Cleanup(func() { _ = syscall.Close(fd) })
-	must(t, syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
-	must(t, syscall.Listen(fd, 0))
-	name, err := syscall.Getsockname(fd)
-	must(t, err)
-	at := fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
-	for range 8 {
-		conn, err := net.DialTimeout("tcp", at, 100*time.Millisecond)
-		if err != nil {
-			return at
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-	}
-	t.Fatal("the queue does not fill")
-	return ""
 }
 
 // cutting passes connections on to target and cuts each after some bytes of
@@ -238,7 +194,7 @@ func testFaultyAddress(t *testing.T, server *localservices.Postgres) {
 		{"a huge length", withHost(t, server.MonitorURL(), garbage(t, []byte("R\x7f\xff\xff\xff"))), probes.ReasonProtocol},
 		{"a negative length", withHost(t, server.MonitorURL(), garbage(t, []byte("R\xff\xff\xff\xff"))), probes.ReasonProtocol},
 		{"nothing at all", withHost(t, server.MonitorURL(), answering(t, func(net.Conn) {})), probes.ReasonReset},
-		{"a black hole", withHost(t, server.MonitorURL(), blackHole(t)) + soon, probes.ReasonTimeout},
+		{"a black hole", withHost(t, server.MonitorURL(), probetest.BlackHole(t)) + soon, probes.ReasonTimeout},
 		{"nobody there", withHost(t, server.MonitorURL(), nobody), probes.ReasonConnect},
 		{"a wrong password", withUser(t, server.MonitorURL(), "soakd_monitor", "wrong"), probes.ReasonAuth},
 		{"no such role", withUser(t, server.MonitorURL(), "stranger", "pw"), probes.ReasonAuth},

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"soakd/internal/probes"
@@ -171,7 +172,8 @@ func chains(edges []edge) (roots, depth int) {
 		}
 	}
 	known := map[int]int{}
-	for blocked := range blockers {
+	// In order, so that a circle always gives the same depth.
+	for _, blocked := range slices.Sorted(maps.Keys(blockers)) {
 		depth = max(depth, depthOf(blocked, blockers, known, nil))
 	}
 	return roots, depth

@@ -38,17 +38,19 @@ func NewProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
 	p := &Proxy{t: t, target: target, address: "127.0.0.1:0", conns: map[net.Conn]bool{}}
 	p.Up(target)
+	keepPort(t, p.listener.Addr())
 	t.Cleanup(p.Down)
 	return p
 }
 
-// Address returns the proxy's host:port, which never changes.
+// Address returns the proxy's host:port, which never changes and is nobody else's
+// while the proxy is down.
 func (p *Proxy) Address() string { return p.address }
 
 // Up lets new connections through to target.
 func (p *Proxy) Up(target string) {
 	p.t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", p.address)
+	listener, err := (&net.ListenConfig{Control: shared}).Listen(context.Background(), "tcp", p.address)
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -8,9 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"errors"
 	"fmt"
-	"log/slog"
 	"math/big"
 	"net"
 	"os"
@@ -39,26 +37,11 @@ type watched struct {
 // watch polls until the test ends.
 func watch(t *testing.T, config *Config) *watched {
 	t.Helper()
-	must(t, config.Validate())
-	opened, err := config.Open(nil)
-	must(t, err)
-	settings := probes.Settings{Interval: 200 * time.Millisecond, Timeout: 200 * time.Millisecond, MaxBackoff: 300 * time.Millisecond}
-	w := &watched{t: t, board: probes.NewBoard([]string{Name}, settings.Staleness()), changed: make(chan struct{}, 1)}
-	poller, err := probes.New(opened, settings, func(result probes.Result) {
-		w.board.Put(result)
+	w := &watched{t: t, changed: make(chan struct{}, 1)}
+	w.board = probetest.Run(t, config, func() {
 		select {
 		case w.changed <- struct{}{}:
 		default:
-		}
-	}, slog.New(slog.DiscardHandler))
-	must(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- poller.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
 		}
 	})
 	return w
@@ -151,27 +134,6 @@ func TestFaults(t *testing.T) {
 	waitFor(t, "nothing to have grown", func() bool { return goroutinesOf(t) <= goroutines+3 && proxy.Connections() == 1 })
 }
 
-// blackHole returns an address where packets vanish: a port whose queue of
-// connections is full.
-func blackHole(t *testing.T) string {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	must(t, err)
-	t.Cleanup(func() { _ = listener.Close() })
-	raw, err := listener.(*net.TCPListener).SyscallConn()
-	must(t, err)
-	must(t, errors.Join(raw.Control(func(fd uintptr) { err = syscall.Listen(int(fd), 0) }), err))
-	for range 10 {
-		conn, err := net.DialTimeout("tcp", listener.Addr().String(), 100*time.Millisecond)
-		if err != nil {
-			return listener.Addr().String()
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-	}
-	t.Skip("this system takes connections beyond the queue of a port")
-	return ""
-}
-
 func TestBlackHole(t *testing.T) {
 	t.Parallel() // mostly waits
 	labelGoroutines(t)
@@ -179,7 +141,7 @@ func TestBlackHole(t *testing.T) {
 	proxy := probetest.NewProxy(t, addressOf(t, server.URL()))
 	config := defaults()
 	// The address leads into the hole first and to the server after.
-	hole := blackHole(t)
+	hole := probetest.BlackHole(t)
 	config.URL, config.AddressMap = secret.New("redis://:pw@10.0.0.1:6379"), []string{"10.0.0.1:6379=" + hole}
 	probe := probetest.OpenOne(t, config).(*probe)
 	before := goroutinesOf(t)
