@@ -190,13 +190,18 @@ func (c *checker) probe(ctx context.Context, write bool) {
 			c.printf("probe %s: not tried, it writes (--write tries it)\n", kind.Name)
 			continue
 		}
+		summary := kind.Config.Summary()
 		opened, err := kind.Config.Open(c.cfg.logger(io.Discard))
 		if err != nil {
-			c.printf("probe %s: %s: %v\n", kind.Name, kind.Config.Summary(), err)
+			c.printf("probe %s: %s: %v\n", kind.Name, summary, err)
 			c.unreachable++
 		}
+		if len(opened) > 1 { // said once of all of them
+			c.printf("probes %s: %s\n", kind.Name, summary)
+			summary = ""
+		}
 		for _, probe := range opened {
-			c.probeOnce(ctx, probe, kind.Config.Summary())
+			c.probeOnce(ctx, probe, summary)
 		}
 	}
 	if off := switchedOff(c.cfg.kinds); len(off) > 0 {
@@ -204,16 +209,20 @@ func (c *checker) probe(ctx context.Context, write bool) {
 	}
 }
 
+// probeOnce polls a probe. summary says what it watches, "" where that was said.
 func (c *checker) probeOnce(ctx context.Context, probe probes.Probe, summary string) {
-	name := probe.Name()
+	name, lead, what := probe.Name(), "", ""
+	if summary != "" {
+		lead, what = summary+": ", summary+", "
+	}
 	switch reading, err := c.poll(ctx, probe); {
 	case err == nil:
-		c.printf("probe %s: ok, %s, %d values\n", name, summary, len(reading.Samples))
+		c.printf("probe %s: ok, %s%d values\n", name, what, len(reading.Samples))
 	case reached(reading, err):
-		c.printf("probe %s: %s: %d values, but not all: %v\n", name, summary, len(reading.Samples), err)
+		c.printf("probe %s: %s%d values, but not all: %v\n", name, lead, len(reading.Samples), err)
 		c.wrong++
 	default:
-		c.printf("probe %s: %s: %v\n", name, summary, err)
+		c.printf("probe %s: %s%v\n", name, lead, err)
 		c.unreachable++
 	}
 }
