@@ -246,7 +246,13 @@ const probeGrace = 4 * time.Second
 // behind: soakd ends soon.
 func (c *checker) poll(ctx context.Context, probe probes.Probe) (probes.Reading, error) {
 	done := make(chan probes.Result, 1)
-	go func() { done <- pollOnce(ctx, probe, c.cfg.ProbeTimeout) }()
+	go func() {
+		reading, err := probes.PollOnce(ctx, probe, time.Now().Add(c.cfg.ProbeTimeout))
+		if closeErr := probes.CloseOnce(probe); closeErr != nil {
+			reading, err = probes.Reading{}, closeErr
+		}
+		done <- probes.Result{Reading: reading, Err: err}
+	}()
 	overdue := time.NewTimer(c.cfg.ProbeTimeout + probeGrace)
 	defer overdue.Stop()
 	select {
@@ -255,20 +261,6 @@ func (c *checker) poll(ctx context.Context, probe probes.Probe) (probes.Reading,
 	case <-overdue.C:
 		return probes.Reading{}, fmt.Errorf("poll %w", probes.ErrHung)
 	}
-}
-
-// pollOnce polls and closes a probe; a panic is its error.
-func pollOnce(ctx context.Context, probe probes.Probe, limit time.Duration) (result probes.Result) {
-	defer func() {
-		if value := recover(); value != nil {
-			result = probes.Result{Err: probes.Brief(&probes.PanicError{Value: fmt.Sprint(value)})}
-		}
-	}()
-	defer probe.Close()
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	result.Reading, result.Err = probe.Poll(ctx)
-	return result
 }
 
 // verdict turns what was found into the error whose exit code says it. A target

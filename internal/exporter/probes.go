@@ -50,8 +50,8 @@ func (c *probeCollector) Collect(ch chan<- prometheus.Metric) {
 		for _, reason := range probes.Reasons() {
 			send(probeFailures, float64(status.Reasons[reason]), status.Probe, string(reason))
 		}
-		send(probeQueries, float64(status.Queries), status.Probe)
-		send(probeQueryTime, status.QueryTime.Seconds(), status.Probe)
+		send(probeQueries, float64(status.Cost.Queries), status.Probe)
+		send(probeQueryTime, status.Cost.Time.Seconds(), status.Probe)
 		send(labelOverflow, float64(status.Overflow), status.Probe)
 		if !status.Known {
 			continue

@@ -1,7 +1,6 @@
 package probes
 
 import (
-	"errors"
 	"maps"
 	"sync"
 	"time"
@@ -27,16 +26,14 @@ type Status struct {
 	// Samples are those of the latest poll only; nil when it read nothing or is
 	// stale. They must not be changed.
 	Samples []Sample
-	// Polls, Failures and Panics count the polls so far; a panic is a failure too.
-	Polls, Failures, Panics uint64
+	// Polls counts the polls so far.
+	Polls uint64
 	// Reason is why the latest poll failed, "" when it did not.
 	Reason Reason
-	// Reasons counts the failures so far by reason; it has an entry for each of
-	// [Reasons].
+	// Reasons counts the polls so far that failed, by reason.
 	Reasons map[Reason]uint64
-	// Queries and QueryTime are the cost to the dependency so far; see [Cost].
-	Queries   uint64
-	QueryTime time.Duration
+	// Cost is what all polls so far cost the dependency.
+	Cost Cost
 	// Overflow counts label values folded into "other" so far.
 	Overflow uint64
 }
@@ -51,12 +48,11 @@ type Board struct {
 }
 
 type entry struct {
-	result                            Result
-	lastSuccess                       time.Time
-	polls, failures, panics, overflow uint64
-	reasons                           map[Reason]uint64
-	queries                           uint64
-	queryTime                         time.Duration
+	result          Result
+	lastSuccess     time.Time
+	polls, overflow uint64
+	reasons         map[Reason]uint64
+	cost            Cost
 }
 
 // NewBoard makes a board for the probes of those names, in that order, whose
@@ -75,9 +71,6 @@ func (b *Board) entry(name string) *entry {
 	found, ok := b.latest[name]
 	if !ok {
 		found = &entry{reasons: map[Reason]uint64{}}
-		for _, reason := range Reasons() {
-			found.reasons[reason] = 0
-		}
 		b.latest[name] = found
 		b.order = append(b.order, name)
 	}
@@ -92,17 +85,12 @@ func (b *Board) Put(result Result) {
 	e.result = result
 	e.polls++
 	e.overflow += uint64(max(0, result.Reading.Overflow))
-	e.queries += uint64(max(0, result.Reading.Cost.Queries))
-	e.queryTime += result.Reading.Cost.Time
+	e.cost.Plus(Cost{Queries: max(0, result.Reading.Cost.Queries), Time: result.Reading.Cost.Time})
 	if result.Err == nil {
 		e.lastSuccess = result.End()
 		return
 	}
-	e.failures++
 	e.reasons[ReasonOf(result.Err)]++
-	if panicErr := (*PanicError)(nil); errors.As(result.Err, &panicErr) {
-		e.panics++
-	}
 }
 
 // Snapshot returns the status of every probe as it is at the time now.
@@ -124,8 +112,8 @@ func (e *entry) status(name string, now time.Time, staleness time.Duration) Stat
 	status := Status{
 		Probe: name, Known: true, Success: e.result.Err == nil && !stale, Stale: stale, Err: e.result.Err,
 		Duration: e.result.Duration, LastPoll: e.result.End(), LastSuccess: e.lastSuccess,
-		Polls: e.polls, Failures: e.failures, Panics: e.panics, Overflow: e.overflow,
-		Reason: ReasonOf(e.result.Err), Reasons: maps.Clone(e.reasons), Queries: e.queries, QueryTime: e.queryTime,
+		Polls: e.polls, Overflow: e.overflow,
+		Reason: ReasonOf(e.result.Err), Reasons: maps.Clone(e.reasons), Cost: e.cost,
 	}
 	if stale && status.Reason == "" {
 		status.Reason = ReasonHung // no poll has ended for too long

@@ -40,12 +40,12 @@ func TestBoard(t *testing.T) {
 
 	board.Put(result("b", 5, errAway, 3))
 	b = board.Snapshot(at(6))[0]
-	if b.Success || b.Err == nil || len(b.Samples) != 1 || b.Samples[0].Value != 3 || !b.LastSuccess.Equal(at(0.5)) || b.Overflow != 3 || b.Failures != 1 {
+	if b.Success || b.Err == nil || len(b.Samples) != 1 || b.Samples[0].Value != 3 || !b.LastSuccess.Equal(at(0.5)) || b.Overflow != 3 || b.Reasons[ReasonOther] != 1 {
 		t.Errorf("after a poll that failed in part: %+v", b)
 	}
 	board.Put(result("b", 10, &PanicError{Value: "x"}))
 	b = board.Snapshot(at(11))[0]
-	if b.Samples != nil || b.Success || b.Polls != 3 || b.Failures != 2 || b.Panics != 1 || !b.LastPoll.Equal(at(10.5)) {
+	if b.Samples != nil || b.Success || b.Polls != 3 || b.Reasons[ReasonOther] != 1 || b.Reasons[ReasonPanic] != 1 || !b.LastPoll.Equal(at(10.5)) {
 		t.Errorf("after a panic: %+v", b)
 	}
 	if other := board.Snapshot(at(11))[1]; other.Known {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -154,22 +153,11 @@ func (l *loop) awaitLast(done <-chan Result) error {
 	}
 }
 
-// poll calls the probe once and turns a panic into an error.
-func (l *loop) poll(ctx context.Context, start time.Time) (result Result) {
-	ctx, cancel := context.WithDeadline(ctx, start.Add(l.settings.Timeout))
-	defer cancel()
-	result = Result{Probe: l.probe.Name(), Start: start}
-	defer func() {
-		if value := recover(); value != nil {
-			result.Reading = Reading{}
-			result.Err = &PanicError{Value: briefText(fmt.Sprint(value), nil), Stack: debug.Stack()}
-		}
-		result.Duration = time.Since(start)
-	}()
-	reading, err := l.probe.Poll(ctx)
+// poll calls the probe once and leaves out what no registry could take.
+func (l *loop) poll(ctx context.Context, start time.Time) Result {
+	reading, err := PollOnce(ctx, l.probe, start.Add(l.settings.Timeout))
 	reading, wrong := reading.checked(l.described)
-	result.Reading, result.Err = reading, errors.Join(err, wrong)
-	return result
+	return Result{Probe: l.probe.Name(), Start: start, Duration: time.Since(start), Reading: reading, Err: errors.Join(err, wrong)}
 }
 
 // deliver hands result on, unless ctx ended during the poll: then it tells of
@@ -200,22 +188,10 @@ func (l *loop) nextWait() time.Duration {
 
 // close closes the probe, for at most the grace time.
 func (l *loop) close() error {
-	done := make(chan any, 1)
-	go func() {
-		defer func() { done <- recover() }()
-		l.probe.Close()
-	}()
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
-	select {
-	case value := <-done:
-		if value != nil {
-			return fmt.Errorf("probe %s: close panicked: %s", l.probe.Name(), briefText(fmt.Sprint(value), nil))
-		}
-		return nil
-	case <-timer.C:
-		return fmt.Errorf("probe %s: close %w", l.probe.Name(), ErrHung)
+	if err := CloseOnce(l.probe); err != nil {
+		return fmt.Errorf("probe %s: %w", l.probe.Name(), err)
 	}
+	return nil
 }
 
 // sleep waits for d and reports whether ctx is still alive then.

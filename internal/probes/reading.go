@@ -90,6 +90,12 @@ func (c *Cost) Add(start time.Time) {
 	c.Time += time.Since(start)
 }
 
+// Plus adds what another part of the poll cost.
+func (c *Cost) Plus(other Cost) {
+	c.Queries += other.Queries
+	c.Time += other.Time
+}
+
 // Add adds one sample; labels are in the order of desc.Labels. NaN means that
 // there is no value and adds nothing.
 func (r *Reading) Add(desc *Desc, value float64, labels ...string) {

@@ -95,8 +95,7 @@ func (p *probe) reading(replicas []*replica, outcomes []outcome, leftOut int) pr
 			read++
 		}
 		reading.Add(p.metrics.up, up, name)
-		reading.Cost.Queries += o.cost.Queries
-		reading.Cost.Time += o.cost.Time
+		reading.Cost.Plus(o.cost)
 	}
 	if len(replicas) > 0 { // else it is not known how many there are
 		reading.Add(p.metrics.replicas, float64(len(replicas)+leftOut), "known")

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net/url"
 	"time"
+
+	"soakd/internal/probes"
 )
 
 // members tells which replicas there are. It is not for concurrent use.
@@ -44,11 +46,8 @@ type resolved struct {
 const dnsShare = 3
 
 func (r *resolved) current(ctx context.Context, again bool) ([]*replica, int, error) {
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/dnsShare)
-		defer cancel()
-	}
+	ctx, cancel := probes.Share(ctx, dnsShare)
+	defer cancel()
 	now := time.Now()
 	addresses, err := r.discovery.addresses(ctx, now, again)
 	var leftOut int

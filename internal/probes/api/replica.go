@@ -48,8 +48,7 @@ func (r *replica) read(ctx context.Context) (result outcome) {
 	var errs []error
 	for i, s := range r.sources {
 		values, cost, err := s.read(ctx)
-		result.cost.Queries += cost.Queries
-		result.cost.Time += cost.Time
+		result.cost.Plus(cost)
 		if err != nil {
 			errs = append(errs, probes.Because(probes.ReasonOf(err), err))
 		}

@@ -110,11 +110,8 @@ func ask(ctx context.Context, question dnsmessage.Question, servers []string, tr
 
 // askWithin asks one server for at most the parts-th part of the time left.
 func askWithin(ctx context.Context, question dnsmessage.Question, server, transport string, parts int, cost *probes.Cost) (dnsAnswer, error) {
-	if deadline, ok := ctx.Deadline(); ok && parts > 1 {
-		shorter, cancel := context.WithTimeout(ctx, time.Until(deadline)/time.Duration(parts))
-		defer cancel()
-		ctx = shorter
-	}
+	ctx, cancel := probes.Share(ctx, parts)
+	defer cancel()
 	answer, err := exchangeDNS(ctx, question, server, transport, cost)
 	if errors.Is(err, errTruncated) && transport == "udp" {
 		return exchangeDNS(ctx, question, server, "tcp", cost)

@@ -138,7 +138,7 @@ func (p *canaryPlaces) findMasters(ctx context.Context, cost *probes.Cost) error
 	guides := p.guides()
 	for i, guide := range guides {
 		// One that hangs must leave time for the others and for the canaries.
-		some, cancel := share(ctx, len(guides)-i+1)
+		some, cancel := probes.Share(ctx, len(guides)-i+1)
 		link := p.server(guide, p.certifiedOf(guide))
 		masters, err := mastersOf(some, link.get(), guide, cost)
 		cancel()

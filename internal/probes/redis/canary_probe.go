@@ -116,8 +116,7 @@ func (p *canary) Poll(ctx context.Context) (probes.Reading, error) {
 			panic(o.panicked) // the poller takes it for a failure of this poll
 		}
 		place.add(&reading, &p.metrics)
-		reading.Cost.Queries += o.cost.Queries
-		reading.Cost.Time += o.cost.Time
+		reading.Cost.Plus(o.cost)
 		errs = append(errs, p.places.explain(place, o.err))
 	}
 	reading.Overflow += p.places.left

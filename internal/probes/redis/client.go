@@ -111,8 +111,7 @@ func execute(ctx context.Context, client commander, pipe goredis.Pipeliner, cost
 	if !trip.sent {
 		return err
 	}
-	cost.Queries += len(asked)
-	cost.Time += trip.took
+	cost.Plus(probes.Cost{Queries: len(asked), Time: trip.took})
 	return nil
 }
 

@@ -287,7 +287,7 @@ func (c *cluster) guides() []place {
 
 // ask asks one server.
 func (c *cluster) ask(ctx context.Context, guide place, links *links, reading *probes.Reading) ([]place, error) {
-	ctx, cancel := share(ctx, findShare)
+	ctx, cancel := probes.Share(ctx, findShare)
 	defer cancel()
 	link := links.to(guide.node, guide.name, c.target.servers)
 	client := link.get()

@@ -127,7 +127,7 @@ func TestFaults(t *testing.T) {
 	w.up("the new password")
 
 	status := w.up("at the end")
-	if strings.Contains(fmt.Sprint(status), "s3cr3t") || status.Panics != 0 {
+	if strings.Contains(fmt.Sprint(status), "s3cr3t") || status.Reasons[probes.ReasonPanic] != 0 {
 		t.Errorf("%+v", status)
 	}
 	// A poll may be under way: it has one goroutine and those of one connection.

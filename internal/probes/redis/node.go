@@ -165,8 +165,7 @@ func (n *node) readPing(ctx context.Context, client commander, reading *probes.R
 	var err error
 	trip := goRound(ctx, client, func(ctx context.Context) { err = client.Ping(ctx).Err() })
 	if trip.sent {
-		reading.Cost.Queries++
-		reading.Cost.Time += trip.took
+		reading.Cost.Plus(probes.Cost{Queries: 1, Time: trip.took})
 	}
 	if err != nil {
 		return fmt.Errorf("PING: %w", because(err))

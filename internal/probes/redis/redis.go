@@ -102,8 +102,7 @@ func (p *probe) poll(ctx context.Context) (probes.Reading, []error) {
 	for i, o := range outcomes {
 		reading.Samples = append(reading.Samples, o.reading.Samples...)
 		reading.Overflow += o.reading.Overflow
-		reading.Cost.Queries += o.reading.Cost.Queries
-		reading.Cost.Time += o.reading.Cost.Time
+		reading.Cost.Plus(o.reading.Cost)
 		errs = append(errs, places[i].explain(o.err, p.target.mode))
 	}
 	if known || len(reading.Samples) > 0 {
@@ -156,7 +155,7 @@ func (p *probe) read(ctx context.Context, places []place) []outcome {
 func (p *probe) readOne(ctx context.Context, at place, node *node, link *link) (o outcome) {
 	if at.spare {
 		var cancel context.CancelFunc
-		ctx, cancel = share(ctx, spareShare)
+		ctx, cancel = probes.Share(ctx, spareShare)
 		defer cancel()
 	}
 	client := link.get()
@@ -168,15 +167,6 @@ func (p *probe) readOne(ctx context.Context, at place, node *node, link *link) (
 	}
 	o.err = errors.Join(err, p.finder.readMore(ctx, client, at.node, &o.reading))
 	return o
-}
-
-// share returns ctx with an n-th of the time that is left.
-func share(ctx context.Context, n int) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(n))
 }
 
 // addNodes says of each node whether it could be read and, when that is known now,

@@ -114,7 +114,7 @@ func (s *sentinels) find(ctx context.Context, links *links, reading *probes.Read
 
 // askSentinels asks all of those addresses at the same time.
 func askSentinels(ctx context.Context, addresses []string, to func(address string) *link, ask func(ctx context.Context, client *goredis.Client, address string) view) []view {
-	ctx, cancel := share(ctx, findShare)
+	ctx, cancel := probes.Share(ctx, findShare)
 	defer cancel()
 	views := make([]view, len(addresses))
 	var running sync.WaitGroup
@@ -139,8 +139,7 @@ func askSentinels(ctx context.Context, addresses []string, to func(address strin
 // with the errors of the others, and adds what the views cost.
 func newest(addresses []string, views []view, cost *probes.Cost) (best *view, errs []error) {
 	for i, v := range views {
-		cost.Queries += v.cost.Queries
-		cost.Time += v.cost.Time
+		cost.Plus(v.cost)
 		if v.err != nil {
 			errs = append(errs, probes.Because(probes.ReasonOf(v.err), fmt.Errorf("sentinel %s: %w", addresses[i], v.err)))
 			continue
