@@ -7,10 +7,10 @@ import (
 	"log/slog"
 	"net/netip"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
+	"soakd/internal/authorities"
 	"soakd/internal/load"
 	"soakd/internal/load/wire"
 	"soakd/internal/secret"
@@ -90,24 +90,16 @@ func (s *connectionSettings) authorities() (*x509.CertPool, error) {
 	if s.TLSCAFile == "" {
 		return nil, nil // what tls.Config takes for the system's
 	}
-	text, err := os.ReadFile(s.TLSCAFile)
-	if err != nil {
-		return nil, fmt.Errorf("read the authorities: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s holds no certificate: give a file of PEM blocks that begin with -----BEGIN CERTIFICATE-----", s.TLSCAFile)
-	}
-	return pool, nil
+	return authorities.Read(s.TLSCAFile)
 }
 
 // tls returns how TLS is spoken with the target.
 func (s *connectionSettings) tls(log *slog.Logger) (*tls.Config, error) {
-	authorities, err := s.authorities()
+	roots, err := s.authorities()
 	if err != nil {
 		return nil, err
 	}
-	cfg := &tls.Config{RootCAs: authorities, ServerName: s.TLSServerName, InsecureSkipVerify: s.TLSInsecureSkipVerify}
+	cfg := &tls.Config{RootCAs: roots, ServerName: s.TLSServerName, InsecureSkipVerify: s.TLSInsecureSkipVerify}
 	if s.TLSInsecureSkipVerify {
 		log.Warn("the target's certificate is not verified, as SOAKD_TLS_INSECURE_SKIP_VERIFY asks: whoever is between can read the tokens")
 	}

@@ -831,8 +831,8 @@ func TestReadsAPageOfAnOwnAuthority(t *testing.T) {
 	}
 	for _, c := range []struct{ url, file, want string }{
 		{"http://h/metrics", file, "SOAKD_API_METRICS_CA_FILE: no URL of SOAKD_API_METRICS_URL starts with https://"},
-		{address, "/no/such/file", "SOAKD_API_METRICS_CA_FILE: open /no/such/file: no such file or directory"},
-		{address, os.Args[0], "SOAKD_API_METRICS_CA_FILE: " + os.Args[0] + " holds no certificate in PEM"},
+		{address, "/no/such/file", "SOAKD_API_METRICS_CA_FILE: read the authorities: open /no/such/file: no such file or directory"},
+		{address, os.Args[0], "SOAKD_API_METRICS_CA_FILE: " + os.Args[0] + " holds no certificate: give a file of PEM blocks"},
 	} {
 		config := Config{MetricsURL: c.url, CAFile: c.file}
 		if err := config.Validate(); err == nil || !strings.Contains(err.Error(), c.want) {

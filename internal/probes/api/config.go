@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"soakd/internal/authorities"
 	"soakd/internal/probes"
 	"soakd/internal/secret"
 )
@@ -102,7 +103,7 @@ func (c *Config) loadAuthorities() (err error) {
 	if !slices.ContainsFunc(c.targets, func(u *url.URL) bool { return u.Scheme == "https" }) {
 		return errors.New("SOAKD_API_METRICS_CA_FILE: no URL of SOAKD_API_METRICS_URL starts with https://")
 	}
-	if c.roots, err = probes.ReadAuthorities(c.CAFile); err != nil {
+	if c.roots, err = authorities.Read(c.CAFile); err != nil {
 		return fmt.Errorf("SOAKD_API_METRICS_CA_FILE: %w", err)
 	}
 	return nil

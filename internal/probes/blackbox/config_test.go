@@ -52,8 +52,8 @@ func tlsMistakes(t *testing.T, kind, address string) map[string]string {
 	empty := writeFile(t, "empty.pem", "nothing")
 	start := "SOAKD_" + strings.ToUpper(kind) + "_PROBES: entry 1: a: "
 	return map[string]string{
-		"a=" + address + " ca=/nowhere/ca.pem":             start + "option ca: open /nowhere/ca.pem: no such file or directory",
-		"a=" + address + " ca=" + empty:                    start + "option ca: " + empty + " holds no certificate in PEM",
+		"a=" + address + " ca=/nowhere/ca.pem":             start + "option ca: read the authorities: open /nowhere/ca.pem: no such file or directory",
+		"a=" + address + " ca=" + empty:                    start + "option ca: " + empty + " holds no certificate: give a file of PEM blocks that begin with -----BEGIN CERTIFICATE-----",
 		"a=" + address + " cert=" + cert:                   start + "options cert, key: a certificate needs its key: give both or none",
 		"a=" + address + " key=" + cert:                    start + "options cert, key: a certificate needs its key: give both or none",
 		"a=" + address + " cert=" + cert + " key=/nowhere": start + "options cert, key: open /nowhere: no such file or directory",

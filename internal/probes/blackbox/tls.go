@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"soakd/internal/authorities"
 	"soakd/internal/probes"
 )
 
@@ -23,7 +24,7 @@ type tlsSettings struct {
 func (s *tlsSettings) options() options {
 	return options{
 		"ca": {take: func(file string) (err error) {
-			s.roots, err = probes.ReadAuthorities(file)
+			s.roots, err = authorities.Read(file)
 			return err
 		}},
 		"server_name": text(&s.serverName),

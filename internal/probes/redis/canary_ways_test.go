@@ -403,7 +403,7 @@ func TestCanaryWayInSettings(t *testing.T) {
 			c.Mode, c.SentinelPassword, c.SentinelPasswordFile = modeSentinel, secret.New("a"), "b"
 		}, "SOAKD_REDIS_CANARY_SENTINEL_PASSWORD, SOAKD_REDIS_CANARY_SENTINEL_PASSWORD_FILE: give the value or the file"},
 		"TLS without TLS":  {func(c *CanaryConfig) { c.TLSServerName = "x" }, "SOAKD_REDIS_CANARY_TLS_...: SOAKD_REDIS_CANARY_URL has no TLS"},
-		"no CA":            {func(c *CanaryConfig) { c.URL, c.TLSCAFile = secret.New("rediss://h"), missing }, "SOAKD_REDIS_CANARY_TLS_CA_FILE: open " + missing},
+		"no CA":            {func(c *CanaryConfig) { c.URL, c.TLSCAFile = secret.New("rediss://h"), missing }, "SOAKD_REDIS_CANARY_TLS_CA_FILE: read the authorities: open " + missing},
 		"key without cert": {func(c *CanaryConfig) { c.URL, c.TLSKeyFile = secret.New("rediss://h"), missing }, "SOAKD_REDIS_CANARY_TLS_CERT_FILE, SOAKD_REDIS_CANARY_TLS_KEY_FILE: "},
 		"address":          {func(c *CanaryConfig) { c.AddressMap = []string{"a:1"} }, `SOAKD_REDIS_CANARY_ADDRESS_MAP: pair 1: "a:1"`},
 		"no file":          {func(c *CanaryConfig) { c.URL, c.URLFile = secret.String{}, missing }, "SOAKD_REDIS_CANARY_URL_FILE: "},

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"soakd/internal/authorities"
 	"soakd/internal/probes"
 	"soakd/internal/secret"
 )
@@ -161,7 +162,7 @@ func (w way) loadAuthorities(config *tls.Config) (err error) {
 	if w.tlsCAFile == "" {
 		return nil
 	}
-	if config.RootCAs, err = probes.ReadAuthorities(w.tlsCAFile); err != nil {
+	if config.RootCAs, err = authorities.Read(w.tlsCAFile); err != nil {
 		return fmt.Errorf("%sTLS_CA_FILE: %w", w.prefix, err)
 	}
 	return nil

@@ -305,7 +305,7 @@ func TestSettingsOfTheWayToRedis(t *testing.T) {
 		}, "SOAKD_REDIS_SENTINEL_PASSWORD_FILE: give the value or the file"},
 		"cluster URL":       {func(c *Config) { c.Mode, c.URL = modeCluster, secret.New("redis://:hunter2@h?addr=hunter2") }, "SOAKD_REDIS_URL: is not the URL of a Redis cluster"},
 		"TLS without TLS":   {func(c *Config) { c.TLSServerName = "x" }, "SOAKD_REDIS_URL has no TLS; want rediss://"},
-		"no CA":             {func(c *Config) { c.URL, c.TLSCAFile = secret.New("rediss://h"), missing }, "SOAKD_REDIS_TLS_CA_FILE: open " + missing},
+		"no CA":             {func(c *Config) { c.URL, c.TLSCAFile = secret.New("rediss://h"), missing }, "SOAKD_REDIS_TLS_CA_FILE: read the authorities: open " + missing},
 		"empty CA":          {func(c *Config) { c.URL, c.TLSCAFile = secret.New("rediss://h"), empty }, empty + " holds no certificate"},
 		"key without cert":  {func(c *Config) { c.URL, c.TLSKeyFile = secret.New("rediss://h"), missing }, "SOAKD_REDIS_TLS_CERT_FILE, SOAKD_REDIS_TLS_KEY_FILE: "},
 		"address":           {func(c *Config) { c.AddressMap = []string{"a:1=b:2", "a:1"} }, `SOAKD_REDIS_ADDRESS_MAP: pair 2: "a:1" is not announced-host:port`},
