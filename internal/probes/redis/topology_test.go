@@ -298,9 +298,9 @@ func leastRightsOfSentinels(t *testing.T, servers, watchers *group) {
 			t.Errorf("with the least rights: no %s", name)
 		}
 	}
-	for _, entry := range denied(t, watchers.clients[1]) { // other polls of this test had wrong passwords
-		if strings.Contains(entry, "username:least") {
-			t.Errorf("denied: %v", entry)
+	for _, entry := range refusals(t, watchers.clients[1]) { // other polls of this test had wrong passwords
+		if entry.Username == "least" {
+			t.Errorf("denied: %+v", *entry)
 		}
 	}
 }
