@@ -1,0 +1,158 @@
+// Package finding names what the judgement may find: its kinds, its subjects, and
+// the facts that every finding has to give.
+package finding
+
+import (
+	"cmp"
+	"strings"
+	"time"
+)
+
+// Kind is what is wrong. It is a label value.
+type Kind string
+
+// The kinds.
+const (
+	// Outage: the API, Postgres, Redis or another dependency was away.
+	Outage Kind = "outage"
+	// Restarts: the target restarted.
+	Restarts Kind = "restarts"
+	// Hang: requests get no answer at all within their limit while others do, or
+	// all for a time.
+	Hang Kind = "hang"
+	// PoolExhausted: requests wait for a connection of the API's own database pool.
+	PoolExhausted Kind = "pool_exhausted"
+	// LockContention: sessions of the database wait for locks.
+	LockContention Kind = "lock_contention"
+	// CacheIneffective: the hit ratio of the cache fell.
+	CacheIneffective Kind = "cache_ineffective"
+	// Evictions: Redis throws out keys, and did not before.
+	Evictions Kind = "evictions"
+	// GCPauses: the API pauses for garbage collection more than before.
+	GCPauses Kind = "gc_pauses"
+	// Leak: a resource grows without end.
+	Leak Kind = "leak"
+	// RateLimited: the target answers 429, more than before.
+	RateLimited Kind = "rate_limited"
+	// Errors: valid requests fail more than before, or than is allowed.
+	Errors Kind = "errors"
+	// AcceptedInvalid, InvalidServerError, LeakedInternals: the three mistakes with invalid input.
+	AcceptedInvalid    Kind = "accepted_invalid"
+	InvalidServerError Kind = "invalid_server_error"
+	LeakedInternals    Kind = "leaked_internals"
+	// WrongAnswer: an answer that fails a check of its content.
+	WrongAnswer Kind = "wrong_answer"
+	// DataLost: what was saved is not there any more.
+	DataLost Kind = "data_lost"
+	// StaleRead: what is read back is not what was saved last, but is older.
+	StaleRead Kind = "stale_read"
+	// ForeignData: one user is shown another's data.
+	ForeignData Kind = "foreign_data"
+	// Latency: typical requests got slower at once.
+	Latency Kind = "latency"
+	// LatencyTail: the slowest requests got slower, typical ones did not.
+	LatencyTail Kind = "latency_tail"
+	// LatencyDrift: requests get slower and slower.
+	LatencyDrift Kind = "latency_drift"
+	// Objective: an objective is missed (its error budget burns too fast or is spent).
+	Objective Kind = "objective"
+)
+
+// Kinds lists every kind, causes before what they cause: of several that begin
+// together the first explains the others.
+func Kinds() []Kind {
+	return []Kind{
+		Outage, Restarts, Hang, PoolExhausted, LockContention, CacheIneffective, Evictions, GCPauses, Leak, RateLimited,
+		AcceptedInvalid, InvalidServerError, LeakedInternals, ForeignData, DataLost, StaleRead, WrongAnswer,
+		Errors, LatencyTail, LatencyDrift, Latency, Objective,
+	}
+}
+
+// Subject is what a finding is about. Fields that do not apply are "".
+type Subject struct {
+	// Case, Class: of the traffic. All of it together is Class "all".
+	Case  string `json:"case,omitempty"`
+	Class string `json:"class,omitempty"`
+	// Signal is a series: name{labels}.
+	Signal string `json:"signal,omitempty"`
+	// Target is "api", "postgres", "redis" or a probe's name.
+	Target string `json:"target,omitempty"`
+	// Check names a check of answers, Objective an objective.
+	Check     string `json:"check,omitempty"`
+	Objective string `json:"objective,omitempty"`
+}
+
+// AllTraffic is the class that stands for all valid cases together.
+const AllTraffic = "all"
+
+// String writes the subject as a person reads it.
+func (s Subject) String() string {
+	var parts []string
+	for _, part := range []struct{ name, value string }{
+		{"target", s.Target}, {"class", s.Class}, {"case", s.Case}, {"check", s.Check}, {"signal", s.Signal}, {"objective", s.Objective},
+	} {
+		if part.value != "" {
+			parts = append(parts, part.name+" "+part.value)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Symptom is one thing that a detector sees now.
+type Symptom struct {
+	Kind    Kind
+	Subject Subject
+	// Onset is when it began, as well as can be told, and OnsetFrom..OnsetTo the
+	// stretch in which that lies.
+	Onset, OnsetFrom, OnsetTo time.Time
+	// Before and After are the figures compared, in Unit ("seconds", "ratio",
+	// "bytes", "bytes per hour", "count", "per second", ...); Before is NaN-free: 0
+	// when there is nothing to compare with, and then Against is "".
+	Before, After float64
+	Unit          string
+	// What is the figure that is compared: "median response time", "p99 response
+	// time", "share of failed requests", "slope", ...
+	What string
+	// Against says what it is compared with: "earlier in this run", "baseline v1.4.2", "limit".
+	Against string
+	// Confidence is 1 - p, p corrected for the comparisons that were made; 1 for what
+	// is a fact and no estimate.
+	Confidence float64
+	// Windows is how many windows speak for it, Requests how many requests.
+	Windows  int
+	Requests int64
+	// SlopePerHour and SecondsToLimit belong to leaks and drifts; both 0 where they
+	// do not apply or there is no limit.
+	SlopePerHour   float64
+	SecondsToLimit float64
+	// Over is set when it has ended: it then ended at Ended. A detector reports that once.
+	Over  bool
+	Ended time.Time
+	// Text is one sentence with the figures, for people.
+	Text string
+}
+
+// Key identifies a symptom: the same kind of the same subject is the same symptom.
+func (s *Symptom) Key() string { return string(s.Kind) + "\xff" + s.Subject.String() }
+
+// Ratio is After / Before, 0 when there is nothing to compare with.
+func (s *Symptom) Ratio() float64 {
+	if s.Before == 0 {
+		return 0
+	}
+	return s.After / s.Before
+}
+
+// Compare orders symptoms: causes first, then by onset and subject.
+func Compare(a, b *Symptom) int {
+	return cmp.Or(cmp.Compare(rank(a.Kind), rank(b.Kind)), a.Onset.Compare(b.Onset), cmp.Compare(a.Subject.String(), b.Subject.String()))
+}
+
+func rank(kind Kind) int {
+	for i, k := range Kinds() {
+		if k == kind {
+			return i
+		}
+	}
+	return len(Kinds())
+}
