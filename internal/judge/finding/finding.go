@@ -100,36 +100,39 @@ func (s Subject) String() string {
 
 // Symptom is one thing that a detector sees now.
 type Symptom struct {
-	Kind    Kind
-	Subject Subject
+	Kind    Kind    `json:"kind"`
+	Subject Subject `json:"subject"`
 	// Onset is when it began, as well as can be told, and OnsetFrom..OnsetTo the
 	// stretch in which that lies.
-	Onset, OnsetFrom, OnsetTo time.Time
+	Onset     time.Time `json:"onset"`
+	OnsetFrom time.Time `json:"onset_from,omitzero"`
+	OnsetTo   time.Time `json:"onset_to,omitzero"`
 	// Before and After are the figures compared, in Unit ("seconds", "ratio",
-	// "bytes", "bytes per hour", "count", "per second", ...); Before is NaN-free: 0
+	// "bytes", "bytes per hour", "count", "per second", ...); never NaN: Before is 0
 	// when there is nothing to compare with, and then Against is "".
-	Before, After float64
-	Unit          string
+	Before float64 `json:"before"`
+	After  float64 `json:"after"`
+	Unit   string  `json:"unit,omitempty"`
 	// What is the figure that is compared: "median response time", "p99 response
 	// time", "share of failed requests", "slope", ...
-	What string
+	What string `json:"what,omitempty"`
 	// Against says what it is compared with: "earlier in this run", "baseline v1.4.2", "limit".
-	Against string
+	Against string `json:"against,omitempty"`
 	// Confidence is 1 - p, p corrected for the comparisons that were made; 1 for what
 	// is a fact and no estimate.
-	Confidence float64
+	Confidence float64 `json:"confidence"`
 	// Windows is how many windows speak for it, Requests how many requests.
-	Windows  int
-	Requests int64
+	Windows  int   `json:"windows,omitempty"`
+	Requests int64 `json:"requests,omitempty"`
 	// SlopePerHour and SecondsToLimit belong to leaks and drifts; both 0 where they
 	// do not apply or there is no limit.
-	SlopePerHour   float64
-	SecondsToLimit float64
+	SlopePerHour   float64 `json:"slope_per_hour,omitempty"`
+	SecondsToLimit float64 `json:"seconds_to_limit,omitempty"`
 	// Over is set when it has ended: it then ended at Ended. A detector reports that once.
-	Over  bool
-	Ended time.Time
+	Over  bool      `json:"over,omitempty"`
+	Ended time.Time `json:"ended,omitzero"`
 	// Text is one sentence with the figures, for people.
-	Text string
+	Text string `json:"text"`
 }
 
 // Key identifies a symptom: the same kind of the same subject is the same symptom.
