@@ -39,21 +39,31 @@ func (v *Versions) Note(version []byte) {
 	text := string(version)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if !slices.Contains(v.seen, text) && len(v.seen) < maxVersions {
-		v.seen = append(v.seen, text)
-	}
+	v.keepLast()
+	v.keep(text)
 	v.last.Store(&text)
+}
+
+// keepLast keeps the version that answered last, if it has since the last Take.
+func (v *Versions) keepLast() {
+	if v.again.Swap(false) {
+		v.keep(*v.last.Load())
+	}
+}
+
+func (v *Versions) keep(version string) {
+	if !slices.Contains(v.seen, version) && len(v.seen) < maxVersions {
+		v.seen = append(v.seen, version)
+	}
 }
 
 // Take returns the versions that answered since the last call, sorted.
 func (v *Versions) Take() []string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.keepLast()
 	seen := v.seen
 	v.seen = nil
-	if last := v.last.Load(); last != nil && v.again.Swap(false) && !slices.Contains(seen, *last) {
-		seen = append(seen, *last)
-	}
 	slices.Sort(seen)
 	return seen
 }

@@ -27,6 +27,9 @@ func TestVersions(t *testing.T) {
 	}
 	take("v1", "v2")
 	v.Note([]byte("v2"))
+	v.Note([]byte("v3")) // the version before answered too
+	take("v2", "v3")
+	v.Note([]byte("v2"))
 	take("v2")
 	for _, no := range []string{"", "a b", "\x1b[31m", strings.Repeat("x", 65), "é"} {
 		v.Note([]byte(no))
