@@ -67,6 +67,9 @@ func (j *judgement) Windows(level time.Duration, n int) []*window.Window {
 
 // Annotate notes what somebody said happened at the target.
 func (j *judgement) Annotate(at time.Time, text, version string) {
+	if version != "" {
+		j.collector.noted.Store(&version)
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.judge.Annotate(at, text, version)

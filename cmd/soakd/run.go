@@ -132,6 +132,7 @@ func newDaemon(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Log
 	}
 	served := exporter.ServerConfig{
 		Listen: cfg.Listen, WebConfigFile: cfg.WebConfigFile, Metrics: d.metrics, Page: report.Page(d.status), Log: log,
+		API: exporter.API{Judgement: d.judgement, Status: func() any { return report.Document(d.status()) }, Writable: cfg.EnableLifecycle},
 	}
 	if cfg.EnableLifecycle {
 		served.Load = d.engine
@@ -191,6 +192,7 @@ func (d *daemon) watch() error {
 	}
 	d.board = probes.NewBoard(names, polling.Staleness())
 	d.metrics.WatchProbes(d.probes, d.board)
+	d.metrics.WatchJudgement(d.judgement.readings)
 	d.poller, err = probes.New(d.probes, polling, func(result probes.Result) {
 		d.board.Put(result)
 		d.judgement.probe(result)
@@ -297,6 +299,13 @@ func (d *daemon) outcome(interrupted bool) error {
 		return failedError{fmt.Errorf("not one of %d requests was answered rightly", all.Finished)}
 	}
 	return d.windows.verdict()
+}
+
+// readings are the figures of the judgement, for metrics.
+func (j *judgement) readings() judge.Readings {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.judge.Readings()
 }
 
 // status is what the page, the progress line and the table show.
