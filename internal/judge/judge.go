@@ -94,7 +94,7 @@ func (d *placed) see(w *window.Window) {
 	d.seen = now
 }
 
-// seen is what all detectors see now.
+// seen is what all detectors see now. What is over is told once.
 func (j *Judge) seen() []finding.Symptom {
 	var all []finding.Symptom
 	for _, d := range j.detectors {
@@ -103,6 +103,7 @@ func (j *Judge) seen() []finding.Symptom {
 				all = append(all, s)
 			}
 		}
+		d.seen = slices.DeleteFunc(d.seen, func(s finding.Symptom) bool { return s.Over })
 	}
 	return all
 }
