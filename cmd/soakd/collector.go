@@ -24,7 +24,7 @@ type collector struct {
 	version string
 	// noted is the version that somebody posted last; it counts where it takes the
 	// place of the one that is set, or where answers give none.
-	noted atomic.Pointer[string]
+	noted   atomic.Pointer[string]
 	seconds *secondCounts
 
 	mu sync.Mutex

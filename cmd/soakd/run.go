@@ -269,7 +269,9 @@ func (d *daemon) run(ctx context.Context) error {
 	d.server.SetReady(false)
 	stop()
 	err := group.Wait()
-	d.print(report.Table(d.status()))
+	status := d.status()
+	status.Verdict = d.judgement.Verdict(true)
+	d.print(report.Table(status) + report.Judgement(status.Verdict, status.Findings))
 	if err != nil {
 		return err
 	}
@@ -298,7 +300,13 @@ func (d *daemon) outcome(interrupted bool) error {
 	case all.OK == 0:
 		return failedError{fmt.Errorf("not one of %d requests was answered rightly", all.Finished)}
 	}
-	return d.windows.verdict()
+	if err := d.windows.verdict(); err != nil {
+		return err
+	}
+	if verdict := d.judgement.Verdict(true); verdict.Result == judge.Fail {
+		return failedError{errors.New(verdict.Text)}
+	}
+	return nil
 }
 
 // readings are the figures of the judgement, for metrics.
@@ -317,6 +325,7 @@ func (d *daemon) status() report.Status {
 		Start: d.start, Elapsed: now.Sub(d.start), Duration: d.cfg.Duration, Counts: d.engine.Counts(),
 		Closed: d.cfg.closed(), Users: d.cfg.Users, TargetRate: d.engine.TargetRate(), Throttle: d.engine.Throttle(), Fitness: d.windows.fitness.Status(),
 		Cases: cases, All: all, Probes: d.board.Snapshot(now),
+		Verdict: d.judgement.Verdict(false), Findings: d.judgement.Findings(),
 	}
 }
 
