@@ -43,9 +43,6 @@ func mayBeEmpty() []string {
 		judgementUID + " / Regressions / Against earlier or the baseline",
 		judgementUID + " / Regressions / Regressions",
 		judgementUID + " / Outages and recovery / Time to recover",
-		judgementUID + " / Objectives and error budgets / Error budget left",
-		judgementUID + " / Objectives and error budgets / Burn rate",
-		judgementUID + " / Objectives and error budgets / Share of bad events",
 		postgresUID + " / Locks and transactions / Who blocks whom", // nobody blocks anybody
 		// These need a newer Postgres than 15, or a setting of 18 that the demo leaves off.
 		postgresUID + " / Write-ahead log and checkpoints / Time in writes and syncs of the log",
