@@ -60,7 +60,7 @@ func (h hypergeometric) twoSided(seen float64) float64 {
 		if weight <= seenWeight*equal {
 			rare += weight
 		}
-		return weight > seenWeight*1e-17
+		return weight > max(seenWeight*1e-17, tiny)
 	}
 	weight := 1.0
 	for k := mode; k < highest; k++ {
@@ -79,15 +79,22 @@ func (h hypergeometric) twoSided(seen float64) float64 {
 	return min(1, rare/all)
 }
 
+// tiny is what counts as nothing: the least numbers of a float64 do not get
+// smaller any more when they are multiplied by 0.9.
+const tiny = 1e-300
+
 // weight is the probability of k as a multiple of that of the mode; 0 when it is
-// less than a float64 can hold.
+// tiny.
 func (h hypergeometric) weight(mode, k float64) float64 {
 	weight := 1.0
-	for at := mode; at < k && weight > 0; at++ {
+	for at := mode; at < k && weight > tiny; at++ {
 		weight *= h.next(at)
 	}
-	for at := mode; at > k && weight > 0; at-- {
+	for at := mode; at > k && weight > tiny; at-- {
 		weight /= h.next(at - 1)
+	}
+	if weight <= tiny {
+		return 0
 	}
 	return weight
 }
@@ -99,9 +106,6 @@ func Wilson(bad, n int64, confidence float64) (low, high float64) {
 		return 0, 1
 	}
 	z, size := normalQuantile(confidence), float64(n)
-	if math.IsInf(z, 1) {
-		return 0, 1
-	}
 	share := float64(bad) / size
 	middle := (share + z*z/(2*size)) / (1 + z*z/size)
 	half := z / (1 + z*z/size) * math.Sqrt(share*(1-share)/size+z*z/(4*size*size))

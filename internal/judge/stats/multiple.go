@@ -41,7 +41,7 @@ func BenjaminiHochberg(p []float64) []float64 {
 	order := ascending(p)
 	lowest := 1.0
 	for i := len(order) - 1; i >= 0; i-- {
-		lowest = min(lowest, p[order[i]]*float64(len(order))/float64(i+1))
+		lowest = min(lowest, p[order[i]]*(float64(len(order))/float64(i+1)))
 		adjusted[order[i]] = lowest
 	}
 	return adjusted

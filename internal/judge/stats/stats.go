@@ -32,12 +32,12 @@ func isFinite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 // normalQuantile is the two-sided quantile of the standard normal distribution:
 // 1.96 for a confidence of 0.95. A confidence outside 0..1 is taken as the nearest
-// one inside.
+// one inside, NaN as 1; for 1 the quantile is a large number, and not infinite.
 func normalQuantile(confidence float64) float64 {
 	if math.IsNaN(confidence) {
 		confidence = 1
 	}
-	return distuv.UnitNormal.Quantile(0.5 + min(max(confidence, 0), 1)/2)
+	return min(distuv.UnitNormal.Quantile(0.5+min(max(confidence, 0), 1)/2), 40)
 }
 
 // normalP is the two-sided P of a standard normal z; 1 for NaN.
