@@ -16,7 +16,11 @@ func TestCountUpTo(t *testing.T) {
 		d    time.Duration
 		want uint64
 	}{
-		{-1, 0}, {0, 2}, {1, 3}, {time.Microsecond, 3}, {time.Millisecond, 4},
+		{-1, 0},
+		{0, 2},
+		{1, 3},
+		{time.Microsecond, 3},
+		{time.Millisecond, 4},
 		{250*time.Millisecond - 1, 5}, // in the bucket that ends with 250 ms
 		{250 * time.Millisecond, 5},
 		{250*time.Millisecond + 1, 6},
