@@ -137,28 +137,36 @@ func (d *shares) test(cases []*series) *problem {
 	return nil
 }
 
-// steady returns the worst slots of the last ones, which are left out, and in how
-// many of the others there are bad requests.
+// steady returns the stretch of the last slots with most bad requests, which is
+// left out because one burst is no level, and in how many of the others there are
+// bad requests.
 func (d *shares) steady(cases []*series, last int) (left []int, spread int) {
-	type slotBad struct {
-		at  int
-		bad int64
-	}
-	var some []slotBad
-	for n := d.latest - int64(last) + 1; n <= d.latest; n++ {
-		one := slotBad{at: mod(n)}
+	bad := make([]int64, last)
+	for back := range bad {
 		for _, c := range cases {
-			one.bad += int64(c.recent[one.at].bad)
+			bad[back] += int64(c.recent[mod(d.latest-int64(back))].bad)
 		}
-		if one.bad > 0 {
-			some = append(some, one)
+		if bad[back] > 0 {
+			spread++
 		}
 	}
-	slices.SortStableFunc(some, func(a, b slotBad) int { return int(b.bad - a.bad) })
-	for _, one := range some[:min(d.bursts, len(some))] {
-		left = append(left, one.at)
+	worst, most := 0, int64(-1)
+	for first := 0; first+d.burstLength <= last; first++ {
+		sum := int64(0)
+		for _, n := range bad[first : first+d.burstLength] {
+			sum += n
+		}
+		if sum > most {
+			worst, most = first, sum
+		}
 	}
-	return left, len(some) - len(left)
+	for back := worst; back < worst+d.burstLength; back++ {
+		left = append(left, mod(d.latest-int64(back)))
+		if bad[back] > 0 {
+			spread--
+		}
+	}
+	return left, spread
 }
 
 // sum adds up the last slots of some cases, without those left out.
@@ -428,7 +436,7 @@ func (p *problem) whom() string {
 func failures(cfg Config) watch {
 	return watch{
 		Config: cfg, kind: finding.Errors, what: "share of failed requests", counts: failed,
-		bursts: 2, spread: 3, outage: 0.9, end: int(10 * time.Minute / slotLength),
+		burstLength: 7, spread: 3, outage: 0.9, end: int(10 * time.Minute / slotLength),
 		say: func(p *problem) string {
 			return fmt.Sprintf("%.3g %% of the valid requests %s fail since %s (%d of %d), %s",
 				100*p.sum.share(), p.whom(), clock(p.onset), p.sum.bad, p.sum.n, p.against())

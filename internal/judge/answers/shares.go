@@ -26,8 +26,9 @@ type watch struct {
 	what string // the figure, for people
 	// counts returns what counts of a case in a window: bad of n, nothing when the case does not.
 	counts func(w *window.Window, c *window.Case) ratio
-	// bursts is how many of the worst slots of a stretch are left out: one burst is no level.
-	bursts int
+	// burstLength is how long a burst may be, in slots, that is no level: the worst
+	// such stretch is left out. A minute may lie across seven slots.
+	burstLength int
 	// spread is in how many slots at least there must be bad ones besides.
 	spread int
 	// outage is the share of bad requests of all from which on a slot does not count
