@@ -16,6 +16,10 @@ const (
 	ahead = 40
 	// aheadDouble is the same for what has no limit and doubles.
 	aheadDouble = 20
+	// aheadShort and aheadDoubleShort are the same for horizons below shortHorizon, in
+	// minutes: they are there for what cannot wait, and are as long as a tooth.
+	aheadShort, aheadDoubleShort = 8, 4
+	shortHorizon                 = 90
 	// aheadYoung is the same while it is not known how the series behaves.
 	aheadYoung = 3
 	// sureYoung is the horizon, in minutes, from which on nothing need be known.
@@ -104,20 +108,23 @@ func (d *Detector) look(s *series, index int) verdict {
 	}
 	load := d.loadOf(index)
 	needed := d.needed(s, h, ahead, aheadDouble)
-	// Most looks end here: the rate is steady and nothing rises. What follows is dear.
-	if load.steady && s.roughRise(from, d.end, h.step)*1.5 < needed {
-		return verdict{}
+	if h.length < shortHorizon {
+		needed = d.needed(s, h, aheadShort, aheadDoubleShort)
+	}
+	// Most looks end here: nothing rises. What follows is dear.
+	adjust := adjuster{none: true}
+	if load.steady {
+		if s.roughRise(from, d.end, h.step)*1.5 < needed {
+			return verdict{}
+		}
+	} else {
+		raw := d.points(s, from, d.end, h.step, nil)
+		if adjust = d.adjusterOf(s, index, raw); adjust.unknown || !mayRise(adjust.apply(raw), needed/1.5) {
+			return verdict{}
+		}
 	}
 	block := d.envelope(s, from, h)
-	raw := d.points(s, from, d.end, block, nil)
-	if float64(len(raw)) < coverage*float64(h.length/block) {
-		return verdict{}
-	}
-	adjust := d.adjusterOf(s, index, block, raw)
-	if adjust.unknown {
-		return verdict{}
-	}
-	points := adjust.apply(raw)
+	points := adjust.apply(d.points(s, from, d.end, block, nil))
 	if float64(len(points)) < coverage*float64(h.length/block) {
 		return verdict{}
 	}
@@ -153,6 +160,19 @@ func (s *series) roughRise(from, to, step int64) float64 {
 		return 0
 	}
 	return rise
+}
+
+// mayRise tells whether the last quarter lies above the first by at least so much.
+func mayRise(points []point, least float64) bool {
+	quarter := len(points) / 4
+	if quarter == 0 {
+		return false
+	}
+	rise := 0.0
+	for i := range quarter {
+		rise += points[len(points)-1-i].y - points[i].y
+	}
+	return rise/float64(quarter) >= least
 }
 
 // needed is the growth over the horizon that matters: so much that, going on, the limit
@@ -277,11 +297,14 @@ func risesThroughout(points []point) bool {
 func (d *Detector) unlikeBefore(s *series, h *horizon, v *verdict, growth, scatter float64) bool {
 	rises := d.risesBefore(s, h, v)
 	again := s.lastSlope > 0 && v.slope.Slope > s.lastSlope/2 && v.slope.Slope < 2*s.lastSlope
-	if len(rises) == 0 && !again {
-		return d.urgent(s, h, growth) && growth >= clearYoung*scatter
+	known := again || (len(rises) > 0 && s.current().steady)
+	if !known && (!d.urgent(s, h, growth) || growth < clearYoung*scatter) {
+		return false
 	}
 	factor := 3.0
 	switch {
+	case h.length < shortHorizon && len(rises) >= 4:
+		factor = 2
 	case len(rises) >= 8:
 		factor = 1.5
 	case len(rises) >= 4:
@@ -307,7 +330,7 @@ func (d *Detector) urgent(s *series, h *horizon, growth float64) bool {
 	if h.length >= sureYoung {
 		return true
 	}
-	if !s.limited() && h.length < 90 {
+	if !s.limited() && h.length < shortHorizon {
 		return false
 	}
 	return growth >= d.needed(s, h, aheadYoung, 1)
@@ -318,7 +341,7 @@ func (d *Detector) urgent(s *series, h *horizon, growth float64) bool {
 // be shorter, when there is no whole one.
 func (d *Detector) risesBefore(s *series, h *horizon, v *verdict) []float64 {
 	block := v.block
-	if h.length < 90 {
+	if h.length < shortHorizon {
 		block = coarse
 	}
 	var rises []float64
@@ -335,7 +358,7 @@ func (d *Detector) risesBefore(s *series, h *horizon, v *verdict) []float64 {
 		for ; to-h.length >= first; to -= h.length {
 			points = v.load.apply(d.points(s, to-h.length, to, block, points))
 			if float64(len(points)) >= coverage/2*float64(h.length/block) {
-				rises = append(rises, largestRise(points))
+				rises = append(rises, largestRise(points)*float64(h.length)/float64(h.length-block))
 			}
 		}
 		if length := to - first; len(rises) == 0 && 2*length >= h.length {

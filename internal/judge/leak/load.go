@@ -20,6 +20,11 @@ const (
 	// learnLeast is how many minutes have to be known before the horizon for the effect
 	// of the rate to be taken from there: a day, in which a day curve is seen whole.
 	learnLeast = 24 * 60
+	// withinLeast is the horizon, in minutes, from which on like rates within it are
+	// compared: in a shorter one they are next to one another, or the load goes up and down fast.
+	withinLeast = 12 * 60
+	// learnBlock is the length of the blocks that are learned from, in minutes.
+	learnBlock = 20
 )
 
 // loadView is what the rate did over a horizon.
@@ -84,10 +89,10 @@ func (a adjuster) apply(points []point) []point {
 }
 
 // adjusterOf decides how the rate is taken out of the horizon: not at all when it is steady or
-// rose too little to explain the growth; by what was seen at like rates before;
-// or by comparing like rates within the horizon when they come in its early and late
-// parts.
-func (d *Detector) adjusterOf(s *series, index int, block int64, points []point) adjuster {
+// changed too little to explain the growth; by what was seen at like rates before;
+// or by comparing like rates within a long horizon when they come in its early and late
+// parts. A short horizon is fast growth or none: the first way is all it has.
+func (d *Detector) adjusterOf(s *series, index int, points []point) adjuster {
 	load := d.loadOf(index)
 	if load.steady {
 		return adjuster{none: true}
@@ -96,52 +101,75 @@ func (d *Detector) adjusterOf(s *series, index int, block int64, points []point)
 	if rise := s.roughRise(d.end-h.length, d.end, h.step); rise > 0 && elasticity*math.Abs(load.rise)*s.last < rise/2 {
 		return adjuster{none: true}
 	}
-	if a, ok := d.learned(s, h, block, points); ok {
-		return a
+	if h.length >= shortHorizon {
+		if a, ok := d.learned(s, index, points); ok {
+			return a
+		}
 	}
-	if a, ok := within(points, float64(h.length)/60); ok {
-		return a
+	if h.length >= withinLeast {
+		if a, ok := within(points, float64(h.length)/60); ok {
+			return a
+		}
 	}
 	return adjuster{unknown: true}
 }
 
+// profile is what is usual at each rate, as it was learned at a time.
+type profile struct {
+	at    int64 // minute; 0 for never
+	usual map[int]float64
+}
+
 // learned takes what is usual at each rate from the time before the horizon.
-func (d *Detector) learned(s *series, h *horizon, block int64, points []point) (adjuster, bool) {
-	block = max(block, coarse)
-	oldest := s.coarse.oldest() * coarse
-	to := (d.end - h.length) / coarse * coarse
-	byBand := map[int][]float64{}
-	known := int64(0)
-	for i := len(s.lives) - 1; i >= 0; i-- {
-		l := &s.lives[i]
-		if from := max(l.ready, oldest); from < to {
-			known += to - from
-			for _, p := range d.points(s, from, to, block, nil) {
-				byBand[band(p.rate)] = append(byBand[band(p.rate)], p.y)
-			}
-		}
-		to = min(to, l.from)
+func (d *Detector) learned(s *series, index int, points []point) (adjuster, bool) {
+	h, p := &d.horizons[index], &s.profiles[index]
+	if p.at == 0 || d.end-p.at >= max(60, h.length/8) {
+		p.at, p.usual = d.end, d.learn(s, d.end-h.length)
 	}
-	if known < learnLeast {
-		return adjuster{}, false
-	}
-	a := adjuster{usual: map[int]float64{}}
+	a := adjuster{usual: p.usual}
 	var levels []float64
-	for key, values := range byBand {
-		if len(values) >= bandLeast {
-			a.usual[key] = stats.Median(values)
-		}
-	}
-	for _, p := range points {
-		if usual, ok := a.usual[band(p.rate)]; ok {
+	for _, point := range points {
+		if usual, ok := a.usual[band(point.rate)]; ok {
 			levels = append(levels, usual)
 		}
 	}
-	if float64(len(levels)) < coverage*float64(len(points)) {
+	if len(levels) == 0 || float64(len(levels)) < coverage*float64(len(points)) {
 		return adjuster{}, false
 	}
 	a.level = stats.Median(levels)
 	return a, true
+}
+
+// learn takes the medians of the bands of all that is known up to a minute; nil when
+// that is less than learnLeast.
+func (d *Detector) learn(s *series, to int64) map[int]float64 {
+	to = to / learnBlock * learnBlock
+	oldest := s.coarse.oldest() * coarse
+	byBand := map[int][]float64{}
+	known := int64(0)
+	var points []point
+	for i := len(s.lives) - 1; i >= 0; i-- {
+		l := &s.lives[i]
+		if from := max(l.ready, oldest); from < to {
+			known += to - from
+			points = d.points(s, from, to, learnBlock, points)
+			for _, p := range points {
+				key := band(p.rate)
+				byBand[key] = append(byBand[key], p.y)
+			}
+		}
+		to = min(to, l.from/learnBlock*learnBlock)
+	}
+	if known < learnLeast {
+		return nil
+	}
+	usual := map[int]float64{}
+	for key, values := range byBand {
+		if len(values) >= bandLeast {
+			usual[key] = stats.Median(values)
+		}
+	}
+	return usual
 }
 
 // within fits y = f(band of the rate) + slope*x: the slope is the median of the slopes

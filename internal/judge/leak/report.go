@@ -93,7 +93,7 @@ func (d *Detector) quietTrend(s *series, t *Trend) {
 		if len(raw) < 4 || float64(len(raw)) < coverage*float64(h.length/block) {
 			continue
 		}
-		adjust := d.adjusterOf(s, i, block, raw)
+		adjust := d.adjusterOf(s, i, raw)
 		if adjust.unknown {
 			t.Missing = fmt.Sprintf("in the last %s the rate of the load changed with time, so that its effect cannot be told from a leak", durationText(time.Duration(h.length)*time.Minute))
 			continue

@@ -3,7 +3,6 @@ package leak
 import (
 	"math"
 
-	"soakd/internal/judge/stats"
 	"soakd/internal/judge/window"
 )
 
@@ -33,6 +32,7 @@ type series struct {
 	coarse     *ring
 	lives      []life // oldest first
 	hits       []int
+	profiles   []profile
 	leak       *suspicion
 	saved      *savedLeak
 	lastSlope  float64 // per hour of the last leak that a restart ended
@@ -59,7 +59,7 @@ type life struct {
 func newSeries(spec *Spec, labels string, horizons int) *series {
 	return &series{
 		spec: spec, labels: labels, id: window.SignalID(spec.Metric, labels), limit: math.NaN(), seen: -1,
-		fine: newRing(fineSteps), coarse: newRing(coarseSteps), hits: make([]int, horizons),
+		fine: newRing(fineSteps), coarse: newRing(coarseSteps), hits: make([]int, horizons), profiles: make([]profile, horizons),
 	}
 }
 
@@ -144,31 +144,44 @@ func (s *series) startLife(minute int64) {
 // current is the life of now; there is one as soon as there is a value.
 func (s *series) current() *life { return &s.lives[len(s.lives)-1] }
 
-// warmUp looks whether the warm-up of the process is over: the first hour that
-// begins after warmLeast in which the series stands still.
+// warmUp looks whether the warm-up of the process is over: the first hour, or three
+// hours for the sake of long teeth, that begins after warmLeast and in whose second
+// half the lower envelope stands no higher than in its first.
 func (s *series) warmUp(end int64) {
 	l := s.current()
-	from := (end - plateau) / coarse * coarse
-	if l.steady || from < l.from+warmLeast {
+	if l.steady {
 		return
 	}
 	if end-l.from > warmMost {
-		l.steady, l.ready = true, from
+		l.steady, l.ready = true, (end-plateau)/coarse*coarse
 		return
 	}
-	var values []float64
-	for step := from / coarse; step < end/coarse; step++ {
-		if v := s.coarse.at(step); !math.IsNaN(v) {
-			values = append(values, v)
+	for _, length := range []int64{plateau, 3 * plateau} {
+		from := (end - length) / coarse * coarse
+		if from < l.from+warmLeast {
+			return
+		}
+		middle := from + length/2/coarse*coarse
+		first, second := s.trough(from, middle), s.trough(middle, end)
+		rise := (second - first) * 2 * 60 / float64(length)
+		if rise <= max(plateauRise*first, s.spec.least()/4) {
+			l.steady, l.ready = true, from
+			return
 		}
 	}
-	if len(values) < plateau/coarse*3/4 {
-		return
+}
+
+// trough is the least value of a stretch, NaN when less than three quarters of it are known.
+func (s *series) trough(from, to int64) float64 {
+	least, known := math.Inf(1), 0.0
+	for step := from / coarse; step < to/coarse; step++ {
+		if v := s.coarse.at(step); !math.IsNaN(v) {
+			least = min(least, v)
+			known++
+		}
 	}
-	third := len(values) / 3
-	level := stats.Median(values)
-	rise := stats.Median(values[len(values)-third:]) - stats.Median(values[:third])
-	if rise*1.5 <= max(plateauRise*level, s.spec.least()/4) {
-		l.steady, l.ready = true, from
+	if known < 0.75*float64((to-from)/coarse) {
+		return math.NaN()
 	}
+	return least
 }
