@@ -22,12 +22,12 @@ type apart struct {
 }
 
 type scratch struct {
-	cells     []cell
-	placed    []placed
-	apart     []apart
-	points    []point
-	more      []point
-	touched   []*traffic
+	cells   []cell
+	placed  []placed
+	apart   []apart
+	points  []point
+	more    []point
+	touched []*traffic
 }
 
 // take takes the points of a minute in.
@@ -102,20 +102,27 @@ func (d *Detector) relearn() {
 		}
 		d.compare(m, d.scratch.touched)
 	}
+	// Within a band the level was taken out of its own points.
+	stretch := float64(kept)
+	for _, c := range d.cases {
+		if len(c.usual) > 1 && c.spans <= sparse {
+			stretch = min(stretch, float64(d.known)/float64(len(c.usual)))
+		}
+	}
 	if !d.allOpen() {
-		d.fit(&d.all, first)
+		d.fit(&d.all, first, stretch)
 	}
 	for _, c := range d.cases {
 		if !d.held(c) {
-			d.fit(&c.raw, first)
-			d.fit(&c.apart, first)
+			d.fit(&c.raw, first, stretch)
+			d.fit(&c.apart, first, stretch)
 		}
 	}
 }
 
-func (d *Detector) fit(s *series, first int64) {
+func (d *Detector) fit(s *series, first int64, stretch float64) {
 	d.scratch.points = s.points(d.scratch.points[:0], first, d.now-settling)
-	s.noise = fitNoise(d.scratch.points)
+	s.noise = fitNoise(d.scratch.points, stretch)
 }
 
 // compare finds what the cases have in common in a minute, and how far each of the

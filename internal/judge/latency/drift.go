@@ -1,6 +1,7 @@
 package latency
 
 import (
+	"fmt"
 	"math"
 
 	"soakd/internal/judge/finding"
@@ -65,7 +66,7 @@ func (d *Detector) slow(s *series, c *traffic) (suspicion, bool) {
 	step := w.best(stepAt, leastBins, len(points)-leastBins)
 	found := suspicion{trigger: c}
 	switch ahead := (slope.z*slope.z - step.z*step.z) / 2; {
-	case ahead > unlike && d.drifting(points, &slope):
+	case ahead > unlike/2 && d.drifting(points, &slope):
 		found.kind, found.change = finding.LatencyDrift, slope
 		found.rise = slope.size * (points[len(points)-1].t - slope.at)
 	case ahead < -unlike && d.stepped(points, &step):
@@ -76,6 +77,9 @@ func (d *Detector) slow(s *series, c *traffic) (suspicion, bool) {
 	}
 	if c != nil && !d.reallySlower(c, d.now-30) {
 		return suspicion{}, false
+	}
+	if c == nil {
+		d.debugS(&found, fmt.Sprint("slow ", slope, step))
 	}
 	found.windows = after(points, found.at)
 	return found, true

@@ -32,6 +32,9 @@ const (
 	mostTraffic = 0.6
 	// before is over how many minutes before a change the level is taken.
 	before = 30
+	// settled is after how many minutes a change of the tail is said to be of one case
+	// though it cannot be told yet whether it is of others too.
+	settled = 20
 )
 
 // effect is what a change did to one case.
@@ -40,7 +43,12 @@ type effect struct {
 	// size is the change, decided whether it can be told from none.
 	size    float64
 	decided bool
-	n       float64 // requests
+	// apart is the same of what sets the case apart, noise the standard error of what
+	// all have in common.
+	apart, noise float64
+	// open is set when it will be decided before long.
+	open bool
+	n    float64 // requests
 }
 
 // scopeOf tells whom a change is about; ok is false when what all have in common
@@ -48,10 +56,17 @@ type effect struct {
 func (d *Detector) scopeOf(s *suspicion) (scope, bool) {
 	effects, wanted := d.effects(s)
 	var all, own vote
-	outside := false
+	outside, open := false, false
 	byClass := map[string]*vote{}
 	lead := d.leader(s, effects, wanted)
+	ownWanted := s.rise
 	for _, e := range effects {
+		if e.c == s.trigger {
+			ownWanted = e.apart
+		}
+	}
+	for _, e := range effects {
+		open = open || e.open && !e.c.invalid
 		if !e.decided || e.c.invalid && (lead == nil || e.c.class != lead.class) {
 			continue
 		}
@@ -59,8 +74,18 @@ func (d *Detector) scopeOf(s *suspicion) (scope, bool) {
 		if byClass[e.c.class] == nil {
 			byClass[e.c.class] = &vote{}
 		}
+		mine := lead != nil && e.c.class == lead.class
+		if s.trigger != nil && s.kind != finding.LatencyTail {
+			// It was seen by what sets the case apart from others, so they are told by that
+			// too: what all have in common may have moved by as much meanwhile.
+			hit = e.apart >= ownWanted/2
+			outside = outside || hit && !mine
+			if !mine {
+				hit = e.size >= max(wanted/2, 3*e.noise)
+			}
+		}
 		byClass[e.c.class].add(hit, e.n)
-		if lead != nil && e.c.class == lead.class {
+		if mine {
 			own.add(hit, e.n)
 		} else if hit {
 			outside = true
@@ -77,7 +102,8 @@ func (d *Detector) scopeOf(s *suspicion) (scope, bool) {
 	case own.of >= 2 && own.hit == own.of && !outside:
 		return scope{class: lead.class}, true
 	case s.trigger != nil:
-		return scope{one: s.trigger}, true
+		// Better a few minutes later than to speak of one case and then of others.
+		return scope{one: s.trigger}, !open || float64(d.now)-s.at > settled
 	}
 	return scope{}, false
 }
@@ -163,7 +189,18 @@ func (d *Detector) tailEffect(s *suspicion, e *effect) {
 	}
 	sum := e.c.tail.since(int64(s.at)-2, j)
 	e.size, e.n = sum.share(), float64(sum.n)
-	e.decided = float64(sum.n)*s.rise >= 5 && sum.blocks > 0
+	if sum.expected <= 0 {
+		return
+	}
+	// The logarithm of the likelihood ratio of Poisson counts with and without the change.
+	more := s.rise * float64(sum.n)
+	ratio := (float64(sum.slow)*math.Log1p(more/sum.expected) - more) / sum.dispersion
+	e.decided = math.Abs(ratio) >= 2.5
+	e.size = 0
+	if ratio > 0 {
+		e.size = s.rise
+	}
+	e.open = !e.decided
 }
 
 // levelEffect compares the points after a change with those before it: what the
@@ -187,10 +224,14 @@ func (d *Detector) levelEffect(s *suspicion, e *effect) {
 		was = 0 // a change at the very beginning: the reference is all there is
 	}
 	own := &e.c.raw.noise
+	e.size, e.apart = after-was, after-was
 	if e.c.apart.noise.ok {
 		own = &e.c.apart.noise
+		now, _ := e.c.apart.mean(from, d.now)
+		then, _ := e.c.apart.mean(pre-back, pre)
+		e.apart = now - then
 	}
-	e.size = after - was
+	e.noise = math.Sqrt2 * d.all.noise.meanError(float64(d.now-from+1))
 	e.n = float64(e.c.n[slot(e.c.latest)]) / max(e.c.spans, 1) * float64(d.now-from+1)
 	e.decided = n >= 3 && own.spread*math.Sqrt(1/float64(n)+1/float64(max(m, 10))) < s.rise/5
 }

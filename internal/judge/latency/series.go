@@ -85,12 +85,14 @@ const (
 	clipped = 3
 )
 
-// fitNoise fits the noise of points in their order; work is overwritten.
+// fitNoise fits the noise of points in their order, which had their level taken out
+// in stretches of about so many points.
 //
 // Bursts and what changes slowly must not pass for noise: the level is taken out in
-// stretches, and outliers are clipped (Huber 1981). The estimate of phi is too small
-// by (1 + 3 phi) / n (Kendall 1954), which is put right.
-func fitNoise(points []point) noise {
+// stretches, and outliers are clipped (Huber 1981). In stretches of n the estimate of
+// phi is too small by (1 + 3 phi) / n (Kendall 1954), which is put right; one standard
+// error is added, so that points are rather taken to say the same again than to agree.
+func fitNoise(points []point, stretch float64) noise {
 	if len(points) < leastPoints {
 		return noise{}
 	}
@@ -103,9 +105,8 @@ func fitNoise(points []point) noise {
 		}
 	}
 	n := noise{step: max(1, stats.Median(gaps)), ok: true}
-	length := detrend(rest)
-	n.spread = max(stats.MAD(rest), leastNoise)
-	clip(rest, clipped*n.spread)
+	stretch = max(10, min(stretch, float64(detrend(rest))))
+	clip(rest, clipped*max(stats.MAD(rest), leastNoise))
 	var product, square float64
 	for i := 1; i < len(rest); i++ {
 		if gaps[i-1] < 1.5*n.step {
@@ -115,12 +116,28 @@ func fitNoise(points []point) noise {
 	}
 	if square > 0 {
 		phi := product / square
-		n.phi = min(max(phi+(1+3*phi)/float64(length), 0), 0.97)
+		phi += (1+3*phi)/stretch + math.Sqrt(max(0, 1-phi*phi)/float64(len(rest)))
+		n.phi = min(max(phi, 0), 0.97)
 	}
-	n.sigma = max(deviation(rest)*math.Sqrt(1-n.phi*n.phi), leastNoise)
+	n.sigma = max(news(rest, gaps, &n), leastNoise)
 	n.spread = n.sigma / math.Sqrt(1-n.phi*n.phi)
 	n.long = longNoise(points, &n)
 	return n
+}
+
+// news is the standard deviation of what is new in each value.
+func news(rest, gaps []float64, n *noise) float64 {
+	fresh := make([]float64, 0, len(rest))
+	for i := 1; i < len(rest); i++ {
+		if gaps[i-1] < 1.5*n.step {
+			fresh = append(fresh, rest[i]-n.phi*rest[i-1])
+		}
+	}
+	if len(fresh) < leastPoints/2 {
+		return deviation(rest) * math.Sqrt(1-n.phi*n.phi)
+	}
+	clip(fresh, clipped*max(stats.MAD(fresh), leastNoise))
+	return deviation(fresh)
 }
 
 // detrend takes the mean out of stretches of about [detrended] values, and returns
@@ -192,8 +209,9 @@ func (n *noise) meanError(m float64) float64 {
 // level is what points at about one rate and of one phase are like.
 type level struct {
 	key int32
-	// rate is the mean logarithm of the rate, typical the median of the points.
-	rate, typical float64
+	// rate is the mean logarithm of the rate, highest the highest; typical is the
+	// median of the points.
+	rate, highest, typical float64
 	// minutes is how many minutes it was seen, points how many points these made.
 	minutes, points int
 }
@@ -209,6 +227,8 @@ const (
 	// farBelow is how far below the known rates another is still compared with
 	// them: a lower rate is no reason to be slower.
 	farBelow = 0.27
+	// sameRate is by how much rates may differ that are the same, as a logarithm.
+	sameRate = 0.01
 	// phaseKeys sets the keys of the phases apart.
 	phaseKeys = 1 << 16
 )
@@ -227,10 +247,13 @@ func (l levels) usual(phase int8, rate, width float64) (typical float64, minutes
 		if rate >= l[i].rate {
 			below, above = i, i+1
 		}
-		if below < 0 || above >= len(l) || l[above].key-l[below].key != 1 {
-			return l[i].typical, l[i].minutes, true
+		switch {
+		case above < len(l) && below >= 0 && l[above].key-l[below].key == 1:
+			return between(&l[below], &l[above], rate), l[i].minutes, true
+		case rate > l[i].highest+sameRate:
+			return 0, 0, false
 		}
-		return between(&l[below], &l[above], rate), l[i].minutes, true
+		return l[i].typical, l[i].minutes, true
 	}
 	if above < len(l) && l[above].key < int32(phase)*phaseKeys+2000 {
 		if below >= 0 && l[above].key-l[below].key == 2 {

@@ -21,7 +21,7 @@ type suspicion struct {
 
 const (
 	// stepsBefore and stepsAfter are how many points are needed on both sides of a step.
-	stepsBefore, stepsAfter = 12, 8
+	stepsBefore, stepsAfter = 12, 7
 	// stepsSearched is how many points back a step is looked for, and stepsUsed how
 	// many points are used.
 	stepsSearched, stepsUsed = 60, 120
@@ -80,6 +80,10 @@ func (d *Detector) step(s *series, c *traffic) (suspicion, bool) {
 	if c != nil && !d.reallySlower(c, int64(step.at)) {
 		return suspicion{}, false
 	}
+	if c == nil {
+		d.debug(points, n, step)
+		d.debugS(&suspicion{kind: finding.Latency, change: step}, "step")
+	}
 	return suspicion{kind: finding.Latency, trigger: c, change: step, rise: step.size, windows: after(points, step.at)}, true
 }
 
@@ -87,7 +91,7 @@ func (d *Detector) step(s *series, c *traffic) (suspicion, bool) {
 func (d *Detector) raised(s *series, n *noise) bool {
 	up, seen := 0, 0
 	least := math.Log1p(d.cfg.LeastStep) / 2
-	for m := d.now; m > d.now-int64(min(3*n.step*stepsAfter, kept)) && seen < stepsAfter; m-- {
+	for m := d.now; m > d.now-int64(min(24*n.step, kept)) && seen < 8; m-- {
 		if x := s.x[slot(m)]; known(x) {
 			seen++
 			if float64(x) > least {
@@ -101,8 +105,8 @@ func (d *Detector) raised(s *series, n *noise) bool {
 // sharpest is the step that fits best. The point in which it came may be of both
 // levels: then it is left out.
 func sharpest(points []point, n *noise) change {
-	first, last := max(stepsBefore, len(points)-stepsSearched), len(points)-stepsAfter
-	best := whiten(points, n).best(stepAt, first, last)
+	first := max(stepsBefore, len(points)-stepsSearched)
+	best := whiten(points, n).best(stepAt, first, len(points)-2)
 	if best.z == 0 {
 		return best
 	}
@@ -123,24 +127,29 @@ func sharpest(points []point, n *noise) change {
 func (d *Detector) steep(points []point, n *noise, step *change, common bool) bool {
 	least := math.Log1p(d.cfg.LeastStep)
 	latest := points[len(points)-1].t
-	size, z, lasting := least, float64(stepZ), 4.0
-	if latest-step.at < patient {
-		size = math.Log1p(hurried * d.cfg.LeastStep)
-	}
+	size, z, lasting, sure := least, float64(stepZ), 4.0, 4.0
 	if common {
-		z, lasting = commonZ, 2.5
+		z, lasting, sure = commonZ, 3.5, 2
+	}
+	if latest-step.at < patient {
+		// Surely more than the least effect.
+		size = max(math.Log1p(hurried*d.cfg.LeastStep), least+sure*step.size/step.z)
+		if common {
+			lasting = 2.5
+		}
 	}
 	if step.z < z || step.size < size {
 		return false
 	}
 	count, up, late, sum := 0, 0, 0, 0.0
+	from := max(0, step.base)
 	for i, p := range points {
 		if p.t < step.at {
 			continue
 		}
 		count++
 		sum += p.x
-		if i >= len(points)-8 && p.x > step.size/2 {
+		if i >= len(points)-8 && p.x > from+step.size/2 {
 			up++
 			if i >= len(points)-4 {
 				late++
@@ -148,7 +157,7 @@ func (d *Detector) steep(points []point, n *noise, step *change, common bool) bo
 		}
 	}
 	mean := sum / float64(count)
-	if up < 6 || late < 3 || mean < least || mean < lasting*n.meanError(latest-step.at+n.step) {
+	if count < stepsAfter || up < 6 || late < 3 || mean < least || mean-from < step.size/2 || mean < lasting*n.meanError(latest-step.at+n.step) {
 		return false
 	}
 	w := whiten(points, n)
@@ -156,7 +165,7 @@ func (d *Detector) steep(points []point, n *noise, step *change, common bool) bo
 	if w.lowest(step.fitted, stepAt(step.at), step.at+2*n.step)*n.sigma < -max(4.5*n.sigma, step.size/2) {
 		return false
 	}
-	slope := w.best(slopeFrom, max(0, len(points)-stepsSearched-stepsBefore), len(points)-stepsAfter)
+	slope := w.best(slopeFrom, 0, len(points)-stepsAfter)
 	return slope.z*slope.z < step.z*step.z
 }
 

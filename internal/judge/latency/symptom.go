@@ -28,12 +28,12 @@ type symptom struct {
 	// rise is the logarithm of the change, for a tail the share of requests that came
 	// to be slow; slope is per hour, of a drift.
 	rise, slope float64
-	confidence float64
-	windows    int
-	requests   int64
-	over       bool
-	ended      int64
-	shown      finding.Symptom
+	confidence  float64
+	windows     int
+	requests    int64
+	over        bool
+	ended       int64
+	shown       finding.Symptom
 }
 
 // slower tells a change of typical response times from one of the tail.

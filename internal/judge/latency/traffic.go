@@ -156,9 +156,10 @@ func (c *traffic) learn(from, to int64, work *[]placed) {
 	c.usual = c.usual[:0]
 	for first := 0; first < len(all); {
 		next := first
-		l := level{key: all[first].key}
+		l := level{key: all[first].key, highest: math.Inf(-1)}
 		for ; next < len(all) && all[next].key == l.key; next++ {
 			l.rate += float64(all[next].rate)
+			l.highest = max(l.highest, float64(all[next].rate))
 			l.minutes += int(all[next].span)
 		}
 		l.points = next - first
