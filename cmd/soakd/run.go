@@ -124,7 +124,11 @@ func newDaemon(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Log
 	}
 	d.recorder = load.NewRecorder(d.traffic.workload, d.start)
 	d.metrics = exporter.NewMetrics(d.recorder)
-	if d.judgement, err = newJudgement(newCollector(d.recorder, d.traffic.workload.Versions, cfg.TargetVersion, d.start), judge.Config{}); err != nil {
+	judged, err := cfg.judgeConfig(d.traffic.workload)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	if d.judgement, err = newJudgement(newCollector(d.recorder, d.traffic.workload.Versions, cfg.TargetVersion, d.start), judged); err != nil {
 		return nil, usageError{err}
 	}
 	if err := d.watch(); err != nil {
@@ -269,6 +273,7 @@ func (d *daemon) run(ctx context.Context) error {
 	d.server.SetReady(false)
 	stop()
 	err := group.Wait()
+	d.judgement.finish()
 	status := d.status()
 	status.Verdict = d.judgement.Verdict(true)
 	d.print(report.Table(status) + report.Judgement(status.Verdict, status.Findings))
