@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"soakd/internal/exporter"
+	"soakd/internal/judge"
 	"soakd/internal/load"
 	"soakd/internal/load/auth"
 	"soakd/internal/load/cashflow"
@@ -65,7 +66,8 @@ func newTraffic(cfg *config, log *slog.Logger) (*traffic, error) {
 	}
 	workload, err := cashflow.New(cashflow.Config{
 		APIVersion: cfg.APIVersion, Users: cfg.Users, Seed: cfg.Seed,
-		CanMint: source.CanMint(), SharedIdentity: source.SharedIdentity(), Anonymous: source.Anonymous(),
+		VersionHeader: cfg.VersionHeader,
+		CanMint:       source.CanMint(), SharedIdentity: source.SharedIdentity(), Anonymous: source.Anonymous(),
 	})
 	if err != nil {
 		return nil, err
@@ -91,15 +93,16 @@ type daemon struct {
 	stdout io.Writer
 	start  time.Time
 
-	traffic  *traffic
-	metrics  *exporter.Metrics
-	recorder *load.Recorder
-	engine   *load.Engine
-	probes   []probes.Probe
-	board    *probes.Board
-	poller   *probes.Poller
-	windows  *windows
-	server   *exporter.Server
+	traffic   *traffic
+	metrics   *exporter.Metrics
+	recorder  *load.Recorder
+	engine    *load.Engine
+	probes    []probes.Probe
+	board     *probes.Board
+	poller    *probes.Poller
+	windows   *windows
+	server    *exporter.Server
+	judgement *judgement
 }
 
 // newDaemon wires a run top to bottom. It listens, and sends nothing yet.
@@ -121,6 +124,9 @@ func newDaemon(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Log
 	}
 	d.recorder = load.NewRecorder(d.traffic.workload, d.start)
 	d.metrics = exporter.NewMetrics(d.recorder)
+	if d.judgement, err = newJudgement(newCollector(d.recorder, d.traffic.workload.Versions, cfg.TargetVersion, d.start), judge.Config{}); err != nil {
+		return nil, usageError{err}
+	}
 	if err := d.watch(); err != nil {
 		return nil, err
 	}
@@ -145,7 +151,7 @@ func (d *daemon) makeEngine() (err error) {
 		MaxInFlight: cfg.MaxInFlight, MaxWaiting: cfg.MaxWaiting, MaxLateness: cfg.MaxLateness,
 		Ahead: cfg.ConnectionsAhead, Growth: cfg.ConnectionGrowth, IdleTimeout: cfg.ConnectionIdleTimeout, ResolveEvery: cfg.DNSInterval,
 		Duration: cfg.Duration, Grace: cfg.ShutdownGrace,
-		Sink: load.Sinks{d.recorder, newFailureLog(d.log)}, Lag: d.recorder, Log: d.log,
+		Sink: load.Sinks{d.recorder, d.judgement.collector.seconds, newFailureLog(d.log)}, Lag: d.recorder, Log: d.log,
 	}
 	if engine.Manners, err = cfg.manners(d.traffic.source.SharedIdentity()); err != nil {
 		return err
@@ -185,7 +191,10 @@ func (d *daemon) watch() error {
 	}
 	d.board = probes.NewBoard(names, polling.Staleness())
 	d.metrics.WatchProbes(d.probes, d.board)
-	d.poller, err = probes.New(d.probes, polling, d.board.Put, d.log)
+	d.poller, err = probes.New(d.probes, polling, func(result probes.Result) {
+		d.board.Put(result)
+		d.judgement.probe(result)
+	}, d.log)
 	return err
 }
 

@@ -62,7 +62,7 @@ const (
 // together the first explains the others.
 func Kinds() []Kind {
 	return []Kind{
-		Outage, Restarts, Hang, PoolExhausted, LockContention, CacheIneffective, Evictions, GCPauses, Leak, RateLimited,
+		Outage, Restarts, Hang, Leak, LockContention, PoolExhausted, Evictions, CacheIneffective, GCPauses, RateLimited,
 		AcceptedInvalid, InvalidServerError, LeakedInternals, ForeignData, DataLost, StaleRead, WrongAnswer,
 		Errors, LatencyTail, LatencyDrift, Latency, Objective,
 	}
@@ -100,36 +100,39 @@ func (s Subject) String() string {
 
 // Symptom is one thing that a detector sees now.
 type Symptom struct {
-	Kind    Kind
-	Subject Subject
+	Kind    Kind    `json:"kind"`
+	Subject Subject `json:"subject"`
 	// Onset is when it began, as well as can be told, and OnsetFrom..OnsetTo the
 	// stretch in which that lies.
-	Onset, OnsetFrom, OnsetTo time.Time
+	Onset     time.Time `json:"onset"`
+	OnsetFrom time.Time `json:"onset_from,omitzero"`
+	OnsetTo   time.Time `json:"onset_to,omitzero"`
 	// Before and After are the figures compared, in Unit ("seconds", "ratio",
-	// "bytes", "bytes per hour", "count", "per second", ...); Before is NaN-free: 0
+	// "bytes", "bytes per hour", "count", "per second", ...); never NaN: Before is 0
 	// when there is nothing to compare with, and then Against is "".
-	Before, After float64
-	Unit          string
+	Before float64 `json:"before"`
+	After  float64 `json:"after"`
+	Unit   string  `json:"unit,omitempty"`
 	// What is the figure that is compared: "median response time", "p99 response
 	// time", "share of failed requests", "slope", ...
-	What string
+	What string `json:"what,omitempty"`
 	// Against says what it is compared with: "earlier in this run", "baseline v1.4.2", "limit".
-	Against string
+	Against string `json:"against,omitempty"`
 	// Confidence is 1 - p, p corrected for the comparisons that were made; 1 for what
 	// is a fact and no estimate.
-	Confidence float64
+	Confidence float64 `json:"confidence"`
 	// Windows is how many windows speak for it, Requests how many requests.
-	Windows  int
-	Requests int64
+	Windows  int   `json:"windows,omitempty"`
+	Requests int64 `json:"requests,omitempty"`
 	// SlopePerHour and SecondsToLimit belong to leaks and drifts; both 0 where they
 	// do not apply or there is no limit.
-	SlopePerHour   float64
-	SecondsToLimit float64
+	SlopePerHour   float64 `json:"slope_per_hour,omitempty"`
+	SecondsToLimit float64 `json:"seconds_to_limit,omitempty"`
 	// Over is set when it has ended: it then ended at Ended. A detector reports that once.
-	Over  bool
-	Ended time.Time
+	Over  bool      `json:"over,omitempty"`
+	Ended time.Time `json:"ended,omitzero"`
 	// Text is one sentence with the figures, for people.
-	Text string
+	Text string `json:"text"`
 }
 
 // Key identifies a symptom: the same kind of the same subject is the same symptom.
@@ -143,9 +146,21 @@ func (s *Symptom) Ratio() float64 {
 	return s.After / s.Before
 }
 
-// Compare orders symptoms: causes first, then by onset and subject.
+// Compare orders symptoms: causes first, of one kind those about all traffic, then
+// by onset and subject.
 func Compare(a, b *Symptom) int {
-	return cmp.Or(cmp.Compare(rank(a.Kind), rank(b.Kind)), a.Onset.Compare(b.Onset), cmp.Compare(a.Subject.String(), b.Subject.String()))
+	return cmp.Or(cmp.Compare(rank(a.Kind), rank(b.Kind)), cmp.Compare(narrow(a), narrow(b)), a.Onset.Compare(b.Onset), cmp.Compare(a.Subject.String(), b.Subject.String()))
+}
+
+// narrow is 0 for all traffic, 1 for a class, 2 for a case.
+func narrow(s *Symptom) int {
+	switch {
+	case s.Subject.Case != "":
+		return 2
+	case s.Subject.Class != "" && s.Subject.Class != AllTraffic:
+		return 1
+	}
+	return 0
 }
 
 func rank(kind Kind) int {
@@ -155,4 +170,21 @@ func rank(kind Kind) int {
 		}
 	}
 	return len(Kinds())
+}
+
+// Hint is a signal that moved with a finding. It is no proof of anything.
+type Hint struct {
+	// Signal is the series, name{labels}.
+	Signal string `json:"signal"`
+	// Before and After are its level before and after it moved: the mean of a gauge,
+	// what a counter gained a second.
+	Before float64 `json:"before"`
+	After  float64 `json:"after"`
+	// Score says how clearly it moved and how near in time, 0..1.
+	Score float64 `json:"score"`
+	// Moved is when it moved, LagSeconds how long after the onset; below 0 before it.
+	Moved      time.Time `json:"moved"`
+	LagSeconds float64   `json:"lag_seconds"`
+	// Text says it for people.
+	Text string `json:"text"`
 }

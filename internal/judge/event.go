@@ -1,0 +1,94 @@
+package judge
+
+import (
+	"slices"
+	"time"
+)
+
+// EventKind is what happened. It is a label value.
+type EventKind string
+
+// The kinds of events.
+const (
+	// VersionChanged: the target answers with another version.
+	VersionChanged EventKind = "version"
+	// TargetRestarted: the target's process is a new one.
+	TargetRestarted EventKind = "restart"
+	// LoadChanged: the rate or the phase of the load changed.
+	LoadChanged EventKind = "load"
+	// Annotation: somebody said so over the API, such as a deployment.
+	Annotation EventKind = "annotation"
+	// Gap: soakd was away.
+	Gap EventKind = "gap"
+	// FindingOpened, FindingRenamed, FindingEnded: what the judgement found, found
+	// out more about, and saw end.
+	FindingOpened  EventKind = "finding_opened"
+	FindingRenamed EventKind = "finding_renamed"
+	FindingEnded   EventKind = "finding_ended"
+)
+
+// EventKinds lists every kind.
+func EventKinds() []EventKind {
+	return []EventKind{VersionChanged, TargetRestarted, LoadChanged, Annotation, Gap, FindingOpened, FindingRenamed, FindingEnded}
+}
+
+// aboutTarget tells the events that may be the reason of a change from those that
+// the judgement itself made.
+func (k EventKind) aboutTarget() bool {
+	switch k {
+	case VersionChanged, TargetRestarted, LoadChanged, Annotation:
+		return true
+	}
+	return false
+}
+
+// Event is something that happened at one moment.
+type Event struct {
+	At   time.Time `json:"at"`
+	Kind EventKind `json:"kind"`
+	// Text is one line for people, at most [maxEventText] bytes.
+	Text string `json:"text"`
+	// Finding is the id of the finding that it is about, "" for none.
+	Finding string `json:"finding,omitempty"`
+	// Version is the target's new version, of a VersionChanged or an Annotation that names one.
+	Version string `json:"version,omitempty"`
+	// Seq numbers the events of one soakd from 1 on, so that a reader can ask for
+	// what is new.
+	Seq int64 `json:"seq"`
+}
+
+const (
+	// maxEvents bounds the events that are kept in memory.
+	maxEvents = 1000
+	// maxEventText bounds the text of an event, in bytes.
+	maxEventText = 500
+)
+
+// log keeps the latest events, oldest first.
+type log struct {
+	events []Event
+	seq    int64
+}
+
+func (l *log) add(e Event) {
+	l.seq++
+	e.Seq = l.seq
+	if len(e.Text) > maxEventText {
+		e.Text = e.Text[:maxEventText]
+	}
+	if len(l.events) == maxEvents {
+		l.events = slices.Delete(l.events, 0, maxEvents/10) // one move for a hundred events
+	}
+	l.events = append(l.events, e)
+}
+
+// around returns the events about the target from one moment to another.
+func (l *log) around(from, to time.Time) []Event {
+	var near []Event
+	for _, e := range l.events {
+		if e.Kind.aboutTarget() && !e.At.Before(from) && !e.At.After(to) {
+			near = append(near, e)
+		}
+	}
+	return near
+}
