@@ -102,19 +102,19 @@ func apiSeries() []series {
 	s.count("soakd_api_cache_hits_total", "", func(_ *World, m *moment) float64 { return lookups(m) * m.hitRatio })
 	s.count("soakd_api_cache_misses_total", "", func(_ *World, m *moment) float64 { return lookups(m) * (1 - m.hitRatio) })
 	s.seconds("soakd_api_cpu_seconds_total", "", func(w *World, m *moment) float64 {
-		return (0.02 + m.rate*0.009*w.noise.between(0.95, 1.05) + m.extra.cpu) * math.Exp(w.slow.x/2)
+		return (0.02 + m.rate*0.009*w.polls.between(0.95, 1.05) + m.extra.cpu) * math.Exp(w.slow.x/2)
 	})
 	s.seconds("soakd_api_gc_pause_seconds_total", "", func(w *World, m *moment) float64 {
-		return m.rate*0.00002*w.noise.between(0.6, 1.4) + m.extra.gcPause
+		return m.rate*0.00002*w.polls.between(0.6, 1.4) + m.extra.gcPause
 	})
 	s.count("soakd_api_gc_runs_total", "", func(_ *World, m *moment) float64 { return m.rate*0.022 + m.extra.gcRuns })
 	s.gauge("soakd_api_goroutines", "", func(w *World, m *moment) float64 {
-		return 20 + 2*float64(w.noise.poisson(w.target.inFlight+m.extra.inFlight)) + math.Floor(m.extra.goroutines)
+		return 20 + 2*float64(w.polls.poisson(w.target.inFlight+m.extra.inFlight)) + math.Floor(m.extra.goroutines)
 	})
 	// The saw-tooth of the collector: between the live heap and twice of it.
-	s.gauge("soakd_api_heap_bytes", "", func(w *World, m *moment) float64 { return w.target.live(m) * w.noise.between(1, 2) })
+	s.gauge("soakd_api_heap_bytes", "", func(w *World, m *moment) float64 { return w.target.live(m) * w.polls.between(1, 2) })
 	s.gauge("soakd_api_in_flight_requests", "", func(w *World, m *moment) float64 {
-		return float64(w.noise.poisson(w.target.inFlight + m.extra.inFlight))
+		return float64(w.polls.poisson(w.target.inFlight + m.extra.inFlight))
 	})
 	files := func(w *World, m *moment) float64 {
 		return math.Round(24 + m.rate*0.2 + w.target.files.x + w.target.poolSize + m.extra.idle + math.Floor(m.extra.fds))
@@ -154,15 +154,15 @@ func apiSeries() []series {
 func apiPoolSeries() []series {
 	s := seriesOf{probe: probeAPI, labels: `pool="pgxpool",` + Replica}
 	inUse := func(w *World, m *moment) float64 {
-		return min(PoolSize, float64(w.noise.poisson(w.target.dbBusy))+m.extra.held)
+		return min(PoolSize, float64(w.polls.poisson(w.target.dbBusy))+m.extra.held)
 	}
 	s.gauge("soakd_api_pool_connections", `state="idle"`, func(w *World, m *moment) float64 { return max(0, w.target.poolSize-inUse(w, m)) })
 	s.gauge("soakd_api_pool_connections", `state="in_use"`, inUse)
 	s.gauge("soakd_api_pool_connections", `state="max"`, constant(PoolSize))
-	s.gauge("soakd_api_pool_connections", `state="waiting"`, func(w *World, m *moment) float64 { return float64(w.noise.poisson(m.extra.poolWaiting)) })
+	s.gauge("soakd_api_pool_connections", `state="waiting"`, func(w *World, m *moment) float64 { return float64(w.polls.poisson(m.extra.poolWaiting)) })
 	s.count("soakd_api_pool_timeouts_total", "", func(_ *World, m *moment) float64 { return m.extra.poolWaits * 0.01 })
 	s.seconds("soakd_api_pool_wait_seconds_total", "", func(w *World, m *moment) float64 {
-		return m.rate*0.00002*w.noise.between(0.5, 1.5) + m.extra.poolWaitSeconds
+		return m.rate*0.00002*w.polls.between(0.5, 1.5) + m.extra.poolWaitSeconds
 	})
 	s.count("soakd_api_pool_waits_total", "", func(_ *World, m *moment) float64 { return m.rate*0.0004 + m.extra.poolWaits })
 	return s.list
@@ -170,8 +170,8 @@ func apiPoolSeries() []series {
 
 func postgresSeries() []series {
 	s := seriesOf{probe: probePostgres, labels: server}
-	s.gauge("soakd_postgres_acquire_seconds", "", func(w *World, m *moment) float64 { return 0.0003 * m.slow[0] * math.Exp(0.3*w.noise.NormFloat64()) })
-	s.gauge("soakd_postgres_round_trip_seconds", "", func(w *World, m *moment) float64 { return 0.00015 * m.slow[0] * math.Exp(0.3*w.noise.NormFloat64()) })
+	s.gauge("soakd_postgres_acquire_seconds", "", func(w *World, m *moment) float64 { return 0.0003 * m.slow[0] * math.Exp(0.3*w.polls.NormFloat64()) })
+	s.gauge("soakd_postgres_round_trip_seconds", "", func(w *World, m *moment) float64 { return 0.00015 * m.slow[0] * math.Exp(0.3*w.polls.NormFloat64()) })
 	s.gauge("soakd_postgres_max_connections", "", constant(MaxConnections))
 	s.gauge("soakd_postgres_in_recovery", "", constant(0))
 	s.gauge("soakd_postgres_start_time_seconds", "", func(w *World, _ *moment) float64 { return float64(w.cfg.Start.Unix() - 86400) })
@@ -181,19 +181,19 @@ func postgresSeries() []series {
 	s.gauge("soakd_postgres_blocking_chain_depth", "", func(w *World, m *moment) float64 { return min(3, w.blockedNow(m)) })
 	s.gauge("soakd_postgres_root_blockers", "", func(w *World, m *moment) float64 { return min(1, w.blockedNow(m)) })
 	s.gauge("soakd_postgres_lock_wait_oldest_seconds", "", func(w *World, m *moment) float64 {
-		if m.extra.oldestWait == 0 || w.noise.Float64() > m.extra.blockedShare {
+		if m.extra.oldestWait == 0 || w.polls.Float64() > m.extra.blockedShare {
 			return math.NaN()
 		}
-		return w.noise.between(0, m.extra.oldestWait)
+		return w.polls.between(0, m.extra.oldestWait)
 	})
 	s.gauge("soakd_postgres_oldest_transaction_seconds", "", func(w *World, m *moment) float64 {
 		if m.extra.others > 0 {
 			return m.at.Sub(m.at.Truncate(backupFor)).Seconds() // that of the backup
 		}
-		if w.noise.Float64() < 0.6 {
+		if w.polls.Float64() < 0.6 {
 			return math.NaN()
 		}
-		return w.noise.between(0, 0.05) + m.extra.oldestWait
+		return w.polls.between(0, 0.05) + m.extra.oldestWait
 	})
 	for _, kind := range []string{"activity", "client", "io", "ipc", "lock", "lwlock", "other"} {
 		s.gauge("soakd_postgres_waiting_backends", `wait_event_type="`+kind+`"`, func(w *World, m *moment) float64 {
@@ -201,14 +201,14 @@ func postgresSeries() []series {
 			case "lock":
 				return w.blockedNow(m)
 			case "io":
-				return float64(w.noise.poisson(0.1 * m.rate / usual))
+				return float64(w.polls.poisson(0.1 * m.rate / usual))
 			}
 			return 0
 		})
 	}
 	for _, mode := range []string{"access_exclusive", "access_share", "exclusive", "row_exclusive", "share"} {
 		s.gauge("soakd_postgres_held_locks", `mode="`+mode+`"`, func(w *World, m *moment) float64 {
-			return float64(w.noise.poisson(w.target.dbBusy*2)) * map[string]float64{"access_share": 1, "row_exclusive": 0.4}[mode]
+			return float64(w.polls.poisson(w.target.dbBusy*2)) * map[string]float64{"access_share": 1, "row_exclusive": 0.4}[mode]
 		})
 		s.gauge("soakd_postgres_waiting_locks", `mode="`+mode+`"`, func(w *World, m *moment) float64 {
 			if mode != "exclusive" {
@@ -217,28 +217,32 @@ func postgresSeries() []series {
 			return w.blockedNow(m)
 		})
 	}
-	s.count("soakd_postgres_wal_bytes_total", "", func(w *World, m *moment) float64 { return 3500 * m.rate * w.noise.between(0.9, 1.1) })
+	s.count("soakd_postgres_wal_bytes_total", "", func(w *World, m *moment) float64 { return 3500 * m.rate * w.polls.between(0.9, 1.1) })
 	return append(s.list, databaseSeries()...)
 }
 
 // blockedNow is how many sessions wait for a lock at one poll.
 func (w *World) blockedNow(m *moment) float64 {
-	if m.extra.blocked == 0 || w.noise.Float64() > m.extra.blockedShare {
+	if m.extra.blocked == 0 || w.polls.Float64() > m.extra.blockedShare {
 		return 0
 	}
-	return float64(w.noise.poisson(m.extra.blocked))
+	return float64(w.polls.poisson(m.extra.blocked))
 }
 
 func databaseSeries() []series {
 	s := seriesOf{probe: probePostgres, labels: database}
 	per := func(name, labels string, factor float64) {
-		s.count(name, labels, func(_ *World, m *moment) float64 { return factor * m.rate * m.sent })
+		s.count(name, labels, func(_ *World, m *moment) float64 { return factor * m.rate })
 	}
 	per("soakd_postgres_commits_total", "", 1.8)
 	per("soakd_postgres_blocks_hit_total", "", 18)
 	per("soakd_postgres_blocks_read_total", "", 0.06)
-	per("soakd_postgres_rows_total", `operation="inserted"`, 0.5)
-	per("soakd_postgres_rows_total", `operation="fetched"`, 14)
+	for operation, factor := range map[string]float64{"inserted": 0.5, "fetched": 14} {
+		s.list = append(s.list, series{
+			name: "soakd_postgres_rows_total", labels: `database="app",operation="` + operation + `",` + server, probe: probePostgres, count: true,
+			rate: func(_ *World, m *moment) float64 { return factor * m.rate },
+		})
+	}
 	s.count("soakd_postgres_rollbacks_total", "", constant(0.0005))
 	s.count("soakd_postgres_deadlocks_total", "", constant(0))
 	s.count("soakd_postgres_sessions_total", "", constant(0.01))
@@ -256,7 +260,7 @@ func sessionSeries() []series {
 	api := func(w *World, m *moment) float64 {
 		return min(w.target.poolSize+m.extra.idle, MaxConnections-6)
 	}
-	busy := func(w *World, m *moment) float64 { return min(PoolSize, float64(w.noise.poisson(w.target.dbBusy*0.5))) }
+	busy := func(w *World, m *moment) float64 { return min(PoolSize, float64(w.polls.poisson(w.target.dbBusy*0.5))) }
 	value := func(application, state string) reading {
 		return func(w *World, m *moment) float64 {
 			switch application + " " + state {
@@ -265,7 +269,7 @@ func sessionSeries() []series {
 			case APIApplication + " idle":
 				return max(0, api(w, m)-m.extra.held-busy(w, m))
 			case APIApplication + " idle_in_transaction":
-				return m.extra.held + min(1, float64(w.noise.poisson(0.05)))
+				return m.extra.held + min(1, float64(w.polls.poisson(0.05)))
 			case "soakd idle":
 				return 1
 			case "soakd active":
@@ -314,12 +318,12 @@ func redisSeries() []series {
 		if m.lookups == 0 {
 			return math.NaN()
 		}
-		return min(1, max(0, m.hitRatio+0.03*w.noise.NormFloat64()))
+		return min(1, max(0, m.hitRatio+0.03*w.polls.NormFloat64()))
 	})
 	s.count("soakd_redis_evicted_keys_total", "", func(_ *World, m *moment) float64 { return m.extra.evictions })
 	s.count("soakd_redis_expired_keys_total", "", func(w *World, _ *moment) float64 { return w.target.keys / 3600 })
 	used := func(w *World, m *moment) float64 {
-		return min(maxMemoryRedis, 2*mib+w.target.keys*3000*(1+0.002*w.noise.NormFloat64())+m.extra.redisBytes)
+		return min(maxMemoryRedis, 2*mib+w.target.keys*3000*(1+0.002*w.polls.NormFloat64())+m.extra.redisBytes)
 	}
 	s.gauge("soakd_redis_memory_used_bytes", "", used)
 	s.gauge("soakd_redis_memory_rss_bytes", "", func(w *World, m *moment) float64 { return used(w, m)*1.1 + 8*mib })
@@ -327,10 +331,10 @@ func redisSeries() []series {
 	s.gauge("soakd_redis_memory_peak_bytes", "", func(w *World, m *moment) float64 { return used(w, m) * 1.01 })
 	s.gauge("soakd_redis_keys", `db="0"`, func(w *World, _ *moment) float64 { return math.Floor(w.target.keys) })
 	s.gauge("soakd_redis_expiring_keys", `db="0"`, func(w *World, _ *moment) float64 { return math.Floor(w.target.keys) })
-	s.gauge("soakd_redis_connected_clients", "", func(w *World, m *moment) float64 { return 5 + math.Floor(m.rate/25) + float64(w.noise.poisson(0.3)) })
+	s.gauge("soakd_redis_connected_clients", "", func(w *World, m *moment) float64 { return 5 + math.Floor(m.rate/25) + float64(w.polls.poisson(0.3)) })
 	s.gauge("soakd_redis_blocked_clients", "", constant(0))
 	s.gauge("soakd_redis_max_clients", "", constant(10_000))
-	s.gauge("soakd_redis_ping_seconds", "", func(w *World, m *moment) float64 { return 0.00006 * m.slow[0] * math.Exp(0.3*w.noise.NormFloat64()) })
+	s.gauge("soakd_redis_ping_seconds", "", func(w *World, m *moment) float64 { return 0.00006 * m.slow[0] * math.Exp(0.3*w.polls.NormFloat64()) })
 	s.gauge("soakd_redis_uptime_seconds", "", func(w *World, _ *moment) float64 { return w.age.Seconds() + 86400 })
 	s.gauge("soakd_redis_rdb_unsaved_changes", "", func(w *World, _ *moment) float64 { return math.Floor(w.target.transactions / 4) })
 	s.count("soakd_redis_commands_processed_total", "", func(_ *World, m *moment) float64 { return 1.2 + lookups(m)*(2-m.hitRatio) })
@@ -352,7 +356,7 @@ func (w *World) read(m *moment, out *window.Window) {
 		if m.down[s.probe] != "" && !m.half[s.probe] {
 			continue
 		}
-		if signal, any := w.signal(m, s); any {
+		if signal, read := w.signal(m, s); read {
 			out.Signals = append(out.Signals, signal)
 		}
 	}
@@ -367,7 +371,7 @@ func (w *World) signal(m *moment, s *series) (window.Signal, bool) {
 		case mean < 0: // exactly one, not so many a second
 			signal.Increase = 1
 		case s.count:
-			signal.Increase = float64(w.noise.poisson(mean))
+			signal.Increase = float64(w.polls.poisson(mean))
 		default:
 			signal.Increase = mean
 		}

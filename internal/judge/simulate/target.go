@@ -8,14 +8,17 @@ import (
 	"soakd/internal/judge/window"
 )
 
+// The limits of the target: bytes, open files, connections of Postgres and of the
+// API's own pool.
 const (
-	mib = 1 << 20
-	// MemoryLimit, MaxFiles, MaxConnections and PoolSize are the limits of the
-	// target: bytes, files, connections of Postgres and of the API's pool.
 	MemoryLimit    = 512 * mib
 	MaxFiles       = 1024
 	MaxConnections = 97
 	PoolSize       = 10
+)
+
+const (
+	mib            = 1 << 20
 	maxMemoryRedis = 256 * mib
 )
 
@@ -41,10 +44,8 @@ type target struct {
 	transactions                                          float64
 	keys                                                  float64
 	pageCache                                             float64
-	wal                                                   float64
 	// inFlight, dbBusy are means of the window.
 	inFlight, dbBusy float64
-	saved            float64
 }
 
 func newTarget(r random, start time.Time) target {
@@ -60,7 +61,7 @@ func newTarget(r random, start time.Time) target {
 
 // step moves the target on by one window.
 func (t *target) step(w *World, m *moment) {
-	r := w.noise
+	r := w.own
 	if m.restart {
 		t.restart(m)
 	}

@@ -55,7 +55,7 @@ func (w *World) send(m *moment, out *window.Window) {
 		}
 		d := drawing{w: w, m: m, f: f, i: i, seconds: seconds, failing: make([]float64, secondsPerWindow)}
 		d.run(n, late)
-		if c, any := d.done(); any {
+		if c, some := d.done(); some {
 			out.Cases = append(out.Cases, c)
 		}
 		if !f.invalid {

@@ -45,16 +45,16 @@ type World struct {
 	faults []active
 	series []series
 
-	// noise and traffic draw apart from each other, so that a fault changes as
-	// little as possible of what would have been without it.
-	noise, traffic random
-	age            time.Duration // since the start, of the window under way
-	now            moment
-	slow           *wander // of all response times, in logarithms
-	plan           plan
-	target         target
-	circuit        circuit
-	deferred       deferred
+	// These draw apart from each other, so that a fault changes as little as
+	// possible of what would have been without it.
+	noise, traffic, own, polls random
+	age                        time.Duration // since the start, of the window under way
+	now                        moment
+	slow                       *wander // of all response times, in logarithms
+	plan                       plan
+	target                     target
+	circuit                    circuit
+	deferred                   deferred
 }
 
 // active is an episode with its fault.
@@ -69,7 +69,7 @@ func New(cfg Config) (*World, error) {
 		return nil, fmt.Errorf("simulate: a rate of %v arrivals a second: it must be above 0", cfg.Rate)
 	}
 	cfg.Start = cfg.Start.Truncate(window.Short)
-	w := &World{cfg: cfg, flows: flows(), noise: newRandom(cfg.Seed, 1), traffic: newRandom(cfg.Seed, 2)}
+	w := &World{cfg: cfg, flows: flows(), noise: newRandom(cfg.Seed, 1), traffic: newRandom(cfg.Seed, 2), own: newRandom(cfg.Seed, 6), polls: newRandom(cfg.Seed, 7)}
 	for i := range w.flows {
 		w.grids = append(w.grids, quantiles(&w.flows[i]))
 	}
@@ -89,7 +89,7 @@ func New(cfg Config) (*World, error) {
 	w.series = allSeries()
 	w.slow = newWander(w.noise, slowSD, float64(slowTau/window.Short))
 	w.plan = newPlan(w.noise)
-	w.target = newTarget(w.noise, cfg.Start)
+	w.target = newTarget(w.own, cfg.Start)
 	w.now.resize(len(w.flows))
 	return w, nil
 }
@@ -214,7 +214,6 @@ type extra struct {
 	// for blockedShare of the time; oldestWait is how long it is held.
 	blocked, blockedShare, oldestWait float64
 	evictions, redisBytes             float64
-	diskBytes                         float64
 }
 
 // tail makes share of the requests of the cases slower, by a factor and by a time
