@@ -3,10 +3,8 @@ package history
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
-	"time"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -23,10 +21,6 @@ const (
 	migrationLock = 0x736f616b64
 	// lockSeconds bounds how long one waits for it.
 	lockSeconds = 60
-	// migrationTries is how often one tries when another process migrates the same
-	// file at the same time, which SQLite has no lock of its own for.
-	migrationTries = 20
-	migrationPause = 100 * time.Millisecond
 )
 
 // newProvider returns what knows the migrations of the store's database.
@@ -55,20 +49,6 @@ func migrate(ctx context.Context, s *Store) error {
 	if err != nil {
 		return err
 	}
-	for try := 1; ; try++ {
-		err := migrateOnce(ctx, provider)
-		if err == nil || try == migrationTries || s.cfg.Location.path == "" || errors.Is(s.explain(err), ErrUnusable) {
-			return err
-		}
-		select {
-		case <-time.After(migrationPause):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func migrateOnce(ctx context.Context, provider *goose.Provider) error {
 	current, target, err := provider.GetVersions(ctx)
 	if err != nil {
 		return fmt.Errorf("read the version of the schema: %w", err)

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -23,6 +24,10 @@ const (
 	// maxJournal is how many bytes of the write-ahead log stay on the disk when it
 	// has been written back.
 	maxJournal = "16777216"
+	// bringUpTries and bringUpPause are how often, and how long after a failure, a
+	// file is brought up to date.
+	bringUpTries = 20
+	bringUpPause = 100 * time.Millisecond
 	// readers is how many may read at the same time.
 	readers = 4
 )
@@ -41,11 +46,8 @@ func openSQLite(ctx context.Context, s *Store) error {
 		return err
 	}
 	s.write.SetMaxOpenConns(1)
-	if err := file.claim(ctx, s.write); err != nil {
-		return s.explain(err)
-	}
-	if err := migrate(ctx, s); err != nil {
-		return s.explain(err)
+	if err := file.bringUp(ctx, s); err != nil {
+		return err
 	}
 	if s.read, err = sql.Open("sqlite", file.source(true)); err != nil {
 		return err
@@ -92,6 +94,26 @@ func (f inFile) source(readOnly bool) string {
 		values.Set("_auto_vacuum", "INCREMENTAL")
 	}
 	return (&url.URL{Scheme: "file", Path: f.path, RawQuery: values.Encode()}).String()
+}
+
+// bringUp makes the file a history of today. Another soakd may do the same at the
+// same time, and neither the change to a write-ahead log nor a migration waits for
+// the other: who comes too late tries again and finds it done.
+func (f inFile) bringUp(ctx context.Context, s *Store) error {
+	for try := 1; ; try++ {
+		err := f.claim(ctx, s.write)
+		if err == nil {
+			err = migrate(ctx, s)
+		}
+		if err = s.explain(err); err == nil || try == bringUpTries || errors.Is(err, ErrUnusable) {
+			return err
+		}
+		select {
+		case <-time.After(bringUpPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // claim marks a new file as soakd's, and refuses one of something else.
