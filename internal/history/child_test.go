@@ -43,7 +43,7 @@ func playChild(how, place string) error {
 		return err
 	}
 	ctx := context.Background()
-	s, err := history.Open(ctx, history.Config{Location: location, Schema: "crash"})
+	s, err := history.Open(ctx, history.Config{Location: location, Schema: os.Getenv(schemaEnv)})
 	if err != nil {
 		return err
 	}
@@ -106,14 +106,14 @@ func fill(ctx context.Context, s *history.Store, run string) error {
 }
 
 // child starts the test binary in the place of soakd.
-func child(t *testing.T, how, place string) (*exec.Cmd, *bufio.Scanner) {
+func child(t *testing.T, how, place, schema string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	command := exec.CommandContext(t.Context(), self, place)
-	command.Env = append(os.Environ(), childEnv+"="+how)
+	command.Env = append(os.Environ(), childEnv+"="+how, schemaEnv+"="+schema)
 	command.Stderr = os.Stderr
 	output, err := command.StdoutPipe()
 	if err == nil {
@@ -130,13 +130,12 @@ func child(t *testing.T, how, place string) (*exec.Cmd, *bufio.Scanner) {
 // history.
 func TestKilledWhileStoring(t *testing.T) {
 	both(t, func(t *testing.T, p place) {
-		p.cfg.Schema = "crash"
 		where := p.cfg.Location.String()
 		if !strings.HasPrefix(where, "/") {
 			where = postgres(t).URL().Value()
 		}
 		for kill := range 6 {
-			command, output := child(t, childAppends, where)
+			command, output := child(t, childAppends, where, p.cfg.Schema)
 			run, stored := "", -1
 			for output.Scan() {
 				word, value, _ := strings.Cut(output.Text(), " ")
@@ -184,7 +183,7 @@ func wholeBatches(t *testing.T, s *history.Store, run string, last int) {
 
 func TestFullDisk(t *testing.T) {
 	p := sqlitePlace(t)
-	command, output := child(t, childFills, p.cfg.Location.String())
+	command, output := child(t, childFills, p.cfg.Location.String(), "")
 	var lines []string
 	for output.Scan() {
 		lines = append(lines, output.Text())

@@ -6,8 +6,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,7 +18,11 @@ import (
 )
 
 // childEnv makes the test binary play a soakd that is killed, or whose disk is full.
-const childEnv = "HISTORY_TEST_CHILD"
+// schemaEnv is the schema of its Postgres.
+const (
+	childEnv  = "HISTORY_TEST_CHILD"
+	schemaEnv = "HISTORY_TEST_SCHEMA"
+)
 
 func TestMain(m *testing.M) {
 	if how := os.Getenv(childEnv); how != "" {
@@ -98,9 +102,13 @@ func sqlitePlace(t testing.TB) place {
 }
 
 func postgresPlace(t testing.TB) place {
-	schema := strings.ToLower(strings.NewReplacer("/", "_", "#", "_").Replace(t.Name()))
-	return place{history.Config{Location: locate(t, postgres(t).URL().Value()), Schema: schema[max(0, len(schema)-60):]}}
+	return place{history.Config{Location: locate(t, postgres(t).URL().Value()), Schema: unique("history")}}
 }
+
+var schemas atomic.Int64
+
+// unique returns a name that no other test has, nor this one when it is run again.
+func unique(name string) string { return fmt.Sprintf("%s_%d", name, schemas.Add(1)) }
 
 // both runs a test on either database.
 func both(t *testing.T, test func(t *testing.T, p place)) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -227,7 +228,8 @@ func TestPostgresRights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = admin.Exec(t.Context(), "CREATE ROLE modest LOGIN PASSWORD 'modest'; CREATE SCHEMA given AUTHORIZATION modest")
+	role, schema := unique("modest"), unique("given")
+	_, err = admin.Exec(t.Context(), fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD 'modest'; CREATE SCHEMA %s AUTHORIZATION %s", role, schema, role))
 	if err := errors.Join(err, admin.Close(t.Context())); err != nil {
 		t.Fatal(err)
 	}
@@ -235,8 +237,8 @@ func TestPostgresRights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.User = url.UserPassword("modest", "modest")
-	begin(t, place{history.Config{Location: locate(t, u.String()), Schema: "given"}}.open(t), history.Run{})
+	u.User = url.UserPassword(role, "modest")
+	begin(t, place{history.Config{Location: locate(t, u.String()), Schema: schema}}.open(t), history.Run{})
 	err = openError(t, history.Config{Location: locate(t, u.String()), Schema: "other"})
 	if !errors.Is(err, history.ErrUnusable) || !strings.Contains(err.Error(), "the role needs CREATE on the database") {
 		t.Error(err)
