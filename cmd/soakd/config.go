@@ -31,6 +31,9 @@ type config struct {
 	Workload   string `envconfig:"WORKLOAD" default:"cashflow" desc:"What is sent: cashflow, the built-in workload for the Credit Cashflow Engine."`
 	APIVersion string `envconfig:"API_VERSION" default:"v1" desc:"Version in the path: /api/VERSION/..."`
 
+	TargetVersion string `envconfig:"TARGET_VERSION" desc:"Version of the target that runs, such as v1.4.2; empty: what it says itself in answers to health checks."`
+	VersionHeader string `envconfig:"VERSION_HEADER" default:"X-App-Version" desc:"Header in which these answers give the version; without it their field version counts."`
+
 	loadSettings
 
 	MaxResponseBytes int64         `envconfig:"MAX_RESPONSE_BYTES" default:"4194304" desc:"Largest answer that is read, in bytes, 1024 to 1073741824; a larger one is a failed check. All answers in flight together may hold 64 MiB, or four times this if that is more."`

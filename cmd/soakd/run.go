@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"soakd/internal/exporter"
+	"soakd/internal/judge"
 	"soakd/internal/load"
 	"soakd/internal/load/auth"
 	"soakd/internal/load/cashflow"
@@ -65,7 +66,8 @@ func newTraffic(cfg *config, log *slog.Logger) (*traffic, error) {
 	}
 	workload, err := cashflow.New(cashflow.Config{
 		APIVersion: cfg.APIVersion, Users: cfg.Users, Seed: cfg.Seed,
-		CanMint: source.CanMint(), SharedIdentity: source.SharedIdentity(), Anonymous: source.Anonymous(),
+		VersionHeader: cfg.VersionHeader,
+		CanMint:       source.CanMint(), SharedIdentity: source.SharedIdentity(), Anonymous: source.Anonymous(),
 	})
 	if err != nil {
 		return nil, err
@@ -91,15 +93,16 @@ type daemon struct {
 	stdout io.Writer
 	start  time.Time
 
-	traffic  *traffic
-	metrics  *exporter.Metrics
-	recorder *load.Recorder
-	engine   *load.Engine
-	probes   []probes.Probe
-	board    *probes.Board
-	poller   *probes.Poller
-	windows  *windows
-	server   *exporter.Server
+	traffic   *traffic
+	metrics   *exporter.Metrics
+	recorder  *load.Recorder
+	engine    *load.Engine
+	probes    []probes.Probe
+	board     *probes.Board
+	poller    *probes.Poller
+	windows   *windows
+	server    *exporter.Server
+	judgement *judgement
 }
 
 // newDaemon wires a run top to bottom. It listens, and sends nothing yet.
@@ -121,11 +124,15 @@ func newDaemon(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Log
 	}
 	d.recorder = load.NewRecorder(d.traffic.workload, d.start)
 	d.metrics = exporter.NewMetrics(d.recorder)
+	if d.judgement, err = newJudgement(newCollector(d.recorder, d.traffic.workload.Versions, cfg.TargetVersion, d.start), judge.Config{}); err != nil {
+		return nil, usageError{err}
+	}
 	if err := d.watch(); err != nil {
 		return nil, err
 	}
 	served := exporter.ServerConfig{
 		Listen: cfg.Listen, WebConfigFile: cfg.WebConfigFile, Metrics: d.metrics, Page: report.Page(d.status), Log: log,
+		API: exporter.API{Judgement: d.judgement, Status: func() any { return report.Document(d.status()) }, Writable: cfg.EnableLifecycle},
 	}
 	if cfg.EnableLifecycle {
 		served.Load = d.engine
@@ -145,7 +152,7 @@ func (d *daemon) makeEngine() (err error) {
 		MaxInFlight: cfg.MaxInFlight, MaxWaiting: cfg.MaxWaiting, MaxLateness: cfg.MaxLateness,
 		Ahead: cfg.ConnectionsAhead, Growth: cfg.ConnectionGrowth, IdleTimeout: cfg.ConnectionIdleTimeout, ResolveEvery: cfg.DNSInterval,
 		Duration: cfg.Duration, Grace: cfg.ShutdownGrace,
-		Sink: load.Sinks{d.recorder, newFailureLog(d.log)}, Lag: d.recorder, Log: d.log,
+		Sink: load.Sinks{d.recorder, d.judgement.collector.seconds, newFailureLog(d.log)}, Lag: d.recorder, Log: d.log,
 	}
 	if engine.Manners, err = cfg.manners(d.traffic.source.SharedIdentity()); err != nil {
 		return err
@@ -185,7 +192,11 @@ func (d *daemon) watch() error {
 	}
 	d.board = probes.NewBoard(names, polling.Staleness())
 	d.metrics.WatchProbes(d.probes, d.board)
-	d.poller, err = probes.New(d.probes, polling, d.board.Put, d.log)
+	d.metrics.WatchJudgement(d.judgement.readings)
+	d.poller, err = probes.New(d.probes, polling, func(result probes.Result) {
+		d.board.Put(result)
+		d.judgement.probe(result)
+	}, d.log)
 	return err
 }
 
@@ -258,7 +269,9 @@ func (d *daemon) run(ctx context.Context) error {
 	d.server.SetReady(false)
 	stop()
 	err := group.Wait()
-	d.print(report.Table(d.status()))
+	status := d.status()
+	status.Verdict = d.judgement.Verdict(true)
+	d.print(report.Table(status) + report.Judgement(status.Verdict, status.Findings))
 	if err != nil {
 		return err
 	}
@@ -287,7 +300,20 @@ func (d *daemon) outcome(interrupted bool) error {
 	case all.OK == 0:
 		return failedError{fmt.Errorf("not one of %d requests was answered rightly", all.Finished)}
 	}
-	return d.windows.verdict()
+	if err := d.windows.verdict(); err != nil {
+		return err
+	}
+	if verdict := d.judgement.Verdict(true); verdict.Result == judge.Fail {
+		return failedError{errors.New(verdict.Text)}
+	}
+	return nil
+}
+
+// readings are the figures of the judgement, for metrics.
+func (j *judgement) readings() judge.Readings {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.judge.Readings()
 }
 
 // status is what the page, the progress line and the table show.
@@ -299,6 +325,7 @@ func (d *daemon) status() report.Status {
 		Start: d.start, Elapsed: now.Sub(d.start), Duration: d.cfg.Duration, Counts: d.engine.Counts(),
 		Closed: d.cfg.closed(), Users: d.cfg.Users, TargetRate: d.engine.TargetRate(), Throttle: d.engine.Throttle(), Fitness: d.windows.fitness.Status(),
 		Cases: cases, All: all, Probes: d.board.Snapshot(now),
+		Verdict: d.judgement.Verdict(false), Findings: d.judgement.Findings(),
 	}
 }
 

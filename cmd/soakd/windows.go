@@ -33,6 +33,8 @@ type ownWork struct {
 	cpu      time.Duration
 	failed   map[load.SystemKind]int64
 	throttle load.Throttle
+	// rate is the arrivals a second that are aimed at; 0 in closed mode.
+	rate float64
 }
 
 // windowsConfig says what is judged and how.
@@ -46,7 +48,9 @@ type windowsConfig struct {
 	// read takes stock now, throttle alone is cheap.
 	read     func() ownWork
 	throttle func() load.Throttle
-	log      *slog.Logger
+	// ended is told of each window that is over, judged or not; nil tells nobody.
+	ended func(closing)
+	log   *slog.Logger
 }
 
 // windows judges soakd's own work, one window after the other: whether soakd was
@@ -85,11 +89,29 @@ func (w *windows) run(ctx context.Context) {
 			last = true
 		}
 		end := w.cfg.read()
-		if w.counts(start.at.Sub(began), end.at.Sub(start.at), last) {
-			w.judge(windowFacts(start, end, held, w.cfg.cpus))
+		facts := windowFacts(start, end, held, w.cfg.cpus)
+		counts := w.counts(start.at.Sub(began), end.at.Sub(start.at), last)
+		if counts {
+			w.judge(facts)
+		}
+		if w.cfg.ended != nil {
+			w.cfg.ended(closingOf(start, end, load.JudgeWindow(facts, w.cfg.limits), counts))
 		}
 		start, held = end, end.throttle
 	}
+}
+
+// closingOf is what the judgement is told of a window.
+func closingOf(start, end ownWork, unfit []load.UnfitReason, counts bool) closing {
+	c := closing{
+		start: start.at, end: end.at, unfit: unfit, counts: counts, rate: end.rate,
+		scheduled: end.counts.Scheduled - start.counts.Scheduled, sent: end.counts.Sent - start.counts.Sent,
+		dropped: end.counts.TotalDropped() - start.counts.TotalDropped(),
+	}
+	if length := end.at.Sub(start.at).Seconds(); c.rate == 0 && length > 0 {
+		c.rate = float64(c.sent) / length // closed mode, and the end of a run
+	}
+	return c
 }
 
 // counts tells what is a window: not what begins when the schedule is over, and of
@@ -204,7 +226,7 @@ func (d *daemon) judgeOwnWork() (*windows, error) {
 	if _, known := load.ProcessCPU(); known {
 		cpus = load.AvailableCPUs(os.DirFS("/"))
 	}
-	return newWindows(windowsConfig{limits: limits, cpus: cpus, duration: d.cfg.Duration, read: d.ownWork, throttle: d.engine.Throttle, log: d.log})
+	return newWindows(windowsConfig{limits: limits, cpus: cpus, duration: d.cfg.Duration, read: d.ownWork, throttle: d.engine.Throttle, ended: d.judgement.windowEnded, log: d.log})
 }
 
 // ownWork takes stock of soakd's own work.
@@ -212,6 +234,6 @@ func (d *daemon) ownWork() ownWork {
 	cpu, _ := load.ProcessCPU() // not known: there are no CPUs to divide it by
 	return ownWork{
 		at: time.Now(), counts: d.engine.Counts(), lags: d.recorder.Lags(), cpu: cpu,
-		failed: d.traffic.client.Transfer().SystemErrors, throttle: d.engine.Throttle(),
+		failed: d.traffic.client.Transfer().SystemErrors, throttle: d.engine.Throttle(), rate: d.engine.TargetRate(),
 	}
 }

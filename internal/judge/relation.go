@@ -2,6 +2,7 @@ package judge
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"soakd/internal/judge/finding"
@@ -96,11 +97,26 @@ func explains(cause, effect *finding.Symptom) bool {
 	return near(cause, effect)
 }
 
-// sameLeak: a leak of anything costs memory; what is left behind shows first where
-// it is counted.
+// sameLeak: a connection that is left behind holds a file and some memory, a
+// goroutine its stack. What is left behind is named by what is counted most
+// directly. What Redis keeps is another matter.
 func sameLeak(cause, effect *finding.Symptom) bool {
-	return cause.Subject.Target == effect.Subject.Target && apart(cause, effect) <= nearLeaks &&
-		leakRank(cause.Subject.Signal) <= leakRank(effect.Subject.Signal)
+	const redis = "redis"
+	if (cause.Subject.Target == redis) != (effect.Subject.Target == redis) || cause.Subject == effect.Subject {
+		return false
+	}
+	return apart(cause, effect) <= nearLeaks && leakRank(cause) <= leakRank(effect)
+}
+
+// leakRank orders leaks by how directly the signal counts what is left behind.
+func leakRank(s *finding.Symptom) int {
+	for rank, part := range []string{"_backends", "_pool_connections", "_fds", "_goroutines", "_threads", "_processes", "_in_flight"} {
+		name, _, _ := strings.Cut(s.Subject.Signal, "{")
+		if strings.Contains(name, part) {
+			return rank
+		}
+	}
+	return 100 // memory
 }
 
 // near reports whether both began within [nearOnset], or within what is not known

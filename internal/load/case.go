@@ -211,4 +211,6 @@ type Workload struct {
 	Opening *Opening
 	// Notes say what was left out and why, for the log and for `soakd check`.
 	Notes []string
+	// Versions gathers the target's versions where its answers give one; may be nil.
+	Versions *Versions
 }

@@ -62,7 +62,7 @@ const (
 // together the first explains the others.
 func Kinds() []Kind {
 	return []Kind{
-		Outage, Restarts, Hang, PoolExhausted, LockContention, CacheIneffective, Evictions, GCPauses, Leak, RateLimited,
+		Outage, Restarts, Hang, Leak, LockContention, PoolExhausted, Evictions, CacheIneffective, GCPauses, RateLimited,
 		AcceptedInvalid, InvalidServerError, LeakedInternals, ForeignData, DataLost, StaleRead, WrongAnswer,
 		Errors, LatencyTail, LatencyDrift, Latency, Objective,
 	}
@@ -146,9 +146,21 @@ func (s *Symptom) Ratio() float64 {
 	return s.After / s.Before
 }
 
-// Compare orders symptoms: causes first, then by onset and subject.
+// Compare orders symptoms: causes first, of one kind those about all traffic, then
+// by onset and subject.
 func Compare(a, b *Symptom) int {
-	return cmp.Or(cmp.Compare(rank(a.Kind), rank(b.Kind)), a.Onset.Compare(b.Onset), cmp.Compare(a.Subject.String(), b.Subject.String()))
+	return cmp.Or(cmp.Compare(rank(a.Kind), rank(b.Kind)), cmp.Compare(narrow(a), narrow(b)), a.Onset.Compare(b.Onset), cmp.Compare(a.Subject.String(), b.Subject.String()))
+}
+
+// narrow is 0 for all traffic, 1 for a class, 2 for a case.
+func narrow(s *Symptom) int {
+	switch {
+	case s.Subject.Case != "":
+		return 2
+	case s.Subject.Class != "" && s.Subject.Class != AllTraffic:
+		return 1
+	}
+	return 0
 }
 
 func rank(kind Kind) int {
@@ -158,4 +170,21 @@ func rank(kind Kind) int {
 		}
 	}
 	return len(Kinds())
+}
+
+// Hint is a signal that moved with a finding. It is no proof of anything.
+type Hint struct {
+	// Signal is the series, name{labels}.
+	Signal string `json:"signal"`
+	// Before and After are its level before and after it moved: the mean of a gauge,
+	// what a counter gained a second.
+	Before float64 `json:"before"`
+	After  float64 `json:"after"`
+	// Score says how clearly it moved and how near in time, 0..1.
+	Score float64 `json:"score"`
+	// Moved is when it moved, LagSeconds how long after the onset; below 0 before it.
+	Moved      time.Time `json:"moved"`
+	LagSeconds float64   `json:"lag_seconds"`
+	// Text says it for people.
+	Text string `json:"text"`
 }

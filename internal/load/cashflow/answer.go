@@ -493,20 +493,34 @@ func (r *reader) row(form *entryForm, got *row) {
 	}
 }
 
-// status reads the health's status; nil when it is absent.
-func (r *reader) status() (status []byte) {
+// health reads the health's status and, where it gives one, the version; nil when
+// they are absent.
+func (r *reader) health() (status, version []byte) {
 	if !r.object() {
-		return nil
+		return nil, nil
 	}
-	names := [...]string{`"status":`}
+	names := [...]string{`"status":`, `"version":`}
 	for i := r.field(names[:], 0); i != noField; i = r.field(names[:], i+1) {
-		if i == otherField {
+		switch i {
+		case otherField:
 			r.skip()
-		} else {
+		case 0:
 			status = r.string()
+		default:
+			version = r.version()
 		}
 	}
-	return status
+	return status, version
+}
+
+// version reads a version: a text, or a number as its digits. Whatever else stands
+// there is none, and no mistake.
+func (r *reader) version() []byte {
+	if c := r.peek(); c == '"' || isNumber(c) {
+		return r.identifier()
+	}
+	r.skip()
+	return nil
 }
 
 // required is a number that must be there, with its name for the message.

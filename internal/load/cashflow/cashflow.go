@@ -57,6 +57,9 @@ type Config struct {
 	SharedIdentity bool
 	// Anonymous tells that no token is ever sent: the target does not ask for one.
 	Anonymous bool
+	// VersionHeader is the header in which the answer to a health check gives the
+	// target's version; without it the field "version" of the answer counts.
+	VersionHeader string
 }
 
 // ValidAPIVersion reports whether version can stand in a path: 1..32 letters,
@@ -86,6 +89,8 @@ type workload struct {
 	paths  paths
 	people *population
 	valid  *validTraffic
+	// versions are those that the target's health checks give.
+	versions *load.Versions
 	// answers, memos and scenarioMemos keep what was used to be used again.
 	answers, memos, scenarioMemos sync.Pool
 }
@@ -114,7 +119,7 @@ func New(cfg Config) (*load.Workload, error) {
 			scenario: prefix + "/scenario/", history: prefix + "/history",
 		},
 		people: newPopulation(cfg.Users, cfg.SharedIdentity),
-		valid:  new(validTraffic),
+		valid:  new(validTraffic), versions: new(load.Versions),
 	}
 	return w.assemble(), nil
 }
@@ -122,7 +127,7 @@ func New(cfg Config) (*load.Workload, error) {
 // assemble puts the cases together: the mix of the target's users.
 func (w *workload) assemble() *load.Workload {
 	save := w.saveCase("save_scenario", standard, 2, plainText)
-	whole := &load.Workload{Name: "cashflow", Opening: &load.Opening{Case: save, Times: openingSaves}}
+	whole := &load.Workload{Name: "cashflow", Opening: &load.Opening{Case: save, Times: openingSaves}, Versions: w.versions}
 	whole.Cases = append(whole.Cases, w.healthCase())
 	for _, kind := range forecastKinds() {
 		whole.Cases = append(whole.Cases, w.forecastCase(kind))
@@ -180,10 +185,26 @@ func (w *workload) healthCase() *load.Case {
 			if !a.take(x, fail) {
 				return
 			}
-			status := a.status()
-			if a.finish(fail) && len(status) == 0 {
+			status, version := a.health()
+			if !a.finish(fail) {
+				return
+			}
+			if len(status) == 0 {
 				fail(checkShape, errors.New("there is no status"))
 			}
+			w.noteVersion(x.Response, version)
 		},
+	}
+}
+
+// noteVersion takes note of the version that an answer to a health check gives.
+func (w *workload) noteVersion(response *load.Response, field []byte) {
+	if w.cfg.VersionHeader != "" && response.Header != nil {
+		if version := response.Header.Get(w.cfg.VersionHeader); version != "" {
+			field = []byte(version)
+		}
+	}
+	if len(field) > 0 {
+		w.versions.Note(field)
 	}
 }

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"soakd/internal/judge/window"
+	"soakd/internal/load"
+	"soakd/internal/probes"
+)
+
+// collected is a collector of a workload with one valid and one invalid case.
+func collected(t *testing.T) (c *collector, valid, invalid *load.Case, start time.Time) {
+	t.Helper()
+	valid, invalid = &load.Case{Name: "forecast", Class: "standard"}, &load.Case{Name: "invalid_x", Class: "invalid", Invalid: true}
+	start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	workload := &load.Workload{Cases: []*load.Case{valid, invalid}, Versions: new(load.Versions)}
+	return newCollector(load.NewRecorder(workload, start), workload.Versions, "", start), valid, invalid, start
+}
+
+func (c *collector) done(results ...*load.Result) {
+	for _, r := range results {
+		c.recorder.Done(r)
+		c.seconds.Done(r)
+	}
+}
+
+func TestAWindowHoldsWhatCameInIt(t *testing.T) {
+	c, valid, invalid, start := collected(t)
+	at := func(s float64) time.Time { return start.Add(time.Duration(s * float64(time.Second))) }
+	result := func(k *load.Case, outcome load.Outcome, s float64, took time.Duration, checks ...string) *load.Result {
+		return &load.Result{Case: k, Outcome: outcome, Status: 200, Done: at(s), ResponseTime: took, Duration: took, FailedChecks: checks}
+	}
+	c.done(result(valid, load.OK, 0.5, 20*time.Millisecond), result(valid, load.CheckFailed, 3.2, 30*time.Millisecond, "status"), result(invalid, load.AcceptedInvalid, 4, time.Millisecond))
+	c.versions.Note([]byte("v1"))
+	w := c.window(closing{start: start, end: at(10), scheduled: 4, sent: 3, dropped: 1, rate: 0.3, counts: true})
+	if w.Version != "v1" || !w.IsFit() || w.Covered != 10*time.Second || w.Rate != 0.3 || w.Phase != "steady" || w.Dropped != 1 {
+		t.Errorf("window %+v", w)
+	}
+	f := w.Case("forecast")
+	if f == nil || f.Requests() != 2 || f.Failed() != 1 || window.Of(f.Checks, "status") != 1 || f.Times.Count() != 2 || f.Times.Max() != 30*time.Millisecond {
+		t.Fatalf("case %+v", f)
+	}
+	if i := w.Case("invalid_x"); i == nil || !i.Invalid || window.Of(i.Outcomes, "accepted_invalid") != 1 {
+		t.Errorf("invalid case %+v", i)
+	}
+	if len(w.Seconds) != 10 || w.Seconds[0].OK != 1 || w.Seconds[3].Failed != 1 || w.Seconds[4] != (window.Second{}) {
+		t.Errorf("seconds %v", w.Seconds)
+	}
+
+	c.done(result(valid, load.OK, 11, 40*time.Millisecond))
+	c.versions.Note([]byte("v1"))
+	c.versions.Note([]byte("v2"))
+	w = c.window(closing{start: at(10), end: at(20), rate: 0.4, counts: true, unfit: []load.UnfitReason{load.UnfitLate}})
+	if w.Version != window.Mixed || w.IsFit() || w.Phase != "rising" || w.Unfit[0] != "late" {
+		t.Errorf("second window %+v", w)
+	}
+	if f := w.Case("forecast"); f == nil || f.Requests() != 1 || f.Times.Count() != 1 || len(w.Cases) != 1 || w.Seconds[1].OK != 1 {
+		t.Errorf("what came before is in it: %+v", w.Cases)
+	}
+}
+
+func TestSignalsOfAWindow(t *testing.T) {
+	c, _, _, start := collected(t)
+	var descs probes.Descs
+	gauge, counter := descs.Gauge("soakd_g", "G.", "replica"), descs.Counter("soakd_c_total", "C.")
+	poll := func(s int, err error, values ...float64) {
+		var r probes.Reading
+		for i, v := range values {
+			if i == 0 {
+				r.Add(gauge, v, "a")
+			} else {
+				r.Add(counter, v)
+			}
+		}
+		c.probe(probes.Result{Probe: "api", Start: start.Add(time.Duration(s) * time.Second), Reading: r, Err: err})
+	}
+	poll(1, nil, 5, 100)
+	poll(6, nil, 3, 130)
+	w := c.window(closing{start: start, end: start.Add(10 * time.Second)})
+	g := w.Signal("soakd_g", `replica="a"`)
+	if g == nil || g.N != 2 || g.Min != 3 || g.Max != 5 || g.Mean() != 4 || g.Last != 3 {
+		t.Fatalf("gauge %+v", g)
+	}
+	if s := w.Signal("soakd_c_total", ""); s == nil || s.Kind != window.Counter || s.Increase != 30 {
+		t.Errorf("counter %+v", s)
+	}
+	poll(11, probes.Because(probes.ReasonTimeout, errors.New("slow")))
+	poll(16, nil, 4, 20) // it began anew
+	w = c.window(closing{start: start.Add(10 * time.Second), end: start.Add(20 * time.Second)})
+	if s := w.Signal("soakd_c_total", ""); s == nil || s.Increase != 20 {
+		t.Errorf("after a reset %+v", s)
+	}
+	want := window.Probe{Name: "api", Polls: 2, Failed: 1, Reason: "timeout", FirstFailure: start.Add(11 * time.Second), FirstSuccess: start.Add(16 * time.Second), LastSuccess: start.Add(16 * time.Second)}
+	if len(w.Probes) != 1 || w.Probes[0] != want {
+		t.Errorf("probes %+v, want %+v", w.Probes, want)
+	}
+	if w = c.window(closing{start: start.Add(20 * time.Second), end: start.Add(30 * time.Second)}); len(w.Signals)+len(w.Probes) != 0 {
+		t.Errorf("what was not read is there: %+v %+v", w.Signals, w.Probes)
+	}
+}
+
+func TestSecondsAfterAStall(t *testing.T) {
+	s := newSecondCounts(time.Unix(1000, 0))
+	one := &load.Result{Case: &load.Case{}, Outcome: load.OK, Done: time.Unix(1001, 0)}
+	s.Done(one)
+	if got := s.take(time.Unix(1000+600, 0)); got != nil {
+		t.Errorf("%v", got)
+	}
+	s.Done(one) // long ago
+	s.Done(&load.Result{Case: &load.Case{}, Outcome: load.Timeout, Done: time.Unix(1601, 5)})
+	if got := s.take(time.Unix(1603, 0)); len(got) != 3 || got[0] != (window.Second{}) || got[1].Failed != 1 {
+		t.Errorf("%v", got)
+	}
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"sync"
+	"time"
+
+	"soakd/internal/judge"
+	"soakd/internal/judge/window"
+	"soakd/internal/probes"
+)
+
+// judgement feeds the judge with windows and lets everybody ask it. All of it may
+// be used from any goroutine.
+type judgement struct {
+	collector *collector
+
+	mu    sync.Mutex
+	judge *judge.Judge
+}
+
+func newJudgement(collector *collector, cfg judge.Config) (*judgement, error) {
+	made, err := judge.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &judgement{collector: collector, judge: made}, nil
+}
+
+// probe takes the result of a poll in.
+func (j *judgement) probe(result probes.Result) { j.collector.probe(result) }
+
+// windowEnded judges a window that is over.
+func (j *judgement) windowEnded(end closing) {
+	w := j.collector.window(end)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.judge.Window(w)
+}
+
+// Verdict is the verdict now, or with whole of the run from its start.
+func (j *judgement) Verdict(whole bool) judge.Verdict {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.judge.Verdict(whole)
+}
+
+// Findings are all that was found.
+func (j *judgement) Findings() []judge.Finding {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.judge.Findings()
+}
+
+// Events are those with a number above after.
+func (j *judgement) Events(after int64) []judge.Event {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.judge.Events(after)
+}
+
+// Windows are the latest n of a level.
+func (j *judgement) Windows(level time.Duration, n int) []*window.Window {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.judge.Windows(level, n)
+}
+
+// Annotate notes what somebody said happened at the target.
+func (j *judgement) Annotate(at time.Time, text, version string) {
+	if version != "" {
+		j.collector.noted.Store(&version)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.judge.Annotate(at, text, version)
+}

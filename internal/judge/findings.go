@@ -1,0 +1,232 @@
+package judge
+
+import (
+	"cmp"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"time"
+
+	"soakd/internal/judge/finding"
+)
+
+// Finding is one thing that is wrong, with all that was seen of it: symptoms that
+// begin together and explain one another are one finding, named by their cause.
+type Finding struct {
+	// ID names it for good, also when more is found out about it.
+	ID string `json:"id"`
+	// Kind and Subject are those of the symptom that explains the others.
+	Kind    finding.Kind    `json:"kind"`
+	Subject finding.Subject `json:"subject"`
+	// Onset is when it began, within OnsetFrom..OnsetTo, as far as it is known.
+	Onset     time.Time `json:"onset"`
+	OnsetFrom time.Time `json:"onset_from,omitzero"`
+	OnsetTo   time.Time `json:"onset_to,omitzero"`
+	// Found is when it was first seen, Ended when it was over; zero while it lasts.
+	Found time.Time `json:"found"`
+	Ended time.Time `json:"ended,omitzero"`
+	// Text says it in one sentence.
+	Text string `json:"text"`
+	// Confidence is that of the leading symptom: 1 - p, 1 for a fact.
+	Confidence float64 `json:"confidence"`
+	// Symptoms are all that was seen of it, the cause first.
+	Symptoms []finding.Symptom `json:"symptoms"`
+	// Nearby are the events about the target shortly before it began.
+	Nearby []Event `json:"nearby,omitempty"`
+	// Hints are signals that moved with it, most likely first. They prove nothing.
+	Hints []finding.Hint `json:"hints,omitempty"`
+}
+
+// Open reports whether it lasts.
+func (f *Finding) Open() bool { return f.Ended.IsZero() }
+
+const (
+	// maxFindings bounds the findings that are kept in memory: the open ones and
+	// the latest of the others.
+	maxFindings = 200
+	// eventsBefore and eventsAfter bound where around the onset an event counts as nearby.
+	eventsBefore = 15 * time.Minute
+	eventsAfter  = 2 * time.Minute
+	// maxHints bounds the hints of a finding.
+	maxHints = 5
+	// joinAfter is for how long after its end a finding still takes symptoms that it
+	// explains: those that need a few minutes of data come after short causes.
+	joinAfter = 15 * time.Minute
+)
+
+// findings groups symptoms.
+type findings struct {
+	list []*Finding // in the order in which they were found
+	log  *log
+	// hints returns the signals that moved with a symptom.
+	hints func(*finding.Symptom) []finding.Hint
+	// opened counts findings so far by kind.
+	opened map[finding.Kind]int64
+}
+
+// update takes what detectors see at the time now. A symptom that none of them
+// mentions any more is over too.
+func (fs *findings) update(now time.Time, seen []finding.Symptom) {
+	slices.SortStableFunc(seen, func(a, b finding.Symptom) int { return finding.Compare(&a, &b) })
+	for i := range seen {
+		s := &seen[i]
+		if f := fs.holding(s); f != nil {
+			fs.refresh(f, s)
+			continue
+		}
+		if s.Over && !s.Ended.After(s.Onset) {
+			continue
+		}
+		fs.place(now, s)
+	}
+	for _, f := range fs.list {
+		if f.Open() {
+			fs.settle(now, f)
+		}
+	}
+	fs.trim()
+}
+
+// holding returns the open finding that has the symptom.
+func (fs *findings) holding(s *finding.Symptom) *Finding {
+	key := s.Key()
+	for _, f := range fs.list {
+		if f.Open() && slices.ContainsFunc(f.Symptoms, func(known finding.Symptom) bool { return known.Key() == key }) {
+			return f
+		}
+	}
+	return nil
+}
+
+// refresh replaces what is known of a symptom.
+func (fs *findings) refresh(f *Finding, s *finding.Symptom) {
+	for i := range f.Symptoms {
+		if f.Symptoms[i].Key() == s.Key() {
+			f.Symptoms[i] = *s
+		}
+	}
+}
+
+// place finds the findings that a new symptom belongs to, makes them one, or opens
+// another.
+func (fs *findings) place(now time.Time, s *finding.Symptom) {
+	var into *Finding
+	for _, f := range slices.Clone(fs.list) {
+		if (!f.Open() && now.Sub(f.Ended) > joinAfter) || !f.belongs(s) {
+			continue
+		}
+		if into == nil {
+			into = f
+			into.Symptoms = append(into.Symptoms, *s)
+			if !s.Over {
+				into.Ended = time.Time{}
+			}
+			continue
+		}
+		fs.absorb(into, f)
+	}
+	if into != nil {
+		return
+	}
+	f := &Finding{ID: identify(s), Found: now, Symptoms: []finding.Symptom{*s}}
+	for fs.byID(f.ID) != nil {
+		f.ID += "x"
+	}
+	f.lead()
+	fs.list = append(fs.list, f)
+	fs.opened[f.Kind]++
+	fs.log.add(Event{At: now, Kind: FindingOpened, Finding: f.ID, Text: f.Text})
+}
+
+func (fs *findings) byID(id string) *Finding {
+	for _, f := range fs.list {
+		if f.ID == id {
+			return f
+		}
+	}
+	return nil
+}
+
+// identify makes an id of when and what: it is the same when the same is found again.
+func identify(s *finding.Symptom) string {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(s.Key())) // never fails
+	return fmt.Sprintf("%s-%s-%06x", s.Onset.UTC().Format("20060102T150405Z"), s.Kind, hash.Sum32()&0xffffff)
+}
+
+// belongs reports whether the symptom and one of the finding's explain each other.
+func (f *Finding) belongs(s *finding.Symptom) bool {
+	return slices.ContainsFunc(f.Symptoms, func(known finding.Symptom) bool { return explains(&known, s) || explains(s, &known) })
+}
+
+// absorb makes one finding of two that turned out to have the same cause.
+func (fs *findings) absorb(into, other *Finding) {
+	into.Symptoms = append(into.Symptoms, other.Symptoms...)
+	if other.Found.Before(into.Found) {
+		into.Found = other.Found
+	}
+	if other.Open() {
+		into.Ended = time.Time{}
+	}
+	fs.list = slices.DeleteFunc(fs.list, func(f *Finding) bool { return f == other })
+	fs.log.add(Event{At: other.Found, Kind: FindingRenamed, Finding: other.ID, Text: "is part of " + into.ID})
+}
+
+// settle brings a finding up to date with its symptoms, and ends it when none lasts.
+func (fs *findings) settle(now time.Time, f *Finding) {
+	before := f.Kind
+	f.lead()
+	if f.Kind != before {
+		fs.opened[f.Kind]++
+		fs.log.add(Event{At: now, Kind: FindingRenamed, Finding: f.ID, Text: f.Text})
+	}
+	f.Nearby = fs.log.around(f.Onset.Add(-eventsBefore), f.Onset.Add(eventsAfter))
+	if f.Hints == nil || now.Sub(f.Found) < joinAfter {
+		f.Hints = fs.hints(&f.Symptoms[0])
+	}
+	if slices.ContainsFunc(f.Symptoms, func(s finding.Symptom) bool { return !s.Over }) {
+		return
+	}
+	for i := range f.Symptoms {
+		if ended := f.Symptoms[i].Ended; ended.After(f.Ended) {
+			f.Ended = ended
+		}
+	}
+	if f.Ended.IsZero() {
+		f.Ended = now
+	}
+	fs.log.add(Event{At: now, Kind: FindingEnded, Finding: f.ID, Text: f.Text})
+}
+
+// lead names the finding by the symptom that explains the others.
+func (f *Finding) lead() {
+	f.order()
+	first := &f.Symptoms[0]
+	f.Kind, f.Subject, f.Onset, f.OnsetFrom, f.OnsetTo = first.Kind, first.Subject, first.Onset, first.OnsetFrom, first.OnsetTo
+	f.Text, f.Confidence = first.Text, first.Confidence
+}
+
+// order puts the symptom first that explains most of the others and is explained by
+// fewest, then by kind.
+func (f *Finding) order() {
+	weight := make(map[string]int, len(f.Symptoms))
+	for i := range f.Symptoms {
+		for j := range f.Symptoms {
+			if i != j && explains(&f.Symptoms[i], &f.Symptoms[j]) {
+				weight[f.Symptoms[i].Key()]--
+				weight[f.Symptoms[j].Key()]++
+			}
+		}
+	}
+	slices.SortStableFunc(f.Symptoms, func(a, b finding.Symptom) int {
+		return cmp.Or(cmp.Compare(weight[a.Key()], weight[b.Key()]), finding.Compare(&a, &b))
+	})
+}
+
+// trim forgets the oldest findings that are over.
+func (fs *findings) trim() {
+	for len(fs.list) > maxFindings {
+		i := slices.IndexFunc(fs.list, func(f *Finding) bool { return !f.Open() })
+		fs.list = slices.Delete(fs.list, max(i, 0), max(i, 0)+1)
+	}
+}

@@ -1,0 +1,191 @@
+// Package judge says what is wrong with the target, from windows of traffic and
+// signals alone. It is pure: no clock, no I/O, no goroutines. The same windows give
+// the same findings, whether they were measured, read back from the history or
+// simulated. A caller serialises all calls.
+package judge
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"soakd/internal/judge/finding"
+	"soakd/internal/judge/window"
+)
+
+// detector looks for some kinds of symptoms in the windows of one level. Observe
+// takes the next window and returns the symptoms that are present now, and once
+// more, as Over, each that has ended.
+type detector interface {
+	Observe(w *window.Window) []finding.Symptom
+}
+
+// placed is a detector with its level and what it saw last.
+type placed struct {
+	detector
+	level time.Duration
+	seen  []finding.Symptom
+	// replayed tells that it learns from stored windows after a restart.
+	replayed bool
+}
+
+// Judge takes windows in and says what it finds. Make it with [New].
+type Judge struct {
+	roller    window.Roller
+	rings     map[time.Duration]*ring
+	detectors []*placed
+	findings  findings
+	log       log
+	watched   watched
+	// tally is what the verdict is made of.
+	tally tally
+	// latest is the end of the latest window.
+	latest time.Time
+}
+
+// watched is what was last known of the target and the load.
+type watched struct {
+	version  string
+	rate     float64
+	phase    string
+	restarts float64
+}
+
+// Window takes the next window of the level [window.Short] in. It returns the
+// windows of all levels that are done now, this one among them, to be kept.
+func (j *Judge) Window(w *window.Window) []*window.Window {
+	if !j.latest.IsZero() && w.Start.Sub(j.latest) >= 2*window.Short {
+		j.log.add(Event{At: w.Start, Kind: Gap, Text: fmt.Sprintf("nothing is known of %v before this", w.Start.Sub(j.latest).Round(time.Second))})
+	}
+	j.latest = w.End()
+	j.notice(w)
+	done := append([]*window.Window{w}, j.roller.Add(w)...)
+	for _, d := range done {
+		j.take(d)
+	}
+	j.findings.update(j.latest, j.seen())
+	return done
+}
+
+// take hands a window to the detectors of its level.
+func (j *Judge) take(w *window.Window) {
+	j.rings[w.Length].put(w)
+	j.tally.add(w)
+	for _, d := range j.detectors {
+		if d.level == w.Length {
+			d.see(w)
+		}
+	}
+}
+
+// see keeps what a detector sees now. What it saw before and does not mention any
+// more is over.
+func (d *placed) see(w *window.Window) {
+	now := d.Observe(w)
+	for i := range d.seen {
+		last := &d.seen[i]
+		if !last.Over && !slices.ContainsFunc(now, func(s finding.Symptom) bool { return s.Key() == last.Key() }) {
+			ended := *last
+			ended.Over, ended.Ended = true, w.Start
+			now = append(now, ended)
+		}
+	}
+	d.seen = now
+}
+
+// seen is what all detectors see now. What is over is told once.
+func (j *Judge) seen() []finding.Symptom {
+	var all []finding.Symptom
+	for _, d := range j.detectors {
+		for _, s := range d.seen {
+			if !j.expected(&s) {
+				all = append(all, s)
+			}
+		}
+		d.seen = slices.DeleteFunc(d.seen, func(s finding.Symptom) bool { return s.Over })
+	}
+	return all
+}
+
+// expected reports whether somebody meant what is seen: a restart that brings
+// another version is a deployment.
+func (j *Judge) expected(s *finding.Symptom) bool {
+	if s.Kind != finding.Restarts {
+		return false
+	}
+	return slices.ContainsFunc(j.log.around(s.Onset.Add(-deployment), s.Onset.Add(deployment)), func(e Event) bool {
+		return e.Kind == VersionChanged || e.Kind == Annotation
+	})
+}
+
+// deployment is how long one may take from the first process that stops to the
+// first answer of the new version.
+const deployment = 5 * time.Minute
+
+// rateChange is by how much the rate has to change to be an event: less is the
+// slope of a day.
+const rateChange = 0.25
+
+// notice notes what changed about the target and the load.
+func (j *Judge) notice(w *window.Window) {
+	last := &j.watched
+	if w.Version != "" && w.Version != window.Mixed && w.Version != last.version {
+		if last.version != "" {
+			j.log.add(Event{At: w.Start, Kind: VersionChanged, Version: w.Version, Text: fmt.Sprintf("the target answers as version %s, before as %s", w.Version, last.version)})
+		}
+		last.version = w.Version
+	}
+	for _, s := range w.Named("soakd_api_restarts_total") {
+		if s.Increase > 0 {
+			j.log.add(Event{At: w.Start, Kind: TargetRestarted, Text: "the target restarted (" + s.Labels + ")"})
+		}
+	}
+	if last.rate > 0 && math.Abs(w.Rate-last.rate) > rateChange*last.rate {
+		j.log.add(Event{At: w.Start, Kind: LoadChanged, Text: fmt.Sprintf("the load changed from %.4g to %.4g arrivals a second", last.rate, w.Rate)})
+		last.rate = w.Rate
+	}
+	if last.rate == 0 {
+		last.rate = w.Rate
+	}
+}
+
+// Annotate notes what somebody said happened at the target, such as a deployment.
+func (j *Judge) Annotate(at time.Time, text, version string) {
+	j.log.add(Event{At: at, Kind: Annotation, Text: text, Version: version})
+}
+
+// Findings returns all that was found, the oldest first: the open ones, and the
+// latest of those that are over.
+func (j *Judge) Findings() []Finding {
+	list := make([]Finding, 0, len(j.findings.list))
+	for _, f := range j.findings.list {
+		one := *f
+		one.Symptoms = slices.Clone(f.Symptoms)
+		list = append(list, one)
+	}
+	return list
+}
+
+// Opened counts the findings so far by their kind; one that was renamed counts for
+// each of its kinds.
+func (j *Judge) Opened(kind finding.Kind) int64 { return j.findings.opened[kind] }
+
+// Events returns the events with a number above after, the oldest first.
+func (j *Judge) Events(after int64) []Event {
+	i, _ := slices.BinarySearchFunc(j.log.events, after+1, func(e Event, seq int64) int { return int(e.Seq - seq) })
+	return slices.Clone(j.log.events[i:])
+}
+
+// Windows returns the latest n windows of a level in memory, the oldest first; they
+// hold no signals.
+func (j *Judge) Windows(level time.Duration, n int) []*window.Window {
+	r := j.rings[level]
+	if r == nil {
+		return nil
+	}
+	return r.last(n)
+}
+
+// Version is the target's version, "" while it is not known.
+func (j *Judge) Version() string { return j.watched.version }

@@ -1,0 +1,204 @@
+package judge
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"soakd/internal/judge/finding"
+	"soakd/internal/judge/window"
+)
+
+// Result is what a check or the whole verdict came to.
+type Result string
+
+// The results. Unknown is neither: what was not seen cannot have passed.
+const (
+	Pass    Result = "pass"
+	Fail    Result = "fail"
+	Unknown Result = "unknown"
+)
+
+// Verdict says whether the target is well, what was judged and what is not known.
+type Verdict struct {
+	Result Result `json:"result"`
+	// From and To are the time that was judged.
+	From time.Time `json:"from,omitzero"`
+	To   time.Time `json:"to,omitzero"`
+	// Version is the target's, "" when it is not known.
+	Version string `json:"version,omitempty"`
+	// Windows counts those of 10 s, FitWindows those in which soakd was fit to judge.
+	Windows    int64 `json:"windows"`
+	FitWindows int64 `json:"fit_windows"`
+	// Requests counts requests that came to an end in any of them, Failed those that
+	// were not answered rightly.
+	Requests int64 `json:"requests"`
+	Failed   int64 `json:"failed"`
+	// Checks has an entry for each thing that is judged.
+	Checks []Check `json:"checks"`
+	// Unknown lists what is not known, and what is missing to know it.
+	Unknown []string `json:"unknown,omitempty"`
+	// Text is the verdict in one line.
+	Text string `json:"text"`
+}
+
+// Check is one thing that is judged.
+type Check struct {
+	// Name is "load", "answers", "errors", "latency", "resources", "recovery",
+	// "objectives" or "baseline".
+	Name   string `json:"name"`
+	Result Result `json:"result"`
+	// Text says it with the figures, or what is missing.
+	Text string `json:"text"`
+	// Windows is how many windows were looked at, of the length in Seconds.
+	Windows       int64   `json:"windows,omitempty"`
+	WindowSeconds float64 `json:"window_seconds,omitempty"`
+	// Confidence is the least of its findings', 0 when there are none.
+	Confidence float64 `json:"confidence,omitempty"`
+	// Findings are the ids of those that count against it.
+	Findings []string `json:"findings,omitempty"`
+}
+
+// What has to be seen before it can be said that nothing is wrong, in minutes of
+// windows that were fit.
+const (
+	enoughForLatency = 20
+	enoughForLeaks   = 45
+)
+
+// tally counts what was judged.
+type tally struct {
+	from, to         time.Time
+	windows, fit     int64
+	minutes          int64 // fit ones
+	requests, failed int64
+}
+
+func (t *tally) add(w *window.Window) {
+	switch w.Length {
+	case window.Short:
+		if t.from.IsZero() {
+			t.from = w.Start
+		}
+		t.to = w.End()
+		t.windows++
+		if w.IsFit() {
+			t.fit++
+		}
+		for i := range w.Cases {
+			t.requests += w.Cases[i].Requests()
+			t.failed += w.Cases[i].Failed()
+		}
+	case window.Minute:
+		if w.IsFit() {
+			t.minutes++
+		}
+	}
+}
+
+// part says which kinds of findings count against which check.
+func part(kind finding.Kind) string {
+	switch kind {
+	case finding.AcceptedInvalid, finding.InvalidServerError, finding.LeakedInternals, finding.WrongAnswer, finding.DataLost, finding.StaleRead, finding.ForeignData:
+		return "answers"
+	case finding.Errors, finding.RateLimited:
+		return "errors"
+	case finding.Latency, finding.LatencyTail, finding.LatencyDrift:
+		return "latency"
+	case finding.Outage, finding.Hang, finding.Restarts:
+		return "recovery"
+	case finding.Objective:
+		return "objectives"
+	}
+	return "resources"
+}
+
+// Verdict judges what is now: what is open counts, and what was over before does
+// not. With whole it judges the run from its start: whatever was found in it counts.
+func (j *Judge) Verdict(whole bool) Verdict {
+	t := &j.tally
+	v := Verdict{
+		From: t.from, To: t.to, Version: j.watched.version, Windows: t.windows, FitWindows: t.fit, Requests: t.requests, Failed: t.failed,
+	}
+	v.Checks = append(v.Checks, j.loadCheck())
+	for _, name := range []string{"answers", "errors", "latency", "resources", "recovery"} {
+		v.Checks = append(v.Checks, j.findingsCheck(name, whole))
+	}
+	v.Checks = append(v.Checks, j.furtherChecks(whole)...)
+	v.conclude()
+	return v
+}
+
+// loadCheck says whether soakd itself was fit to judge.
+func (j *Judge) loadCheck() Check {
+	t := &j.tally
+	c := Check{Name: "load", Result: Pass, Windows: t.windows, WindowSeconds: window.Short.Seconds(), Text: fmt.Sprintf("%d of %d windows were fit to judge by", t.fit, t.windows)}
+	switch {
+	case t.windows == 0:
+		c.Result, c.Text = Unknown, "no window of 10 s is over yet"
+	case t.fit == 0:
+		c.Result, c.Text = Unknown, fmt.Sprintf("none of %d windows was fit to judge by", t.windows)
+	case t.requests == 0:
+		c.Result, c.Text = Unknown, "no request came to an end"
+	case t.requests == t.failed:
+		c.Result, c.Text = Fail, fmt.Sprintf("not one of %d requests was answered rightly", t.requests)
+	}
+	return c
+}
+
+// findingsCheck gathers the findings against one check.
+func (j *Judge) findingsCheck(name string, whole bool) Check {
+	c := Check{Name: name, Result: Pass, Windows: j.tally.fit, WindowSeconds: window.Short.Seconds()}
+	var texts []string
+	for _, f := range j.findings.list {
+		if part(f.Kind) != name || (!whole && !f.Open()) {
+			continue
+		}
+		c.Result = Fail
+		c.Findings = append(c.Findings, f.ID)
+		texts = append(texts, f.Text)
+		if c.Confidence == 0 || f.Confidence < c.Confidence {
+			c.Confidence = f.Confidence
+		}
+	}
+	needed := map[string]int64{"latency": enoughForLatency, "resources": enoughForLeaks}[name]
+	switch {
+	case c.Result == Fail:
+		c.Text = strings.Join(texts, "; ")
+	case j.tally.fit == 0:
+		c.Result, c.Text = Unknown, "there was no window to judge by"
+	case j.tally.minutes < needed:
+		c.Result, c.Windows, c.WindowSeconds = Unknown, j.tally.minutes, window.Minute.Seconds()
+		c.Text = fmt.Sprintf("changes within the run need %d minutes, %d were seen", needed, j.tally.minutes)
+	default:
+		c.Text = "nothing was found"
+	}
+	return c
+}
+
+// conclude makes the verdict of its checks. What has to be known is that soakd sent
+// and the target answered; what takes longer to know does not hold up the rest.
+func (v *Verdict) conclude() {
+	v.Result = v.Checks[0].Result
+	var failed []string
+	for i := range v.Checks {
+		c := &v.Checks[i]
+		switch c.Result {
+		case Fail:
+			v.Result = Fail
+			failed = append(failed, c.Name+": "+c.Text)
+		case Unknown:
+			v.Unknown = append(v.Unknown, c.Name+": "+c.Text)
+		}
+	}
+	switch v.Result {
+	case Fail:
+		v.Text = "failed: " + strings.Join(failed, "; ")
+	case Pass:
+		v.Text = fmt.Sprintf("passed: %d requests in %d windows that were fit to judge by, %d failed", v.Requests, v.FitWindows, v.Failed)
+	default:
+		v.Text = "not known: " + strings.Join(v.Unknown, "; ")
+	}
+	slices.Sort(v.Unknown)
+}
