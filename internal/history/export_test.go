@@ -24,7 +24,7 @@ func filled(t *testing.T, p place) (s *history.Store, first, second string) {
 		Run: first, Windows: append(minutes(at, 3), history.Window{Level: time.Hour, Start: at.Truncate(time.Hour), Data: []byte{0, 1, 0xff}}),
 		Findings: []history.Finding{{ID: "f", Kind: "leak", Subject: "<x>", Onset: at, Found: at.Add(1), Document: json.RawMessage(`{"a":1}`)}},
 		Events:   []history.Event{{ID: "e1", Kind: "restart", At: at, Text: "x"}, {ID: "e2", Kind: "deploy", At: at.Add(1)}},
-		States:   []history.State{{Key: "judge", Updated: at, Data: []byte("state")}}, Verdict: "failed",
+		States:   []history.State{{Key: "judge", Updated: at, Data: []byte("state")}}, Verdict: "fail",
 	})
 	if err := s.EndRun(t.Context(), first, at.Add(time.Hour), history.Passed, json.RawMessage(`{"b":2}`)); err != nil {
 		t.Fatal(err)
@@ -86,7 +86,7 @@ func TestImportKeepsTheNewer(t *testing.T) {
 		appendBatch(t, s, history.Batch{Run: id, At: at.Add(time.Minute), Findings: []history.Finding{finding}})
 		before := export(t, s, history.ExportOptions{})
 		finding.Ended = at.Add(time.Hour)
-		appendBatch(t, s, history.Batch{Run: id, At: at.Add(time.Hour), Findings: []history.Finding{finding}, Verdict: "failed"})
+		appendBatch(t, s, history.Batch{Run: id, At: at.Add(time.Hour), Findings: []history.Finding{finding}, Verdict: "fail"})
 		if err := s.EndRun(t.Context(), id, at.Add(2*time.Hour), "", nil); err != nil {
 			t.Fatal(err)
 		}

@@ -62,7 +62,7 @@ func Fixture(t *testing.T, cfg Config, version int64) {
 		args  []any
 	}{
 		{"INSERT INTO series (target, instance) VALUES ('http://old', 'soakd')", nil},
-		{fmt.Sprintf("INSERT INTO runs (id, series, workload, soakd_version, settings, started, seen, ended, verdict, summary) VALUES ('%s', 1, 'cashflow', '1', '{}', 1000, 2000, 3000, 'passed', NULL)", id), nil},
+		{fmt.Sprintf("INSERT INTO runs (id, series, workload, soakd_version, settings, started, seen, ended, verdict, summary) VALUES ('%s', 1, 'cashflow', '1', '{}', 1000, 2000, 3000, 'pass', NULL)", id), nil},
 		{"INSERT INTO run_versions (run, version, since) VALUES (1, 'v1', 1000)", nil},
 		{"INSERT INTO windows (series, level, start, run, version, data) VALUES (1, 60, 60000000000, 1, 'v1', ?)", []any{s.pack([]byte("data"))}},
 		{"INSERT INTO findings (run, id, kind, subject, onset, found) VALUES (1, 'f', 'leak', 'x', 1, 2)", nil},

@@ -36,7 +36,7 @@ type Run struct {
 	Ended   time.Time `json:"ended,omitzero"`
 	// Versions are the target's, in order of their first appearance.
 	Versions []Version `json:"versions,omitempty"`
-	// Verdict is the result of the run so far ("passed", "failed", ...), "" before
+	// Verdict is the result of the run so far ("pass", "fail", "unknown"), "" before
 	// there is one; Summary says more, as JSON.
 	Verdict string          `json:"verdict,omitempty"`
 	Summary json.RawMessage `json:"summary,omitempty"`
@@ -50,7 +50,7 @@ type Version struct {
 }
 
 // Passed is the verdict that [Store.FindRun] takes for "last-passed".
-const Passed = "passed"
+const Passed = "pass"
 
 // BeginRun stores a run that begins, and returns its id: that of the run, or a new
 // one when it has none. The other required fields are the target, the instance and

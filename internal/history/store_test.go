@@ -26,8 +26,8 @@ func TestRunIsKept(t *testing.T) {
 			t.Fatalf("%q, %v: no UUID of version 7", id, err)
 		}
 		later := at.Add(time.Minute)
-		appendBatch(t, s, history.Batch{Run: id, At: later, Verdict: "failed", Summary: json.RawMessage(`{"a":1}`), Versions: []history.Version{{Name: "v2", Since: later}, {Name: "v1", Since: later}}})
-		run.ID, run.Seen, run.Verdict, run.Summary = id, later, "failed", json.RawMessage(`{"a":1}`)
+		appendBatch(t, s, history.Batch{Run: id, At: later, Verdict: "fail", Summary: json.RawMessage(`{"a":1}`), Versions: []history.Version{{Name: "v2", Since: later}, {Name: "v1", Since: later}}})
+		run.ID, run.Seen, run.Verdict, run.Summary = id, later, "fail", json.RawMessage(`{"a":1}`)
 		run.Versions = append(run.Versions, history.Version{Name: "v2", Since: later})
 		got, err := s.Run(t.Context(), id)
 		if err != nil || !reflect.DeepEqual(got, run) {
@@ -195,7 +195,7 @@ func TestRunsFilter(t *testing.T) {
 			{history.RunFilter{Version: "v1"}, []int{1, 0}},
 			{history.RunFilter{Limit: 1}, []int{2}},
 			{history.RunFilter{From: at.Add(1), To: at.Add(2 * time.Hour)}, []int{1}},
-			{history.RunFilter{Verdict: "passed"}, nil},
+			{history.RunFilter{Verdict: "pass"}, nil},
 			{history.RunFilter{Instance: "i", Workload: "cashflow", Target: "http://b"}, []int{1}},
 		} {
 			runs, err := s.Runs(t.Context(), one.filter)
