@@ -47,6 +47,8 @@ type config struct {
 	Objectives      string        `envconfig:"OBJECTIVES" desc:"What the target promises, separated by semicolons: name: availability>=99.5%; name: class=monte_carlo latency<=5s for 99%; empty: defaults for each class; none: nothing."`
 	ObjectivePeriod time.Duration `envconfig:"OBJECTIVE_PERIOD" default:"0s" desc:"Time for which an error budget must last, 1h to 2160h; 0s: 30 days, or the duration of a bounded run."`
 
+	historySettings
+
 	connectionSettings
 
 	AuthToken     secret.String `envconfig:"AUTH_TOKEN" desc:"Bearer token for every request (secret)."`
@@ -170,6 +172,7 @@ func (c *config) validate() error {
 		return errors.Join(m...)
 	}
 	c.validateTarget(&m)
+	c.historySettings.validate(&m)
 	if _, err := objective.Parse(c.Objectives, nil); err != nil {
 		m.check(false, "OBJECTIVES: %w", err)
 	}

@@ -18,8 +18,27 @@ import (
 type judgement struct {
 	collector *collector
 
+	// chronicle keeps what is judged; nil when nothing is kept.
+	chronicle *chronicle
+
 	mu    sync.Mutex
 	judge *judge.Judge
+}
+
+// snapshot is what the history keeps of a moment.
+type snapshot struct {
+	findings []judge.Finding
+	events   []judge.Event
+	state    []byte
+	verdict  judge.Verdict
+}
+
+// snapshot returns all that is known, of the events those with a number above after.
+func (j *judgement) snapshot(after int64) (snapshot, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	state, err := j.judge.State()
+	return snapshot{findings: j.judge.Findings(), events: j.judge.Events(after), state: state, verdict: j.judge.Verdict(true)}, err
 }
 
 // judgeConfig says what is judged of a workload.
@@ -60,14 +79,20 @@ func (j *judgement) windowEnded(end closing) {
 	w := j.collector.window(end)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.judge.Window(w)
+	j.keep(j.judge.Window(w))
+}
+
+func (j *judgement) keep(done []*window.Window) {
+	if j.chronicle != nil {
+		j.chronicle.keep(done)
+	}
 }
 
 // finish judges what is left at the end of a run.
 func (j *judgement) finish() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.judge.Finish()
+	j.keep(j.judge.Finish())
 }
 
 // Verdict is the verdict now, or with whole of the run from its start.
