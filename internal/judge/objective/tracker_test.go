@@ -279,6 +279,27 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+func TestJudgeSaysWhat(t *testing.T) {
+	tracker := availability(t, 0.99, Policy{})
+	for i := range 60 {
+		failed := int64(0)
+		if i/5 == 4 {
+			failed = 100
+		}
+		tracker.Observe(traffic(i, 3000-failed, failed))
+	}
+	got := tracker.Judge()[0]
+	if want := "answers: 0.278 % of 180000 requests failed, 1% are allowed"; got.Run.Text != want {
+		t.Errorf("%q, want %q", got.Run.Text, want)
+	}
+	if want := "answers: 3.33 % of 15000 requests failed, 1% are allowed (the worst 5 minutes, from 00:20)"; got.Worst.Text != want {
+		t.Errorf("%q, want %q", got.Worst.Text, want)
+	}
+	if !got.Run.From.Equal(epoch) || !got.Run.To.Equal(minute(60)) || !got.Worst.To.Equal(minute(25)) {
+		t.Errorf("%+v", got)
+	}
+}
+
 func repeat(n int, good, bad int64) [][2]int64 {
 	all := make([][2]int64, n)
 	for i := range all {

@@ -245,7 +245,9 @@ func (d *Detector) begin(target string, kind finding.Kind, from, start time.Time
 		ID: d.lastID, Target: target, Kind: kind, Start: start, StartFrom: earlier(from, start), Detected: v.end, Outcomes: map[string]int64{},
 		TimeToDetect: v.end.Sub(start).Seconds(),
 	}}
-	if target != API { // two polls leave no doubt
+	if target == API {
+		o.CausedBy, _ = d.spoilt()
+	} else { // two polls leave no doubt
 		o.confirmed = true
 		d.totals[target]++
 	}

@@ -282,6 +282,39 @@ func dependencyCases() []scenarioCase {
 			symptoms: []string{"outage redis", "outage api"},
 		},
 		{
+			name: "Postgres away for long, and of a trickle most fail",
+			scenario: scenario{
+				seconds: 1500, polls: healthy(map[string]func(int) string{"postgres": fails(100, 1300, "connect")}),
+				traffic: func(s int) second {
+					switch {
+					case s < 100 || s >= 1300:
+						return steady(s)
+					case s < 130:
+						return second{ok: 8, failed: 42}
+					case s%2 > 0:
+						return second{}
+					case s%60 == 0:
+						return second{ok: 1}
+					}
+					return second{failed: 1}
+				},
+			},
+			wants:    []want{{target: "postgres", kind: finding.Outage, start: 100, detected: 110, end: 1301, recovered: 1301, mode: FailFast}},
+			symptoms: []string{"outage postgres"},
+		},
+		{
+			name: "Postgres away, later the API as well: it is Postgres' fault",
+			scenario: scenario{
+				seconds: 600, polls: healthy(map[string]func(int) string{"postgres": fails(100, 400, "connect")}),
+				traffic: twice(failing(200, 400, second{failed: 50}), failing(100, 200, second{ok: 15, failed: 35, outcome: "server_error"})),
+			},
+			wants: []want{
+				{target: "postgres", kind: finding.Outage, start: 100, detected: 110, end: 401, recovered: 401, mode: FailFast},
+				{target: "api", kind: finding.Outage, start: 200, detected: 210, end: 400, recovered: 400, mode: FailFast, causedBy: "postgres"},
+			},
+			symptoms: []string{"outage postgres"},
+		},
+		{
 			name: "an endpoint away with the API is told as the API",
 			scenario: scenario{
 				seconds: 400, traffic: failing(103, 152, second{failed: 50}),

@@ -42,6 +42,21 @@ func (d *Detector) explain() {
 	}
 }
 
+// spoilt returns the dependency that is away now and without which most requests
+// fail, and the share of them; "" and 0 when there is none. Where few requests are
+// sent, all of them fail in a row soon, and the API is not away for that.
+func (d *Detector) spoilt() (target string, share float64) {
+	for _, name := range d.targets() {
+		o := d.open[name]
+		if n := o.Failed + o.OK; isDependency(name) && o.End.IsZero() && n > 0 {
+			if s := float64(o.Failed) / float64(n); s >= most && s > share {
+				target, share = name, s
+			}
+		}
+	}
+	return target, share
+}
+
 // rank puts causes before what they cause.
 func rank(target string) int {
 	switch {

@@ -277,7 +277,8 @@ func (d *Detector) spellIsOutage(v *view) {
 	if o != nil && o.resume() {
 		return
 	}
-	share := max(d.calm.until(s.from).share, d.shareBefore(s, v))
+	_, spoilt := d.spoilt()
+	share := max(d.calm.until(s.from).share, d.shareBefore(s, v), spoilt)
 	if v.confined || !unlikely(s.failed, s.ok+s.failed, share) {
 		return
 	}
