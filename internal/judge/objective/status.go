@@ -114,6 +114,9 @@ type Part struct {
 	Events, Bad int64
 	// Ratio is the share of good requests; 1 when there were none.
 	Ratio float64
+	// Uncounted is the time of the run that did not count, because soakd was not fit
+	// or held the load back for the target's sake.
+	Uncounted time.Duration
 	// Text says it in a sentence.
 	Text string
 }
@@ -134,6 +137,9 @@ func (t *Tracker) Judge() []Judgement {
 	all := make([]Judgement, 0, len(t.all))
 	for _, s := range t.all {
 		j := Judgement{Objective: s.objective, Run: s.part(span{s.since, s.events, s.bad}, s.counted)}
+		if j.Run.Uncounted = s.uncounted; s.uncounted > 0 {
+			j.Run.Text += fmt.Sprintf("; %v of the time did not count", s.uncounted.Round(time.Second))
+		}
 		worst := s.objective.worse(s.worst, s.five)
 		if worst.Events == 0 {
 			j.Worst = Part{Result: NotEnough, Ratio: 1, Text: fmt.Sprintf("%s: no 5 minutes had the %d requests that it takes", s.objective.Name, s.objective.enough())}
