@@ -470,6 +470,34 @@ func TestBurstsAndOutages(t *testing.T) {
 	w.only(t, finding.Errors, finding.Subject{Case: "forecast", Class: "standard"})
 }
 
+// A restart every ten minutes loses requests of all cases: that is judged elsewhere.
+// What comes every four minutes is a level.
+func TestRecurringBursts(t *testing.T) {
+	for _, test := range []struct {
+		every time.Duration
+		found bool
+	}{{10 * time.Minute, false}, {4 * time.Minute, true}} {
+		for seed := range uint64(5) {
+			w := newWorld(seed)
+			w.run(t, 3*time.Hour)
+			w.spoil = onValid(func(w *world, _ kind, outcomes, _ map[string]int64) {
+				switch at := w.at.Sub(begin()) % test.every; at {
+				case 0:
+					w.move(outcomes, "connect", 0.25)
+				case window.Short:
+					w.move(outcomes, "reset", 0.03)
+				}
+			})
+			w.run(t, 3*time.Hour)
+			if test.found {
+				w.only(t, finding.Errors, finding.Subject{Class: finding.AllTraffic})
+			} else if len(w.order) > 0 {
+				t.Errorf("seed %d: found %+v", seed, w.found)
+			}
+		}
+	}
+}
+
 // When soakd was not fit, what got no answer does not count, and what did does.
 func TestUnfitWindows(t *testing.T) {
 	unfit := func(w *window.Window) { w.Fit, w.Unfit = 0, []string{"cpu"} }
@@ -542,7 +570,7 @@ func TestTwoProblems(t *testing.T) {
 // Clean traffic with single failures, short bursts at deployments and a day curve
 // raises nothing.
 func TestCleanWeeks(t *testing.T) {
-	weeks := 4
+	weeks := 2
 	if testing.Short() {
 		weeks = 1
 	}

@@ -503,7 +503,7 @@ func TestGap(t *testing.T) {
 // Weeks of a day curve, noise, deployments, lone minutes of trouble and nights of
 // backups raise nothing.
 func TestCleanWeeks(t *testing.T) {
-	weeks := 20
+	weeks := 8
 	if testing.Short() {
 		weeks = 2
 	}
