@@ -18,9 +18,13 @@ import (
 // the recorder, signals from the probes as they are polled, and soakd's own fitness.
 type collector struct {
 	recorder *load.Recorder
+	// versions may be nil: the workload's answers give none.
 	versions *load.Versions
 	// version is the target's where it is set; it goes before what answers say.
 	version string
+	// noted is the version that somebody posted last; it counts where it takes the
+	// place of the one that is set, or where answers give none.
+	noted   atomic.Pointer[string]
 	seconds *secondCounts
 
 	mu sync.Mutex
@@ -184,14 +188,16 @@ func (c *collector) window(end closing) *window.Window {
 }
 
 func (c *collector) targetVersion() string {
-	seen := c.versions.Take()
+	seen, noted := c.versions.Take(), c.noted.Load()
 	switch {
-	case c.version != "":
+	case c.version != "" && noted == nil:
 		return c.version
-	case len(seen) > 1:
+	case c.version == "" && len(seen) > 1:
 		return window.Mixed
-	case len(seen) == 1:
+	case c.version == "" && len(seen) == 1:
 		return seen[0]
+	case noted != nil:
+		return *noted
 	}
 	return ""
 }

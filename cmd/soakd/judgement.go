@@ -1,11 +1,15 @@
 package main
 
 import (
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"soakd/internal/judge"
+	"soakd/internal/judge/objective"
 	"soakd/internal/judge/window"
+	"soakd/internal/load"
 	"soakd/internal/probes"
 )
 
@@ -16,6 +20,28 @@ type judgement struct {
 
 	mu    sync.Mutex
 	judge *judge.Judge
+}
+
+// judgeConfig says what is judged of a workload.
+func (c *config) judgeConfig(workload *load.Workload) (judge.Config, error) {
+	var classes []string
+	for _, one := range workload.Cases {
+		if class := string(one.Class); !slices.Contains(classes, class) {
+			classes = append(classes, class)
+		}
+	}
+	objectives, err := objective.Parse(c.Objectives, classes)
+	if err != nil {
+		return judge.Config{}, fmt.Errorf("%s_OBJECTIVES: %w", envPrefix, err)
+	}
+	policy := objective.PolicyFor(c.Duration)
+	if c.ObjectivePeriod != 0 {
+		policy.Period = c.ObjectivePeriod
+	}
+	if err := policy.Validate(); err != nil {
+		return judge.Config{}, fmt.Errorf("%s_OBJECTIVE_PERIOD: %w", envPrefix, err)
+	}
+	return judge.Config{Objectives: objectives, Policy: policy}, nil
 }
 
 func newJudgement(collector *collector, cfg judge.Config) (*judgement, error) {
@@ -35,6 +61,13 @@ func (j *judgement) windowEnded(end closing) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.judge.Window(w)
+}
+
+// finish judges what is left at the end of a run.
+func (j *judgement) finish() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.judge.Finish()
 }
 
 // Verdict is the verdict now, or with whole of the run from its start.
@@ -67,6 +100,9 @@ func (j *judgement) Windows(level time.Duration, n int) []*window.Window {
 
 // Annotate notes what somebody said happened at the target.
 func (j *judgement) Annotate(at time.Time, text, version string) {
+	if version != "" {
+		j.collector.noted.Store(&version)
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.judge.Annotate(at, text, version)

@@ -124,7 +124,11 @@ func newDaemon(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Log
 	}
 	d.recorder = load.NewRecorder(d.traffic.workload, d.start)
 	d.metrics = exporter.NewMetrics(d.recorder)
-	if d.judgement, err = newJudgement(newCollector(d.recorder, d.traffic.workload.Versions, cfg.TargetVersion, d.start), judge.Config{}); err != nil {
+	judged, err := cfg.judgeConfig(d.traffic.workload)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	if d.judgement, err = newJudgement(newCollector(d.recorder, d.traffic.workload.Versions, cfg.TargetVersion, d.start), judged); err != nil {
 		return nil, usageError{err}
 	}
 	if err := d.watch(); err != nil {
@@ -132,6 +136,7 @@ func newDaemon(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Log
 	}
 	served := exporter.ServerConfig{
 		Listen: cfg.Listen, WebConfigFile: cfg.WebConfigFile, Metrics: d.metrics, Page: report.Page(d.status), Log: log,
+		API: exporter.API{Judgement: d.judgement, Status: func() any { return report.Document(d.status()) }, Writable: cfg.EnableLifecycle},
 	}
 	if cfg.EnableLifecycle {
 		served.Load = d.engine
@@ -191,6 +196,7 @@ func (d *daemon) watch() error {
 	}
 	d.board = probes.NewBoard(names, polling.Staleness())
 	d.metrics.WatchProbes(d.probes, d.board)
+	d.metrics.WatchJudgement(d.judgement.readings)
 	d.poller, err = probes.New(d.probes, polling, func(result probes.Result) {
 		d.board.Put(result)
 		d.judgement.probe(result)
@@ -267,7 +273,10 @@ func (d *daemon) run(ctx context.Context) error {
 	d.server.SetReady(false)
 	stop()
 	err := group.Wait()
-	d.print(report.Table(d.status()))
+	d.judgement.finish()
+	status := d.status()
+	status.Verdict = d.judgement.Verdict(true)
+	d.print(report.Table(status) + report.Judgement(status.Verdict, status.Findings))
 	if err != nil {
 		return err
 	}
@@ -296,7 +305,20 @@ func (d *daemon) outcome(interrupted bool) error {
 	case all.OK == 0:
 		return failedError{fmt.Errorf("not one of %d requests was answered rightly", all.Finished)}
 	}
-	return d.windows.verdict()
+	if err := d.windows.verdict(); err != nil {
+		return err
+	}
+	if verdict := d.judgement.Verdict(true); verdict.Result == judge.Fail {
+		return failedError{errors.New(verdict.Text)}
+	}
+	return nil
+}
+
+// readings are the figures of the judgement, for metrics.
+func (j *judgement) readings() judge.Readings {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.judge.Readings()
 }
 
 // status is what the page, the progress line and the table show.
@@ -308,6 +330,7 @@ func (d *daemon) status() report.Status {
 		Start: d.start, Elapsed: now.Sub(d.start), Duration: d.cfg.Duration, Counts: d.engine.Counts(),
 		Closed: d.cfg.closed(), Users: d.cfg.Users, TargetRate: d.engine.TargetRate(), Throttle: d.engine.Throttle(), Fitness: d.windows.fitness.Status(),
 		Cases: cases, All: all, Probes: d.board.Snapshot(now),
+		Verdict: d.judgement.Verdict(false), Findings: d.judgement.Findings(),
 	}
 }
 

@@ -138,12 +138,13 @@ const (
 	apiUID      = "soakd-api"
 	// dependenciesUID is that of what the API depends on besides.
 	dependenciesUID = "soakd-dependencies"
+	judgementUID    = "soakd-judgement"
 )
 
 // All returns every dashboard, the overview first.
 func All() []Dashboard {
 	return []Dashboard{
-		overviewDashboard(), trafficDashboard(), postgresDashboard(), redisDashboard(), apiDashboard(), dependenciesDashboard(),
+		overviewDashboard(), trafficDashboard(), postgresDashboard(), redisDashboard(), apiDashboard(), dependenciesDashboard(), judgementDashboard(),
 	}
 }
 

@@ -36,7 +36,14 @@ func mayBeEmpty() []string {
 		apiUID + " / Database pool and cache of the API / Wait for a pool connection", // nobody may have to wait
 		apiUID + " / Processor and calculation threads / Event-loop lag",              // the reference API has no event loop
 		dependenciesUID + " / Do they answer? / Why they fail",                        // none fails
-		postgresUID + " / Locks and transactions / Who blocks whom",                   // nobody blocks anybody
+		// The demo of the test is too short for trends and comparisons, and nothing recovers.
+		judgementUID + " / Leaks and trends / Suspected leaks",
+		judgementUID + " / Leaks and trends / Time to the limit",
+		judgementUID + " / Leaks and trends / Slope an hour",
+		judgementUID + " / Regressions / Against earlier or the baseline",
+		judgementUID + " / Regressions / Regressions",
+		judgementUID + " / Outages and recovery / Time to recover",
+		postgresUID + " / Locks and transactions / Who blocks whom", // nobody blocks anybody
 		// These need a newer Postgres than 15, or a setting of 18 that the demo leaves off.
 		postgresUID + " / Write-ahead log and checkpoints / Time in writes and syncs of the log",
 		postgresUID + " / Write-ahead log and checkpoints / Restart points",

@@ -110,10 +110,10 @@ func fromProbe(probe string, d *probes.Desc) Definition {
 }
 
 // Definitions lists every metric of soakd with the given probes, in the order of
-// METRICS.md: traffic, the probes, soakd itself; by name within each. The
+// METRICS.md: traffic, the judgement, the probes, soakd itself; by name within each. The
 // metrics of the Go runtime, of the process and of the build are not listed.
 func Definitions(all []probes.Probe) []Definition {
-	definitions := ownDefinitions()
+	definitions := append(ownDefinitions(), judgementDefinitions()...)
 	known := map[string]bool{}
 	for _, probe := range all {
 		for _, d := range probe.Describe() {
@@ -124,7 +124,7 @@ func Definitions(all []probes.Probe) []Definition {
 		}
 	}
 	rank := func(d Definition) int {
-		return slices.Index([]string{"traffic", "soakd"}, d.Source)
+		return slices.Index([]string{"traffic", "judgement", "soakd"}, d.Source)
 	}
 	slices.SortStableFunc(definitions, func(a, b Definition) int {
 		return cmp.Or(cmp.Compare(section(rank(a)), section(rank(b))), cmp.Compare(a.Source, b.Source), cmp.Compare(a.Name, b.Name))
@@ -132,15 +132,16 @@ func Definitions(all []probes.Probe) []Definition {
 	return definitions
 }
 
-// section puts traffic first, probes (rank -1) second and soakd itself last.
+// section puts traffic first, then the judgement, the probes (rank -1) and soakd
+// itself.
 func section(rank int) int {
 	switch rank {
-	case 0:
-		return 0
-	case 1:
-		return 2
+	case 0, 1:
+		return rank
+	case 2:
+		return 3
 	}
-	return 1
+	return 2
 }
 
 // Markdown writes METRICS.md for the definitions.
@@ -161,7 +162,7 @@ func Markdown(definitions []Definition) string {
 }
 
 func title(source string) string {
-	titles := map[string]string{"traffic": "Traffic", "soakd": "soakd itself", "postgres": "Postgres", "redis": "Redis", "api": "API resources"}
+	titles := map[string]string{"traffic": "Traffic", "judgement": "Judgement", "soakd": "soakd itself", "postgres": "Postgres", "redis": "Redis", "api": "API resources"}
 	return cmp.Or(titles[source], source)
 }
 

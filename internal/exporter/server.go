@@ -16,8 +16,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Server answers /metrics, /-/healthy, /-/ready, the live page and, where that is
-// enabled, the changes of the load. Nothing else that it serves changes any state.
+// Server answers /metrics, /-/healthy, /-/ready, the live page, /api/v1 and, where
+// that is enabled, the changes of the load and events that are posted. Nothing else that it serves changes any state.
 type Server struct {
 	listener  net.Listener
 	server    *http.Server
@@ -40,7 +40,9 @@ type ServerConfig struct {
 	// Load is what PUT /-/rate, POST /-/pause and POST /-/resume change; nil when
 	// they are not enabled, and answer 403.
 	Load LoadControl
-	Log  *slog.Logger
+	// API is what /api/v1 answers from.
+	API API
+	Log *slog.Logger
 }
 
 // NewServer listens. It fails when the address cannot be had or the web
@@ -71,6 +73,9 @@ func NewServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 		answer(w, http.StatusOK, "soakd is ready\n")
 	})
 	handleLifecycle(mux, cfg.Load)
+	if cfg.API.Judgement != nil {
+		handleAPI(mux, cfg.API)
+	}
 	s.server = &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 10 * time.Second,

@@ -10,7 +10,13 @@ import (
 	"slices"
 	"time"
 
+	"soakd/internal/judge/answers"
+	"soakd/internal/judge/cause"
 	"soakd/internal/judge/finding"
+	"soakd/internal/judge/latency"
+	"soakd/internal/judge/leak"
+	"soakd/internal/judge/objective"
+	"soakd/internal/judge/outage"
 	"soakd/internal/judge/window"
 )
 
@@ -32,11 +38,21 @@ type placed struct {
 
 // Judge takes windows in and says what it finds. Make it with [New].
 type Judge struct {
-	roller    window.Roller
-	rings     map[time.Duration]*ring
-	detectors []*placed
-	findings  findings
-	log       log
+	roller     window.Roller
+	rings      map[time.Duration]*ring
+	detectors  []*placed
+	answers    *answers.Detector
+	outage     *outage.Detector
+	cause      *cause.Detector
+	leak       *leak.Detector
+	latency    *latency.Detector
+	objectives *objective.Tracker
+	findings   findings
+	log        log
+	// recovery counts times to recover by target, recovered the ids of the outages
+	// that are in it, of those that are still listed.
+	recovery  map[string]*Times
+	recovered map[int64]bool
 	watched   watched
 	// tally is what the verdict is made of.
 	tally tally
@@ -61,6 +77,18 @@ func (j *Judge) Window(w *window.Window) []*window.Window {
 	j.latest = w.End()
 	j.notice(w)
 	done := append([]*window.Window{w}, j.roller.Add(w)...)
+	for _, d := range done {
+		j.take(d)
+	}
+	j.noteRecoveries()
+	j.findings.update(j.latest, j.seen())
+	return done
+}
+
+// Finish ends the windows under way, so that what is left at the end of a run is
+// judged too. It returns them; no windows come after it.
+func (j *Judge) Finish() []*window.Window {
+	done := j.roller.Flush()
 	for _, d := range done {
 		j.take(d)
 	}
@@ -94,7 +122,7 @@ func (d *placed) see(w *window.Window) {
 	d.seen = now
 }
 
-// seen is what all detectors see now.
+// seen is what all detectors see now. What is over is told once.
 func (j *Judge) seen() []finding.Symptom {
 	var all []finding.Symptom
 	for _, d := range j.detectors {
@@ -103,6 +131,7 @@ func (j *Judge) seen() []finding.Symptom {
 				all = append(all, s)
 			}
 		}
+		d.seen = slices.DeleteFunc(d.seen, func(s finding.Symptom) bool { return s.Over })
 	}
 	return all
 }

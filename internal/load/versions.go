@@ -57,8 +57,12 @@ func (v *Versions) keep(version string) {
 	}
 }
 
-// Take returns the versions that answered since the last call, sorted.
+// Take returns the versions that answered since the last call, sorted; none of a
+// nil Versions.
 func (v *Versions) Take() []string {
+	if v == nil {
+		return nil
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.keepLast()

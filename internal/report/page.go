@@ -24,6 +24,7 @@ func Page(status func() Status) http.Handler {
 		"span": span, "clock": clock, "number": number, "busy": busy, "version": Version,
 		"percent": percent, "ago": ago, "values": values, "hit": hitRatio, "pool": pool,
 		"pace": pace, "share": percentOf, "rounded": rounded, "circuit": circuit, "reasons": reasons, "unfit": unfitCounts,
+		"latest": latest, "when": when,
 	}).Parse(pageText))
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		var body bytes.Buffer

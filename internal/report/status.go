@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/common/version"
 
+	"soakd/internal/judge"
 	"soakd/internal/load"
 	"soakd/internal/probes"
 )
@@ -37,6 +38,9 @@ type Status struct {
 	Cases  []load.CaseSummary
 	All    load.CaseSummary
 	Probes []probes.Status
+	// Verdict is what was judged so far, Findings what was found.
+	Verdict  judge.Verdict
+	Findings []judge.Finding
 }
 
 // Version is soakd's version, or "dev" when it was built without one.

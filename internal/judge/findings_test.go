@@ -1,0 +1,269 @@
+package judge
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"soakd/internal/judge/finding"
+	"soakd/internal/judge/window"
+)
+
+// story tells a judge, minute by minute from 0 on, what its detectors see.
+type story struct {
+	t     *testing.T
+	judge *Judge
+	start time.Time
+	seen  map[string]finding.Symptom
+}
+
+// scripted is a detector that sees what the story says.
+type scripted struct{ story *story }
+
+func (s scripted) Observe(*window.Window) []finding.Symptom {
+	var now []finding.Symptom
+	for _, one := range s.story.seen {
+		now = append(now, one)
+	}
+	return now
+}
+
+func newStory(t *testing.T) *story {
+	t.Helper()
+	j, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &story{t: t, judge: j, start: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), seen: map[string]finding.Symptom{}}
+	j.detectors = []*placed{{detector: scripted{s}, level: window.Minute}}
+	return s
+}
+
+func (s *story) at(minute int) time.Time { return s.start.Add(time.Duration(minute) * time.Minute) }
+
+// sees adds a symptom with that onset.
+func (s *story) sees(kind finding.Kind, subject finding.Subject, onset int) {
+	s.seen[string(kind)+subject.String()] = finding.Symptom{
+		Kind: kind, Subject: subject, Onset: s.at(onset), Confidence: 0.999, Text: fmt.Sprintf("%s of %s", kind, subject),
+	}
+}
+
+// forgets ends a symptom: the detector does not mention it any more.
+func (s *story) forgets(kind finding.Kind, subject finding.Subject) {
+	delete(s.seen, string(kind)+subject.String())
+}
+
+// minute passes.
+func (s *story) minute(n int, version string) {
+	for i := range 6 {
+		s.judge.Window(&window.Window{Start: s.at(n).Add(time.Duration(i) * window.Short), Length: window.Short, Covered: window.Short, Fit: window.Short, Version: version})
+	}
+}
+
+// names lists the findings as kind(symptoms), with a + while they last.
+func (s *story) names() string {
+	var list []string
+	for _, f := range s.judge.Findings() {
+		open := ""
+		if f.Open() {
+			open = "+"
+		}
+		list = append(list, fmt.Sprintf("%s(%d)%s", f.Kind, len(f.Symptoms), open))
+	}
+	return strings.Join(list, " ")
+}
+
+func (s *story) want(minute int, want string) {
+	s.t.Helper()
+	if got := s.names(); got != want {
+		s.t.Errorf("minute %d: %q, want %q", minute, got, want)
+	}
+}
+
+func forCase(name string) finding.Subject   { return finding.Subject{Case: name, Class: "standard"} }
+func forSignal(name string) finding.Subject { return finding.Subject{Signal: name, Target: "api"} }
+
+// What is seen first need not be the cause: the finding is named anew when that is seen.
+func TestTheCauseNamesTheFinding(t *testing.T) {
+	s := newStory(t)
+	s.sees(finding.Latency, forCase("forecast"), 1)
+	s.minute(3, "v1")
+	s.want(3, "latency(1)+")
+	id := s.judge.Findings()[0].ID
+	s.sees(finding.CacheIneffective, forSignal("hits"), 0)
+	s.minute(4, "v1")
+	s.want(4, "cache_ineffective(2)+")
+	if f := s.judge.Findings()[0]; f.ID != id || f.Subject != forSignal("hits") || !f.Onset.Equal(s.at(0)) || !f.Found.Equal(s.at(4)) {
+		t.Errorf("%+v, id was %s", f, id)
+	}
+	s.seen = map[string]finding.Symptom{}
+	s.minute(5, "v1")
+	s.want(5, "cache_ineffective(2)")
+	var kinds []string
+	for _, e := range s.judge.Events(0) {
+		kinds = append(kinds, string(e.Kind))
+	}
+	if got := strings.Join(kinds, " "); got != "finding_opened finding_renamed finding_ended" {
+		t.Errorf("events %s", got)
+	}
+}
+
+// Two findings that turn out to have one cause become one.
+func TestACommonCauseJoinsFindings(t *testing.T) {
+	s := newStory(t)
+	s.sees(finding.Latency, forCase("forecast"), 1)
+	s.sees(finding.Errors, finding.Subject{Class: "sensitivity"}, 30)
+	s.minute(31, "v1")
+	s.want(31, "errors(1)+ latency(1)+")
+	s.sees(finding.Outage, finding.Subject{Target: "redis"}, 0)
+	s.minute(32, "v1")
+	s.want(32, "outage(3)+")
+}
+
+func TestWhatHasNothingToDoWithEachOtherStaysApart(t *testing.T) {
+	for name, test := range map[string]func(*story){
+		"at other times": func(s *story) {
+			s.sees(finding.GCPauses, forSignal("gc"), 0)
+			s.sees(finding.Latency, forCase("a"), 60)
+		},
+		"lost data and an outage": func(s *story) {
+			s.sees(finding.Outage, finding.Subject{Target: "postgres"}, 0)
+			s.sees(finding.DataLost, forCase("a"), 0)
+		},
+		"a leak and slower requests": func(s *story) {
+			s.sees(finding.Leak, forSignal("soakd_api_heap_bytes"), 0)
+			s.sees(finding.Latency, forCase("a"), 0)
+		},
+		"leaks of Redis and the API": func(s *story) {
+			s.sees(finding.Leak, forSignal("soakd_api_heap_bytes"), 0)
+			s.sees(finding.Leak, finding.Subject{Signal: "soakd_redis_memory_used_bytes", Target: "redis"}, 0)
+		},
+		"errors and a leaked trace": func(s *story) {
+			s.sees(finding.Errors, forCase("a"), 0)
+			s.sees(finding.LeakedInternals, forCase("b"), 0)
+		},
+	} {
+		s := newStory(t)
+		test(s)
+		s.minute(90, "v1")
+		if got := len(s.judge.Findings()); got != 2 {
+			t.Errorf("%s: %s", name, s.names())
+		}
+	}
+}
+
+// What is left behind by each request shows in several resources.
+func TestLeaksOfOneThingAreOneFinding(t *testing.T) {
+	s := newStory(t)
+	s.sees(finding.Leak, forSignal(`soakd_api_resident_memory_bytes{replica="main"}`), 0)
+	s.sees(finding.Leak, forSignal(`soakd_api_open_fds{replica="main"}`), 60)
+	s.sees(finding.Leak, finding.Subject{Signal: `soakd_postgres_backends{application="api"}`, Target: "postgres"}, 20)
+	s.minute(180, "v1")
+	s.want(180, "leak(3)+")
+	if f := s.judge.Findings()[0]; !strings.HasPrefix(f.Subject.Signal, "soakd_postgres_backends") {
+		t.Errorf("named by %s", f.Subject.Signal)
+	}
+}
+
+// A symptom that needs minutes of data joins the short cause that is over by then.
+func TestALateEffectJoinsACauseThatIsOver(t *testing.T) {
+	s := newStory(t)
+	s.sees(finding.Outage, finding.Subject{Target: "api"}, 0)
+	s.minute(0, "v1")
+	s.forgets(finding.Outage, finding.Subject{Target: "api"})
+	s.minute(1, "v1")
+	s.want(1, "outage(1)")
+	s.sees(finding.Errors, forCase("forecast"), 0)
+	s.minute(5, "v1")
+	s.want(5, "outage(2)+")
+	s.forgets(finding.Errors, forCase("forecast"))
+	s.minute(6, "v1")
+	s.want(6, "outage(2)")
+	s.sees(finding.Errors, forCase("forecast"), 60)
+	s.minute(60, "v1")
+	s.want(60, "outage(2) errors(1)+")
+}
+
+// A restart that brings another version is a deployment, one without is not.
+func TestADeploymentIsNoFinding(t *testing.T) {
+	s := newStory(t)
+	s.minute(0, "v1")
+	s.sees(finding.Restarts, finding.Subject{Target: "api"}, 1)
+	s.minute(1, "v2")
+	s.want(1, "")
+	s.forgets(finding.Restarts, finding.Subject{Target: "api"})
+	s.minute(2, "v2")
+	s.sees(finding.Restarts, finding.Subject{Target: "api"}, 30)
+	s.minute(30, "v2")
+	s.want(30, "restarts(1)+")
+}
+
+// Whatever is wrong with the traffic costs an objective its budget.
+func TestAnObjectiveIsMissedForAReason(t *testing.T) {
+	s := newStory(t)
+	s.sees(finding.Objective, finding.Subject{Objective: "latency", Class: "standard"}, 20)
+	s.sees(finding.LatencyDrift, forCase("forecast"), 0)
+	s.minute(25, "v1")
+	s.want(25, "latency_drift(2)+")
+	if events := s.judge.Findings()[0].Nearby; len(events) != 0 {
+		t.Errorf("nearby %v", events)
+	}
+}
+
+func TestEventsNearTheOnsetAreSetBesideIt(t *testing.T) {
+	s := newStory(t)
+	s.minute(0, "v1")
+	s.judge.Annotate(s.at(11), "index dropped", "")
+	s.minute(12, "v1")
+	s.sees(finding.Latency, forCase("forecast"), 12)
+	s.minute(20, "v1")
+	f := s.judge.Findings()[0]
+	if len(f.Nearby) != 1 || f.Nearby[0].Text != "index dropped" {
+		t.Errorf("nearby %+v", f.Nearby)
+	}
+}
+
+// Every kind has a place in the verdict and explains no user's loss away.
+func TestKinds(t *testing.T) {
+	for _, kind := range finding.Kinds() {
+		if part(kind) == "" {
+			t.Errorf("%s counts against nothing", kind)
+		}
+		for _, effect := range effects(kind) {
+			if part(effect) == "answers" && effect != finding.InvalidServerError {
+				t.Errorf("%s explains %s away", kind, effect)
+			}
+		}
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	s := newStory(t)
+	if v := s.judge.Verdict(true); v.Result != Unknown || !strings.Contains(v.Text, "no window of 10 s is over yet") {
+		t.Errorf("%+v", v)
+	}
+	s.minute(0, "v1")
+	if v := s.judge.Verdict(true); v.Result != Unknown || !strings.Contains(v.Text, "no request came to an end") {
+		t.Errorf("%+v", v)
+	}
+	ok := window.Window{Start: s.at(1), Length: window.Short, Covered: window.Short, Fit: window.Short, Cases: []window.Case{{Name: "a", Outcomes: []window.Count{{Name: "ok", N: 100}}}}}
+	s.judge.Window(&ok)
+	v := s.judge.Verdict(true)
+	if v.Result != Pass || v.Requests != 100 || v.FitWindows != 7 || len(v.Unknown) != 2 || !strings.Contains(strings.Join(v.Unknown, "\n"), "latency: changes within the run need 20 minutes, 1 were seen") {
+		t.Errorf("%+v", v)
+	}
+	s.sees(finding.DataLost, forCase("a"), 2)
+	s.minute(2, "v1")
+	if v := s.judge.Verdict(false); v.Result != Fail || !strings.Contains(v.Text, "answers: data_lost of") {
+		t.Errorf("%+v", v)
+	}
+	s.forgets(finding.DataLost, forCase("a"))
+	s.minute(3, "v1")
+	if v := s.judge.Verdict(false); v.Result != Pass {
+		t.Errorf("what is over counts now: %+v", v)
+	}
+	if v := s.judge.Verdict(true); v.Result != Fail {
+		t.Errorf("what is over does not count for the run: %+v", v)
+	}
+}
