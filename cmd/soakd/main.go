@@ -113,6 +113,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return demoCommand(ctx, rest, stdout, stderr)
 	case "check":
 		return checkCommand(ctx, rest, stdout, stderr)
+	case "history":
+		return historyCommand(ctx, rest, os.Stdin, stdout)
 	case referenceAPI:
 		return referenceAPICommand(ctx, rest, stderr)
 	case "version", "--version", "-version":
@@ -122,7 +124,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		_, err := io.WriteString(stdout, help)
 		return err
 	default:
-		return usageError{fmt.Errorf("%q is not a command: use run, demo, check, version or help", name)}
+		return usageError{fmt.Errorf("%q is not a command: use run, demo, check, history, version or help", name)}
 	}
 }
 
@@ -131,6 +133,7 @@ const help = `soakd keeps steady mixed traffic on an HTTP API and watches the AP
   soakd demo      everything on this machine: private Postgres and Redis, a reference API, soakd against it
   soakd run       traffic, probes and /metrics against SOAKD_TARGET_URL until stopped, or for --duration
   soakd check     say what would run and reach every target; change nothing
+  soakd history   what was: list and show runs, compare two, keep a baseline, export and import
   soakd version   say what was built
 
 Settings are environment variables (SOAKD_RATE=50) or flags of the same name (--rate 50), which win.

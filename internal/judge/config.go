@@ -48,7 +48,7 @@ func New(cfg Config) (*Judge, error) {
 		return nil, fmt.Errorf("judgement: %w", err)
 	}
 	j.detectors = []*placed{
-		{detector: j.answers, level: window.Short},
+		{detector: j.answers, level: window.Short, replayed: true},
 		{detector: j.outage, level: window.Short},
 		{detector: j.cause, level: window.Minute, replayed: true},
 		{detector: j.leak, level: window.Minute, replayed: true},

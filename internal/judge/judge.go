@@ -53,7 +53,9 @@ type Judge struct {
 	// that are in it, of those that are still listed.
 	recovery  map[string]*Times
 	recovered map[int64]bool
-	watched   watched
+	// restored tells that findings of before a restart are to be looked at again.
+	restored bool
+	watched  watched
 	// tally is what the verdict is made of.
 	tally tally
 	// latest is the end of the latest window.
@@ -81,7 +83,7 @@ func (j *Judge) Window(w *window.Window) []*window.Window {
 		j.take(d)
 	}
 	j.noteRecoveries()
-	j.findings.update(j.latest, j.seen())
+	j.findings.update(j.latest, j.reconcile(w.Start, j.seen()))
 	return done
 }
 

@@ -258,11 +258,11 @@ func (j *Judge) keptInRun() promises {
 	for _, o := range j.objectives.Judge() {
 		switch {
 		case o.Run.Result == objective.Missed:
-			p.missed = append(p.missed, o.Run.Text)
+			p.missed = append(p.missed, o.Objective.Name+": "+o.Run.Text)
 		case o.Worst.Result == objective.Missed:
-			p.missed = append(p.missed, o.Worst.Text)
+			p.missed = append(p.missed, o.Objective.Name+": "+o.Worst.Text)
 		case o.Run.Result == objective.NotEnough:
-			p.unknown = append(p.unknown, o.Run.Text)
+			p.unknown = append(p.unknown, o.Objective.Name+": "+o.Run.Text)
 		default:
 			p.met++
 		}
