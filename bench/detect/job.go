@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
+	"io"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,13 +33,13 @@ const (
 
 // job is one run.
 type job struct {
-	seed     uint64
-	rate     float64
-	day      bool
-	start    time.Time
-	length   time.Duration
-	episodes []simulate.Episode
-	faults   []*simulate.Fault // one for each episode
+	seed, worldSeed uint64
+	rate            float64
+	day             bool
+	start           time.Time
+	length          time.Duration
+	episodes        []simulate.Episode
+	faults          []*simulate.Fault // one for each episode
 }
 
 // monday is when a run starts: within a day that is another one for each seed.
@@ -47,10 +50,12 @@ func monday(seed uint64) time.Time {
 
 // newJob makes a run with these faults, one after the other.
 func newJob(seed uint64, rate float64, day bool, names []string) (job, error) {
-	j := job{seed: seed, rate: rate, day: day, start: monday(seed)}
-	r := rand.New(rand.NewPCG(seed, 4))
-	at := earliest + time.Duration(r.Int64N(int64(latest-earliest))).Truncate(time.Second)
+	j := job{seed: seed, rate: rate, day: day}
 	known := simulate.Faults()
+	j.worldSeed = j.world(names)
+	r := rand.New(rand.NewPCG(j.worldSeed, 4))
+	j.start = monday(j.worldSeed)
+	at := earliest + time.Duration(r.Int64N(int64(latest-earliest))).Truncate(time.Second)
 	for i, name := range names {
 		k := slices.IndexFunc(known, func(f simulate.Fault) bool { return f.Name == name })
 		if k < 0 {
@@ -139,7 +144,7 @@ func (j *job) run(ctx context.Context) (result, error) {
 	for i := range res.seen {
 		res.seen[i] = -1
 	}
-	world, err := j.world()
+	world, err := j.simulate()
 	if err != nil {
 		return res, err
 	}
@@ -163,8 +168,16 @@ func (j *job) run(ctx context.Context) (result, error) {
 	return res, nil
 }
 
-func (j *job) world() (*simulate.World, error) {
-	cfg := simulate.Config{Seed: j.seed, Start: j.start, Rate: j.rate, Day: j.day, Episodes: j.episodes}
+// world is the seed of the world: another one for each fault, so that what is wrong
+// with one world is not wrong with all faults.
+func (j *job) world(names []string) uint64 {
+	hash := fnv.New64a()
+	_, _ = io.WriteString(hash, strings.Join(names, "+")) // never fails
+	return hash.Sum64() ^ j.seed
+}
+
+func (j *job) simulate() (*simulate.World, error) {
+	cfg := simulate.Config{Seed: j.worldSeed, Start: j.start, Rate: j.rate, Day: j.day, Episodes: j.episodes}
 	if len(j.episodes) > 0 {
 		cfg.Quiet = []simulate.Stretch{{From: j.episodes[0].At - time.Hour, To: j.length}}
 	}

@@ -150,7 +150,7 @@ func (o *options) cleanJobs() []job {
 	for left := o.weeks; left > 0; left -= cleanWeeks {
 		seed := o.first + uint64(len(jobs))
 		jobs = append(jobs, job{
-			seed: 1000 + seed, rate: o.rate, day: seed%2 == 0, start: monday(seed), length: week * time.Duration(min(left, cleanWeeks)),
+			seed: seed, worldSeed: seed, rate: o.rate, day: seed%2 == 0, start: monday(seed), length: week * time.Duration(min(left, cleanWeeks)),
 		})
 	}
 	return jobs
