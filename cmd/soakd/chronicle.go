@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"soakd/internal/exporter"
 	"soakd/internal/history"
 	"soakd/internal/judge"
 	"soakd/internal/judge/window"
@@ -29,7 +30,7 @@ type chronicle struct {
 	mu sync.Mutex
 	// pending are windows that are not stored yet, oldest first.
 	pending []*window.Window
-	counts  chronicleCounts
+	counts  exporter.History
 
 	// What was stored last: the number of the last event, and each finding.
 	lastEvent int64
@@ -37,12 +38,6 @@ type chronicle struct {
 	seed      maphash.Seed
 	failing   bool
 	pruned    time.Time
-}
-
-// chronicleCounts are the figures of a chronicle, for metrics.
-type chronicleCounts struct {
-	written, failed, dropped int64
-	bytes                    int64
 }
 
 const (
@@ -145,15 +140,17 @@ func (c *chronicle) keep(windows []*window.Window) {
 	}
 	if beyond := len(c.pending) - maxPending; beyond > 0 {
 		c.pending = append(c.pending[:0], c.pending[beyond:]...)
-		c.counts.dropped += int64(beyond)
+		c.counts.Dropped += int64(beyond)
 	}
 }
 
 // figures are the counts so far.
-func (c *chronicle) figures() chronicleCounts {
+func (c *chronicle) figures() exporter.History {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.counts
+	h := c.counts
+	h.Pending = int64(len(c.pending))
+	return h
 }
 
 // write stores until ctx ends.
@@ -177,7 +174,7 @@ func (c *chronicle) write(ctx context.Context, j *judgement) {
 func (c *chronicle) flush(ctx context.Context, j *judgement, now time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	droppedBefore := c.figures().dropped
+	droppedBefore := c.figures().Dropped
 	batch, commit, err := c.batch(j, now)
 	if err == nil {
 		err = c.store.Append(ctx, batch)
@@ -196,13 +193,13 @@ func (c *chronicle) note(err error, upTo int64) {
 	defer c.mu.Unlock()
 	switch {
 	case err == nil:
-		c.counts.written++
-		c.pending = c.pending[max(0, min(int(upTo-c.counts.dropped), len(c.pending))):]
+		c.counts.Stored++
+		c.pending = c.pending[max(0, min(int(upTo-c.counts.Dropped), len(c.pending))):]
 		if c.failing {
 			c.log.Info("the history can be written again")
 		}
 	default:
-		c.counts.failed++
+		c.counts.Failed++
 		if !c.failing {
 			c.log.Warn("the history cannot be written; soakd goes on and keeps what is new for two hours", "err", err)
 		}
@@ -271,7 +268,7 @@ func (c *chronicle) prune(ctx context.Context, now time.Time) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.counts.bytes = size
+	c.counts.Bytes = size
 }
 
 // end stores the rest and how the run ended, and closes the history.

@@ -220,6 +220,9 @@ func (d *daemon) watch() error {
 	d.board = probes.NewBoard(names, polling.Staleness())
 	d.metrics.WatchProbes(d.probes, d.board)
 	d.metrics.WatchJudgement(d.judgement.readings)
+	if chronicle := d.judgement.chronicle; chronicle != nil {
+		d.metrics.WatchHistory(chronicle.figures)
+	}
 	d.poller, err = probes.New(d.probes, polling, func(result probes.Result) {
 		d.board.Put(result)
 		d.judgement.probe(result)
