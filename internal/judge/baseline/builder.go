@@ -187,7 +187,7 @@ func (b *Builder) addCase(w *window.Window, c *window.Case, key stratumKey) {
 // take adds the times of a window to the block and returns its figure, when it has
 // enough requests, and empties it.
 func (b *block) take(times *histogram.Histogram, key stratumKey, at, length int32, f figure) (one sample, whole bool) {
-	if b.times != nil && (b.of != key || at+length-b.from > int32(longestBlock/time.Minute)) {
+	if b.times != nil && (b.of != key || int64(at)+int64(length)-int64(b.from) > int64(longestBlock/time.Minute)) {
 		b.times = nil
 	}
 	from := at

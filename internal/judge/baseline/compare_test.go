@@ -16,7 +16,7 @@ import (
 func TestNoFalseAlarms(t *testing.T) {
 	count := map[Result]int{}
 	for seed := range uint64(200) {
-		w := newWorld(seed).quieter(2)
+		w := newWorld(seed).quieter(4)
 		base := w.profile(120)
 		w.later(5 * time.Hour)
 		w.version = "v2"

@@ -1,6 +1,7 @@
 package baseline
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/crc32"
 	"reflect"
@@ -37,7 +38,7 @@ func TestEncodingKeepsEverything(t *testing.T) {
 			t.Fatal(err)
 		}
 		again, _ := back.MarshalBinary()
-		if string(again) != string(data) {
+		if !bytes.Equal(again, data) {
 			t.Error("what was read is not written as it was")
 		}
 		if len(p.Cases) == 0 {

@@ -79,12 +79,40 @@ func (t *Tracker) chosen() []*Row {
 		}
 	}
 	all := t.scope(rows[finding.Latency], nil)
-	all = append(all, t.scope(rows[finding.LatencyTail], rows[finding.Latency])...)
+	if !t.undecided(rows[finding.LatencyTail]) {
+		all = append(all, t.scope(rows[finding.LatencyTail], rows[finding.Latency])...)
+	}
 	return append(all, t.scope(rows[finding.Errors], nil)...)
 }
 
 // stays reports whether a row was worse often enough in a row. What is final is.
 func (t *Tracker) stays(r *Row) bool { return r.Result == Worse && t.state.worse[r.key()] >= twice }
+
+// The windows after which nobody waits for what all traffic does any more: when
+// nothing is known of it, and when it looks worse and is not yet.
+const waitUnknown, waitUndecided = 20, 60
+
+// undecided reports whether it is too early to say which tails are slower: single
+// cases can be told sooner than all traffic, and would be named for it.
+func (t *Tracker) undecided(tails []*Row) bool {
+	const looksWorse = 1.1
+	wait := false
+	for _, r := range tails {
+		if r.Case != "" || r.Class != finding.AllTraffic {
+			continue
+		}
+		switch {
+		case t.stays(r):
+			return false
+		case r.Ratio == 0:
+			// One request in a hundred shows in the p99 alone.
+			wait = wait || (r.Signal == P99Time && t.state.at < waitUnknown)
+		case r.Ratio >= looksWorse && r.Result != Same:
+			wait = wait || t.state.at < waitUndecided
+		}
+	}
+	return wait
+}
 
 // scope chooses the rows of one kind. Where typical requests (slow, nil for other
 // kinds) got slower, or look like it, the tail did so with them.
