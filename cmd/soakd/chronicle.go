@@ -8,12 +8,14 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"soakd/internal/exporter"
 	"soakd/internal/history"
 	"soakd/internal/judge"
+	"soakd/internal/judge/baseline"
 	"soakd/internal/judge/window"
 	"soakd/internal/report"
 )
@@ -22,10 +24,11 @@ import (
 // up at the start what an earlier run of the same soakd knew. What it cannot write
 // it keeps for a while and tries again; traffic and judgement never wait for it.
 type chronicle struct {
-	store  *history.Store
-	series history.Series
-	run    string
-	log    *slog.Logger
+	store    *history.Store
+	series   history.Series
+	workload string
+	run      string
+	log      *slog.Logger
 
 	mu sync.Mutex
 	// pending are windows that are not stored yet, oldest first.
@@ -71,7 +74,7 @@ func openChronicle(ctx context.Context, cfg *config, workload string, start time
 		return nil, nil //nolint:nilnil // documented
 	}
 	c := &chronicle{
-		store: store, log: log, series: history.Series{Target: cfg.TargetURL, Instance: cfg.userPrefix()}, stored: map[string]uint64{}, seed: maphash.MakeSeed(), pruned: start,
+		store: store, log: log, workload: workload, series: history.Series{Target: cfg.TargetURL, Instance: cfg.userPrefix()}, stored: map[string]uint64{}, seed: maphash.MakeSeed(), pruned: start,
 	}
 	c.run, err = store.BeginRun(ctx, history.Run{Series: c.series, Workload: workload, SoakdVersion: report.Version(), Settings: cfg.publicSettings(), Started: start})
 	if err != nil {
@@ -94,6 +97,70 @@ func (c *config) publicSettings() json.RawMessage {
 		return nil
 	}
 	return text
+}
+
+// maxStored is how many versions of earlier runs are looked at.
+const maxStored = 5
+
+// references reads what the target can be compared with: the baseline that is named,
+// else the latest versions of earlier runs.
+func (c *chronicle) references(ctx context.Context, j *judgement, workload, named string) error {
+	if named != "" {
+		found, err := c.store.Baseline(ctx, c.series.Target, workload, named)
+		if errors.Is(err, history.ErrNotFound) {
+			return usageError{fmt.Errorf("SOAKD_BASELINE: the history has no baseline %q of %s: `soakd history baseline list` shows those that there are", named, c.series.Target)}
+		}
+		profile := new(baseline.Profile)
+		if err == nil {
+			err = profile.UnmarshalBinary(found.Profile)
+		}
+		if err != nil {
+			return fmt.Errorf("SOAKD_BASELINE: read %q: %w", named, err)
+		}
+		j.judge.SetReference(profile)
+		return nil
+	}
+	all, err := c.store.Baselines(ctx, c.series.Target)
+	if err != nil {
+		return fmt.Errorf("read the baselines of the history: %w", err)
+	}
+	for _, one := range all {
+		if one.Workload != workload || !strings.HasPrefix(one.Name, versionBaseline) || len(j.stored) == maxStored {
+			continue
+		}
+		found, err := c.store.Baseline(ctx, one.Target, one.Workload, one.Name)
+		profile := new(baseline.Profile)
+		if err == nil {
+			err = profile.UnmarshalBinary(found.Profile)
+		}
+		if err != nil {
+			c.log.Warn("a baseline of the history is left out", "name", one.Name, "err", err)
+			continue
+		}
+		j.stored = append(j.stored, profile)
+	}
+	return nil
+}
+
+// versionBaseline starts the name of a baseline that soakd itself keeps of each
+// version of the target.
+const versionBaseline = "version="
+
+// keepProfile stores what the present version of the target is like.
+func (c *chronicle) keepProfile(ctx context.Context, j *judgement, now time.Time) {
+	profile := j.profile()
+	if profile == nil {
+		return
+	}
+	data, err := profile.MarshalBinary()
+	if err == nil {
+		err = c.store.SetBaseline(ctx, history.Baseline{
+			Target: c.series.Target, Workload: c.workload, Name: versionBaseline + profile.Version, Run: c.run, Version: profile.Version, Created: now, Profile: data,
+		})
+	}
+	if err != nil {
+		c.log.Warn("what this version of the target is like could not be stored", "version", profile.Version, "err", err)
+	}
 }
 
 // restore takes up what an earlier run knew. What cannot be read is left out: then
@@ -164,6 +231,7 @@ func (c *chronicle) write(ctx context.Context, j *judgement) {
 		case now := <-ticker.C:
 			c.flush(ctx, j, now)
 			if now.Sub(c.pruned) >= pruneEvery {
+				c.keepProfile(ctx, j, now)
 				c.prune(ctx, now)
 			}
 		}
@@ -276,6 +344,7 @@ func (c *chronicle) end(ctx context.Context, j *judgement, now time.Time) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTimeout)
 	defer cancel()
 	c.flush(ctx, j, now)
+	c.keepProfile(ctx, j, now)
 	verdict := j.Verdict(true)
 	summary, err := json.Marshal(verdict)
 	if err == nil {

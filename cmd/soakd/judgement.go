@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"soakd/internal/judge"
+	"soakd/internal/judge/baseline"
 	"soakd/internal/judge/objective"
 	"soakd/internal/judge/window"
 	"soakd/internal/load"
@@ -23,7 +24,46 @@ type judgement struct {
 
 	mu    sync.Mutex
 	judge *judge.Judge
+	// stored are profiles of versions of earlier runs, the newest first. One of them
+	// is what the first version of this run is compared with, where the judge
+	// itself knows no other; chosenFor is that version.
+	stored    []*baseline.Profile
+	chosenFor string
+	chosen    bool
 }
+
+// chooseReference finds something to compare a version with.
+func (j *judgement) chooseReference() {
+	version := j.judge.Version()
+	switch {
+	case version == "" || version == j.chosenFor:
+		return
+	case j.chosen: // another version came: from now on the one before is the reference
+		j.judge.SetReference(nil)
+		j.chosen = false
+	case j.chosenFor == "" && j.judge.Reference() == nil:
+		i := slices.IndexFunc(j.stored, func(p *baseline.Profile) bool { return p.Version != version })
+		if i >= 0 {
+			j.judge.SetReference(j.stored[i])
+			j.chosen = true
+		}
+	}
+	j.chosenFor = version
+}
+
+// profile is what the present version of the target is like, nil while little is known.
+func (j *judgement) profile() *baseline.Profile {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	p := j.judge.Profile()
+	if p == nil || p.Version == "" || p.Windows < leastProfile {
+		return nil
+	}
+	return p
+}
+
+// leastProfile is how many minutes a profile needs to be worth keeping.
+const leastProfile = 8
 
 // snapshot is what the history keeps of a moment.
 type snapshot struct {
@@ -80,6 +120,7 @@ func (j *judgement) windowEnded(end closing) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.keep(j.judge.Window(w))
+	j.chooseReference()
 }
 
 func (j *judgement) keep(done []*window.Window) {

@@ -161,7 +161,7 @@ func (d *daemon) judgeTarget(ctx context.Context) error {
 	}
 	d.judgement.chronicle = chronicle
 	chronicle.restore(ctx, d.judgement.judge, d.start)
-	return nil
+	return chronicle.references(ctx, d.judgement, d.traffic.workload.Name, d.cfg.Baseline)
 }
 
 // closeHistory closes the history of a run that does not take place.
