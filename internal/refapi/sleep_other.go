@@ -1,0 +1,8 @@
+//go:build !linux
+
+package refapi
+
+import "time"
+
+// sleepPrecisely sleeps as precisely as the runtime can.
+func sleepPrecisely(d time.Duration) { time.Sleep(d) }
