@@ -191,15 +191,16 @@ func restartRepeatedly(_ context.Context, a *API, s settings) (effect, error) {
 }
 
 func cutDependency(_ context.Context, a *API, s settings) (effect, error) {
-	links := a.store.links
+	links, forget := a.store.links, a.store.pool.Reset
 	if s.word("dependency") == "redis" {
 		if a.cache == nil {
 			return effect{}, &impossibleError{"this API has no Redis"}
 		}
-		links = a.cache.links
+		links, forget = a.cache.links, func() {} // go-redis looks whether an idle connection lives
 	}
 	return effect{run: func(ctx context.Context) {
 		links.cut()
+		forget() // or those that nobody used meanwhile would fail once it is mended
 		<-ctx.Done()
 		links.mend()
 	}}, nil

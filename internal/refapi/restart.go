@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -16,19 +17,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// restartedEnv marks a process that took over from itself; any text.
-const restartedEnv = "REFAPI_RESTARTED"
+// restartedEnv marks a process that took over from itself, and says whether it
+// ends with its parent, as one does whose parent gave it the socket.
+const restartedEnv, asChild, alone = "REFAPI_RESTARTED", "as a child", "alone"
 
 // successor is what the process becomes: the same program on the same socket.
 type successor struct {
-	path string
-	env  []string
+	path  string
+	env   []string
+	child bool // it ends with the parent
 }
 
 // newSuccessor prepares it. The listening socket stays open from one to the
 // other, so that new connections wait instead of being refused. The faults that
 // are on, and the version, are carried on.
-func newSuccessor(listener net.Listener, a *API) (*successor, error) {
+func newSuccessor(listener net.Listener, a *API, child bool) (*successor, error) {
 	tcp, ok := listener.(*net.TCPListener)
 	if !ok {
 		return nil, errors.New("the listener is not one of TCP")
@@ -49,11 +52,15 @@ func newSuccessor(listener net.Listener, a *API) (*successor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write down the faults: %w", err)
 	}
+	standing := alone
+	if child {
+		standing = asChild
+	}
 	changed := map[string]string{
-		"REFAPI_LISTEN": fmt.Sprint("fd:", descriptor), "REFAPI_FAULTS": string(faults), "REFAPI_VERSION": a.Version(), restartedEnv: "1",
+		"REFAPI_LISTEN": fmt.Sprint("fd:", descriptor), "REFAPI_FAULTS": string(faults), "REFAPI_VERSION": a.Version(), restartedEnv: standing,
 		"REFAPI_FAULT_LATENCY": "", "REFAPI_FAULT_ERROR_RATIO": "", // among the faults
 	}
-	s := &successor{path: path}
+	s := &successor{path: path, child: child}
 	for _, variable := range os.Environ() {
 		name, _, _ := strings.Cut(variable, "=")
 		if _, ok := changed[name]; !ok {
@@ -70,6 +77,13 @@ func newSuccessor(listener net.Listener, a *API) (*successor, error) {
 // gone, and every connection breaks, as when it had died. It returns only when
 // that failed.
 func (s *successor) takeOver() error {
+	runtime.LockOSThread() // what dieWithParent asks for is the thread's
+	defer runtime.UnlockOSThread()
+	if s.child {
+		if err := dieWithParent(); err != nil {
+			return err
+		}
+	}
 	return fmt.Errorf("restart %s: %w", s.path, syscall.Exec(s.path, os.Args, s.env))
 }
 

@@ -57,11 +57,12 @@ func Main(ctx context.Context, getenv func(string) string, stderr io.Writer) err
 		return err
 	}
 	cfg.Logger.Info("serving", "address", listener.Addr().String(), "version", api.Version())
-	return serveAndRestart(ctx, api, listener, restarts)
+	child := strings.HasPrefix(getenv("REFAPI_LISTEN"), inheritedSocket) && getenv(restartedEnv) != alone
+	return serveAndRestart(ctx, api, listener, child, restarts)
 }
 
 // serveAndRestart serves until ctx ends, or until the process is to start anew.
-func serveAndRestart(ctx context.Context, api *API, listener net.Listener, restarts <-chan bool) error {
+func serveAndRestart(ctx context.Context, api *API, listener net.Listener, child bool, restarts <-chan bool) error {
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
 	var next *successor
@@ -72,7 +73,7 @@ func serveAndRestart(ctx context.Context, api *API, listener net.Listener, resta
 		case <-serving.Done():
 			return
 		case graceful := <-restarts:
-			if next, failed = newSuccessor(listener, api); failed == nil && !graceful {
+			if next, failed = newSuccessor(listener, api, child); failed == nil && !graceful {
 				failed = next.takeOver()
 			}
 			stop()
@@ -88,9 +89,12 @@ func serveAndRestart(ctx context.Context, api *API, listener net.Listener, resta
 	return next.takeOver()
 }
 
+// inheritedSocket begins an address that is a descriptor.
+const inheritedSocket = "fd:"
+
 // listen opens an address, or takes over the socket that fd:N names.
 func listen(ctx context.Context, address string) (net.Listener, error) {
-	number, inherited := strings.CutPrefix(address, "fd:")
+	number, inherited := strings.CutPrefix(address, inheritedSocket)
 	if !inherited {
 		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 		if err != nil {
