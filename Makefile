@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
-.PHONY: help build test test-deps check fmt fmt-check vet lint tidy-check vuln demo bench bench-peers compare-exporters docs clean tools FORCE
+.PHONY: help build test test-deps check fmt fmt-check vet lint tidy-check vuln demo bench bench-peers bench-detect compare-exporters docs clean tools FORCE
 
 GO ?= go
 # Extra arguments, such as `make demo ARGS='--duration 30s'` or `make test ARGS='-run Demo'`.
@@ -84,6 +84,9 @@ demo: bin/soakd ## Postgres, Redis, the reference API and soakd on this machine
 
 bench: test-deps ## run the benchmarks
 	$(GO) test -buildvcs=false -run '^$$' -bench . -benchmem -timeout 30m $(ARGS) $(PKG)
+
+bench-detect: ## measure the judgement on simulated weeks and faults, 10 minutes; ARGS=-h for more
+	@$(GO) run -buildvcs=false ./bench/detect $(ARGS)
 
 # The tools that soakd is compared with have a module of their own too.
 peers := .cache/peers

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"soakd/internal/exporter"
+	"soakd/internal/judge/objective"
 	"soakd/internal/load"
 	"soakd/internal/load/cashflow"
 	"soakd/internal/probes"
@@ -42,6 +43,11 @@ type config struct {
 	CPULimit         float64       `envconfig:"CPU_LIMIT" default:"0.9" desc:"Nor is one in which soakd used more than this share of the CPUs that it may use, above 0 and up to 1."`
 	AllowedHosts     []string      `envconfig:"ALLOWED_HOSTS" desc:"Hosts that may be the target, separated by commas: name, name:port, *.name, an IP address or a network such as 10.0.0.0/8; empty allows any. Networks also bound the addresses that names resolve to. A guard against pointing a soak at production."`
 	UserPrefix       string        `envconfig:"USER_PREFIX" default:"soakd" desc:"Start of the virtual users' ids where tokens are minted; a shard adds its number. Two soakds on one target need different ones: their checks remember what their users saved."`
+
+	Objectives      string        `envconfig:"OBJECTIVES" desc:"What the target promises, separated by semicolons: name: availability>=99.5%; name: class=monte_carlo latency<=5s for 99%; empty: defaults for each class; none: nothing."`
+	ObjectivePeriod time.Duration `envconfig:"OBJECTIVE_PERIOD" default:"0s" desc:"Time for which an error budget must last, 1h to 2160h; 0s: 30 days, or the duration of a bounded run."`
+
+	historySettings
 
 	connectionSettings
 
@@ -166,6 +172,15 @@ func (c *config) validate() error {
 		return errors.Join(m...)
 	}
 	c.validateTarget(&m)
+	c.historySettings.validate(&m)
+	if _, err := objective.Parse(c.Objectives, nil); err != nil {
+		m.check(false, "OBJECTIVES: %w", err)
+	}
+	if c.ObjectivePeriod != 0 {
+		if err := (objective.Policy{Period: c.ObjectivePeriod}).Validate(); err != nil {
+			m.check(false, "OBJECTIVE_PERIOD: %w", err)
+		}
+	}
 	m.check(c.Workload == "cashflow", "WORKLOAD: %q is not known; the workload is cashflow", c.Workload)
 	m.check(cashflow.ValidAPIVersion(c.APIVersion), "API_VERSION: %q must be 1 to 32 letters, digits, dots, dashes or underscores, such as v1", c.APIVersion)
 	c.loadSettings.validate(&m, time.Now())

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"soakd/internal/judge"
+	"soakd/internal/judge/objective"
 	"soakd/internal/judge/window"
+	"soakd/internal/load"
 	"soakd/internal/probes"
 )
 
@@ -14,8 +18,49 @@ import (
 type judgement struct {
 	collector *collector
 
+	// chronicle keeps what is judged; nil when nothing is kept.
+	chronicle *chronicle
+
 	mu    sync.Mutex
 	judge *judge.Judge
+}
+
+// snapshot is what the history keeps of a moment.
+type snapshot struct {
+	findings []judge.Finding
+	events   []judge.Event
+	state    []byte
+	verdict  judge.Verdict
+}
+
+// snapshot returns all that is known, of the events those with a number above after.
+func (j *judgement) snapshot(after int64) (snapshot, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	state, err := j.judge.State()
+	return snapshot{findings: j.judge.Findings(), events: j.judge.Events(after), state: state, verdict: j.judge.Verdict(true)}, err
+}
+
+// judgeConfig says what is judged of a workload.
+func (c *config) judgeConfig(workload *load.Workload) (judge.Config, error) {
+	var classes []string
+	for _, one := range workload.Cases {
+		if class := string(one.Class); !slices.Contains(classes, class) {
+			classes = append(classes, class)
+		}
+	}
+	objectives, err := objective.Parse(c.Objectives, classes)
+	if err != nil {
+		return judge.Config{}, fmt.Errorf("%s_OBJECTIVES: %w", envPrefix, err)
+	}
+	policy := objective.PolicyFor(c.Duration)
+	if c.ObjectivePeriod != 0 {
+		policy.Period = c.ObjectivePeriod
+	}
+	if err := policy.Validate(); err != nil {
+		return judge.Config{}, fmt.Errorf("%s_OBJECTIVE_PERIOD: %w", envPrefix, err)
+	}
+	return judge.Config{Objectives: objectives, Policy: policy}, nil
 }
 
 func newJudgement(collector *collector, cfg judge.Config) (*judgement, error) {
@@ -34,7 +79,20 @@ func (j *judgement) windowEnded(end closing) {
 	w := j.collector.window(end)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.judge.Window(w)
+	j.keep(j.judge.Window(w))
+}
+
+func (j *judgement) keep(done []*window.Window) {
+	if j.chronicle != nil {
+		j.chronicle.keep(done)
+	}
+}
+
+// finish judges what is left at the end of a run.
+func (j *judgement) finish() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.keep(j.judge.Finish())
 }
 
 // Verdict is the verdict now, or with whole of the run from its start.

@@ -126,7 +126,7 @@ func TestAPISaysWhatIsWrong(t *testing.T) {
 }
 
 func TestEventsCanBePostedWhereThatIsEnabled(t *testing.T) {
-	j := judgedMinutes(t, 1)
+	j := judgedMinutes(t, 0)
 	if status, d := served(t, j, false)(http.MethodPost, "/api/v1/events", `{"text":"deployed"}`); status != 403 || len(j.Events(0)) != 0 {
 		t.Errorf("%d %v", status, d)
 	}
@@ -147,7 +147,7 @@ func TestEventsCanBePostedWhereThatIsEnabled(t *testing.T) {
 
 // A page of another site cannot make a browser post events.
 func TestEventsFromAnotherSiteAreRefused(t *testing.T) {
-	j := judgedMinutes(t, 1)
+	j := judgedMinutes(t, 0)
 	mux := http.NewServeMux()
 	handleAPI(mux, API{Judgement: j, Writable: true})
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/v1/events", strings.NewReader(`{"text":"x"}`))

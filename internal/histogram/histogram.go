@@ -133,6 +133,33 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 	return h.max
 }
 
+// CountUpTo returns how many durations are at most d, where d counts as the upper
+// bound of its bucket: exact when it is one (1 s, 500 ms, 250 ms and every other
+// 2^k s are), else as if d were up to 1.09 % longer. So the counts of histograms
+// add up to the count of what they are merged to. Below 0 it is 0.
+func (h *Histogram) CountUpTo(d time.Duration) uint64 {
+	if d < 0 {
+		return 0
+	}
+	count := h.zeros
+	if d == 0 {
+		return count
+	}
+	last := bucketOf(d)
+	for i, block := range h.blocks[:last/perDouble+1] {
+		if block == nil {
+			continue
+		}
+		for j, n := range block {
+			if i*perDouble+j > last {
+				return count
+			}
+			count += n
+		}
+	}
+	return count
+}
+
 // Native returns the buckets that are not empty, in ascending order, as the keys
 // and counts of a Prometheus native histogram with a schema of 0 to [Schema].
 // Each bucket of a lower schema is 2, 4, 8, ... whole buckets of this one, so

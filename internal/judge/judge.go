@@ -10,7 +10,13 @@ import (
 	"slices"
 	"time"
 
+	"soakd/internal/judge/answers"
+	"soakd/internal/judge/cause"
 	"soakd/internal/judge/finding"
+	"soakd/internal/judge/latency"
+	"soakd/internal/judge/leak"
+	"soakd/internal/judge/objective"
+	"soakd/internal/judge/outage"
 	"soakd/internal/judge/window"
 )
 
@@ -32,12 +38,24 @@ type placed struct {
 
 // Judge takes windows in and says what it finds. Make it with [New].
 type Judge struct {
-	roller    window.Roller
-	rings     map[time.Duration]*ring
-	detectors []*placed
-	findings  findings
-	log       log
-	watched   watched
+	roller     window.Roller
+	rings      map[time.Duration]*ring
+	detectors  []*placed
+	answers    *answers.Detector
+	outage     *outage.Detector
+	cause      *cause.Detector
+	leak       *leak.Detector
+	latency    *latency.Detector
+	objectives *objective.Tracker
+	findings   findings
+	log        log
+	// recovery counts times to recover by target, recovered the ids of the outages
+	// that are in it, of those that are still listed.
+	recovery  map[string]*Times
+	recovered map[int64]bool
+	// restored tells that findings of before a restart are to be looked at again.
+	restored bool
+	watched  watched
 	// tally is what the verdict is made of.
 	tally tally
 	// latest is the end of the latest window.
@@ -61,6 +79,18 @@ func (j *Judge) Window(w *window.Window) []*window.Window {
 	j.latest = w.End()
 	j.notice(w)
 	done := append([]*window.Window{w}, j.roller.Add(w)...)
+	for _, d := range done {
+		j.take(d)
+	}
+	j.noteRecoveries()
+	j.findings.update(j.latest, j.reconcile(w.Start, j.seen()))
+	return done
+}
+
+// Finish ends the windows under way, so that what is left at the end of a run is
+// judged too. It returns them; no windows come after it.
+func (j *Judge) Finish() []*window.Window {
+	done := j.roller.Flush()
 	for _, d := range done {
 		j.take(d)
 	}

@@ -1,10 +1,14 @@
 package judge
 
 import (
+	"maps"
+	"math"
+	"slices"
 	"time"
 
 	"soakd/internal/histogram"
 	"soakd/internal/judge/finding"
+	"soakd/internal/judge/leak"
 )
 
 // Readings are the figures of the judgement at one moment, for metrics.
@@ -88,19 +92,101 @@ func RecoveryBounds() []time.Duration {
 	return []time.Duration{1 * s, 2 * s, 5 * s, 10 * s, 30 * s, 1 * m, 2 * m, 5 * m, 10 * m, 30 * m, 60 * m, 180 * m}
 }
 
-// timesOf counts times with the classic buckets of recovery times.
-func timesOf(list []time.Duration) Times {
-	t := Times{Bounds: RecoveryBounds()}
-	t.UpTo = make([]uint64, len(t.Bounds))
-	for _, d := range list {
-		t.Histogram.Observe(d)
-		for i, bound := range t.Bounds {
-			if d <= bound {
-				t.UpTo[i]++
-			}
+func newTimes() *Times {
+	bounds := RecoveryBounds()
+	return &Times{Bounds: bounds, UpTo: make([]uint64, len(bounds))}
+}
+
+func (t *Times) observe(d time.Duration) {
+	t.Histogram.Observe(d)
+	for i, bound := range t.Bounds {
+		if d <= bound {
+			t.UpTo[i]++
 		}
 	}
-	return t
+}
+
+// clone returns a copy that stays as it is.
+func (t *Times) clone() Times {
+	c := Times{Bounds: t.Bounds, UpTo: slices.Clone(t.UpTo)}
+	c.Histogram.Merge(&t.Histogram)
+	return c
+}
+
+// noteRecoveries counts the outages that were closed since the last call.
+func (j *Judge) noteRecoveries() {
+	listed := map[int64]bool{}
+	for _, o := range j.outage.Outages() {
+		if !o.Closed {
+			continue
+		}
+		listed[o.ID] = true
+		if j.recovered[o.ID] || o.TimeToRecover <= 0 {
+			continue
+		}
+		if j.recovery[o.Target] == nil {
+			j.recovery[o.Target] = newTimes()
+		}
+		j.recovery[o.Target].observe(time.Duration(o.TimeToRecover * float64(time.Second)))
+	}
+	j.recovered = listed
+}
+
+// trends are those of the resources of which enough is known.
+func (j *Judge) trends() []Trend {
+	var list []Trend
+	for _, t := range j.leak.Trends() {
+		if t.Known {
+			list = append(list, Trend{Signal: t.Signal, SlopePerHour: t.SlopePerHour, Suspected: t.State == leak.Leaking, SecondsToLimit: t.SecondsToLimit})
+		}
+	}
+	return list
+}
+
+// ratios are those of the cases of which there is something to compare with.
+func (j *Judge) ratios() []Ratio {
+	var list []Ratio
+	for _, r := range j.latency.Ratios() {
+		if r.Known {
+			list = append(list, Ratio{Case: r.Case, Signal: r.Signal, Ratio: r.Ratio, Regressed: r.Slower})
+		}
+	}
+	return list
+}
+
+func (j *Judge) objectiveReadings() []Objective {
+	var list []Objective
+	for _, s := range j.objectives.Status() {
+		o := Objective{Name: s.Objective.Name, Target: s.Objective.Target, Events: s.Events, Bad: s.Bad, BudgetRemaining: math.NaN()}
+		if s.Events > 0 {
+			o.BudgetRemaining = s.BudgetRemaining
+		}
+		for _, b := range s.Burns {
+			if s.Events == 0 {
+				continue
+			}
+			o.burn(b.Burn.Short, b.Short)
+			o.burn(b.Burn.Long, b.Long)
+		}
+		list = append(list, o)
+	}
+	return list
+}
+
+// burn adds a burn rate; two alerts may look at the same window.
+func (o *Objective) burn(length time.Duration, rate float64) {
+	if !slices.ContainsFunc(o.Burns, func(b Burn) bool { return b.Window == length }) {
+		o.Burns = append(o.Burns, Burn{length, rate})
+	}
+}
+
+func (j *Judge) outageReadings() []Outage {
+	away, totals := j.outage.InProgress(), j.outage.Totals()
+	list := make([]Outage, 0, len(away))
+	for _, target := range slices.Sorted(maps.Keys(away)) {
+		list = append(list, Outage{Target: target, InProgress: away[target], Total: totals[target]})
+	}
+	return list
 }
 
 // Readings returns the figures of now.
@@ -108,6 +194,14 @@ func (j *Judge) Readings() Readings {
 	r := Readings{
 		Verdict: j.Verdict(false).Result, Version: j.watched.version,
 		Open: map[finding.Kind]int64{}, Opened: map[finding.Kind]int64{}, Recovery: map[string]Times{},
+		Trends: j.trends(), Ratios: j.ratios(), Objectives: j.objectiveReadings(), Outages: j.outageReadings(),
+	}
+	for _, o := range r.Outages {
+		times := j.recovery[o.Target]
+		if times == nil {
+			times = newTimes()
+		}
+		r.Recovery[o.Target] = times.clone()
 	}
 	for _, kind := range finding.Kinds() {
 		r.Open[kind], r.Opened[kind] = 0, j.findings.opened[kind]

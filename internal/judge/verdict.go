@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"soakd/internal/judge/finding"
+	"soakd/internal/judge/objective"
 	"soakd/internal/judge/window"
 )
 
@@ -201,4 +202,70 @@ func (v *Verdict) conclude() {
 		v.Text = "not known: " + strings.Join(v.Unknown, "; ")
 	}
 	slices.Sort(v.Unknown)
+}
+
+// furtherChecks are those of the objectives.
+func (j *Judge) furtherChecks(whole bool) []Check {
+	if len(j.objectives.Status()) == 0 {
+		return nil
+	}
+	c := Check{Name: "objectives", Result: Pass, Windows: j.tally.minutes, WindowSeconds: window.Minute.Seconds()}
+	kept := j.keptNow()
+	if whole {
+		kept = j.keptInRun()
+	}
+	switch {
+	case len(kept.missed) > 0:
+		c.Result, c.Text = Fail, strings.Join(kept.missed, "; ")
+	case kept.met == 0:
+		c.Result, c.Text = Unknown, strings.Join(kept.unknown, "; ")
+	default:
+		c.Text = strings.Join(append([]string{fmt.Sprintf("%d met", kept.met)}, kept.unknown...), "; ")
+	}
+	for _, f := range j.findings.list {
+		if f.Kind == finding.Objective && (whole || f.Open()) {
+			c.Result, c.Findings = Fail, append(c.Findings, f.ID)
+		}
+	}
+	return []Check{c}
+}
+
+// promises says how the objectives fare.
+type promises struct {
+	met             int
+	missed, unknown []string
+}
+
+// keptNow looks at the period that ends now.
+func (j *Judge) keptNow() promises {
+	var p promises
+	for _, s := range j.objectives.Status() {
+		switch {
+		case !s.Known:
+			p.unknown = append(p.unknown, s.Objective.Name+": "+s.Missing)
+		case !s.Met:
+			p.missed = append(p.missed, fmt.Sprintf("%s: %.4g %% were good, promised are %.4g %%", s.Objective.Name, 100*s.Ratio, 100*s.Objective.Target))
+		default:
+			p.met++
+		}
+	}
+	return p
+}
+
+// keptInRun looks at the whole run and at the worst five minutes of it.
+func (j *Judge) keptInRun() promises {
+	var p promises
+	for _, o := range j.objectives.Judge() {
+		switch {
+		case o.Run.Result == objective.Missed:
+			p.missed = append(p.missed, o.Objective.Name+": "+o.Run.Text)
+		case o.Worst.Result == objective.Missed:
+			p.missed = append(p.missed, o.Objective.Name+": "+o.Worst.Text)
+		case o.Run.Result == objective.NotEnough:
+			p.unknown = append(p.unknown, o.Objective.Name+": "+o.Run.Text)
+		default:
+			p.met++
+		}
+	}
+	return p
 }

@@ -55,6 +55,10 @@ func (l Limits) effect(f int) float64 {
 // minimum effect: six of eight, so that no burst of a few minutes decides.
 const consistent = 0.75
 
+// untilCalm is how many minutes it takes before what all traffic does counts: a
+// machine may have other things to do for five.
+const untilCalm = 15
+
 // Comparison says how the profile of Version compares with that of BaseVersion.
 type Comparison struct {
 	BaseVersion string `json:"base_version"`
@@ -156,7 +160,7 @@ type comparer struct {
 	limits        Limits
 	base, current *Profile
 	cases         []matchedCase
-	// common is, by figure, by how much all cases lay above the baseline in a minute.
+	// common is, by figure, by how much the cases lay above the baseline.
 	common  [numFigures]factors
 	rows    []row
 	unknown []string
@@ -269,65 +273,71 @@ func centered(list []sample, center float64) []value {
 	return moved
 }
 
-// factors are by how much all cases lay above the baseline, by minute.
-type factors struct{ before, after map[int32]float64 }
+// factors are by how much the valid cases lay above the baseline, by minute, each
+// ascending: of the cases that have a value for that minute.
+type factors struct{ before, after map[int32][]float64 }
 
-// fewCases is how many cases it takes to speak of all.
+// fewCases is how many cases it takes to speak of all, or of the others.
 const fewCases = 3
 
-// commonFactor is the median over the valid cases, minute by minute, of those that
-// have a value for that minute.
+// commonFactor collects the values of a figure of all valid cases.
 func (c *comparer) commonFactor(f int) factors {
-	before, after := map[int32][]float64{}, map[int32][]float64{}
+	all := factors{map[int32][]float64{}, map[int32][]float64{}}
 	for i := range c.cases {
 		if c.cases[i].Invalid {
 			continue
 		}
-		old, now, _ := c.cases[i].pair(f)
-		collect(before, old)
-		collect(after, now)
+		before, after, _ := c.cases[i].pair(f)
+		for at, v := range byMinute(before) {
+			all.before[at] = append(all.before[at], v)
+		}
+		for at, v := range byMinute(after) {
+			all.after[at] = append(all.after[at], v)
+		}
 	}
-	return factors{medians(before), medians(after)}
+	for _, by := range []map[int32][]float64{all.before, all.after} {
+		for _, y := range by {
+			slices.Sort(y)
+		}
+	}
+	return all
 }
 
-// collect adds values that are of a few minutes at most: others say little of one.
-func collect(by map[int32][]float64, list []value) {
+// byMinute returns the values that are of a few minutes at most: others say little
+// of one.
+func byMinute(list []value) map[int32]float64 {
 	const long = 5
+	by := make(map[int32]float64, len(list))
 	for _, s := range list {
 		if s.minutes <= long {
-			by[s.at] = append(by[s.at], s.log)
+			by[s.at] = s.log
 		}
 	}
+	return by
 }
 
-func medians(by map[int32][]float64) map[int32]float64 {
-	m := make(map[int32]float64, len(by))
+// points returns the medians over the cases in the order of time, of the minutes
+// that have enough.
+func points(by map[int32][]float64) []point {
+	list := make([]point, 0, len(by))
 	for at, y := range by {
 		if len(y) >= fewCases {
-			m[at] = stats.Median(y)
+			list = append(list, point{at, (y[(len(y)-1)/2] + y[len(y)/2]) / 2})
 		}
-	}
-	return m
-}
-
-// points returns the factors in the order of time.
-func points(by map[int32]float64) []point {
-	list := make([]point, 0, len(by))
-	for at, v := range by {
-		list = append(list, point{at, v})
 	}
 	sortPoints(list)
 	return list
 }
 
-// less returns the values less what all cases did in the same minutes, as far as
-// that is known.
-func less(list []value, common map[int32]float64) []point {
+// less returns the values of a case less what the other cases did in the same
+// minutes, as far as that is known. own are its values that are among the factors.
+func less(list []value, common map[int32][]float64, own map[int32]float64) []point {
 	var kept []point
 	for _, s := range list {
 		sum, n := 0.0, 0
 		for at := s.at; at < s.at+s.minutes; at++ {
-			if v, known := common[at]; known {
+			mine, among := own[at]
+			if v, known := others(common[at], mine, among); known {
 				sum += v
 				n++
 			}
@@ -337,6 +347,26 @@ func less(list []value, common map[int32]float64) []point {
 		}
 	}
 	return kept
+}
+
+// others is the median of ascending values without one of them, if it is among
+// them; known when there are enough.
+func others(y []float64, mine float64, among bool) (middle float64, known bool) {
+	n, gone := len(y), len(y)
+	if among {
+		gone, _ = slices.BinarySearch(y, mine)
+		n--
+	}
+	if n < fewCases {
+		return 0, false
+	}
+	at := func(i int) float64 {
+		if i >= gone {
+			i++
+		}
+		return y[i]
+	}
+	return (at((n-1)/2) + at(n/2)) / 2, true
 }
 
 func asPoints(list []value) []point {
@@ -388,7 +418,12 @@ func (c *comparer) caseRow(m *matchedCase, f int) row {
 	enough := c.limits.Windows
 	r.absolute = compareSeries(asPoints(before), asPoints(after), assumedTogether, c.limits.effect(f), enough)
 	// The tail of a few requests says less of what all cases do than their median.
-	r.relative = compareSeries(less(before, c.common[median].before), less(after, c.common[median].after), assumedAlone, c.limits.effect(f), enough)
+	var ownBefore, ownAfter map[int32]float64
+	if !m.Invalid {
+		b, a, _ := m.pair(median)
+		ownBefore, ownAfter = byMinute(b), byMinute(a)
+	}
+	r.relative = compareSeries(less(before, c.common[median].before, ownBefore), less(after, c.common[median].after, ownAfter), assumedAlone, c.limits.effect(f), enough)
 	if r.Requests < c.limits.Requests {
 		r.absolute.known = false
 	}
@@ -519,6 +554,9 @@ func (c *comparer) decideTime(r *row) {
 	}
 	significant := func(s *shift) bool { return s.p*raised < c.limits.Significance }
 	a, b := &r.absolute, &r.relative
+	if a.minutes < untilCalm {
+		significant = func(s *shift) bool { return s == b && s.p*raised < c.limits.Significance }
+	}
 	r.Result = NotEnoughData
 	chosen := a
 	switch {

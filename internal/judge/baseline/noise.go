@@ -20,9 +20,9 @@ type shift struct {
 	// by is the shift, and low..high its interval at 95 %; p is the two-sided
 	// probability of such a shift without a difference.
 	by, low, high, p float64
-	// windows is how many values the later series has; known tells that there are enough.
-	windows int
+	// known tells that there are enough values; minutes is how long the later series is.
 	known   bool
+	minutes int
 	// above and below are the shares of later values that lie at least half the
 	// minimum effect above, or below, the middle of the earlier ones.
 	above, below float64
@@ -61,13 +61,13 @@ const (
 // or of the rank test (Mann and Whitney), whichever is greater: the one knows of
 // autocorrelation, the other of outliers.
 func compareSeries(before, after []point, assumed, minimum float64, enough int) shift {
-	s := shift{windows: len(after), p: 1, low: math.Inf(-1), high: math.Inf(1)}
+	s := shift{p: 1, low: math.Inf(-1), high: math.Inf(1)}
 	if len(before) < enough || len(after) < enough {
 		return s
 	}
 	a, b := values(before), values(after)
-	s.known = true
-	s.by, _, _ = stats.HodgesLehmann(a, b, 0.95)
+	s.known, s.minutes = true, int(after[len(after)-1].at-after[0].at)+1
+	s.by = medianDifference(a, b)
 	n := noiseOf(before, stats.Median(a), assumed)
 	varianceBefore, varianceAfter := n.ofMean(before), n.ofMean(after)
 	// pi/3 is what the median of differences is less efficient than their mean.
@@ -90,6 +90,18 @@ func compareSeries(before, after []point, assumed, minimum float64, enough int) 
 		}
 	}
 	return s
+}
+
+// medianDifference is the estimate of Hodges and Lehmann alone, without its
+// interval, which takes values as independent.
+func medianDifference(a, b []float64) float64 {
+	differences := make([]float64, 0, len(a)*len(b))
+	for _, v := range b {
+		for _, w := range a {
+			differences = append(differences, v-w)
+		}
+	}
+	return stats.Median(differences)
 }
 
 func values(points []point) []float64 {
@@ -131,6 +143,7 @@ func dependence(points []point, middle, deviation float64) (together float64, kn
 		rest[i] = min(max((p.value-middle)/deviation, -3), 3)
 		square += rest[i] * rest[i] / float64(len(points))
 	}
+	by := decay()
 	sum, weight, pairs := 0.0, 0.0, 0
 	for i := range points {
 		for j := i + 1; j < len(points); j++ {
@@ -139,7 +152,7 @@ func dependence(points []point, middle, deviation float64) (together float64, kn
 				break
 			}
 			// Least squares through products that are expected to be together * expected.
-			expected := math.Exp(-float64(d) / memory)
+			expected := by[d]
 			sum += rest[i] * rest[j] / square * expected
 			weight += expected * expected
 			pairs++
@@ -151,13 +164,28 @@ func dependence(points []point, middle, deviation float64) (together float64, kn
 	return min(max(sum/weight, 0), 1), true
 }
 
+// far is from how many minutes apart on values are taken as independent.
+const far = 8 * memory
+
+// decay is exp(-d / memory) by the minutes d.
+func decay() (by [far]float64) {
+	for d := range by {
+		by[d] = math.Exp(-float64(d) / memory)
+	}
+	return by
+}
+
 // ofMean is the variance of the mean of values at these minutes.
 func (n noise) ofMean(points []point) float64 {
-	const far = 8 * memory
+	by := decay()
 	sum := float64(len(points))
 	for i := range points {
-		for j := i + 1; j < len(points) && points[j].at-points[i].at < far; j++ {
-			sum += 2 * n.together * math.Exp(-float64(points[j].at-points[i].at)/memory)
+		for j := i + 1; j < len(points); j++ {
+			d := points[j].at - points[i].at
+			if d >= far {
+				break
+			}
+			sum += 2 * n.together * by[d]
 		}
 	}
 	return n.variance * sum / float64(len(points)) / float64(len(points))

@@ -20,9 +20,9 @@ type TrackerConfig struct {
 
 const (
 	defaultLongest = 240
-	// each comparison of the first thirty windows costs some milliseconds and then
-	// every fifth does, when nothing changes quickly any more.
-	eachWindow, laterEvery = 30, 5
+	// A comparison costs some ten milliseconds. The first thirty windows have one each,
+	// and then one is made whenever there is a tenth more to compare.
+	eachWindow, tenth = 30, 10
 	// twice: a row has to be worse in so many comparisons in a row.
 	twice = 2
 )
@@ -177,7 +177,7 @@ func (t *Tracker) due() bool {
 	if reference == nil || t.state.final || windows < t.Windows || windows == t.state.at {
 		return false
 	}
-	return windows <= eachWindow || windows >= t.state.at+laterEvery || windows >= t.longest
+	return windows <= eachWindow || windows >= t.state.at+t.state.at/tenth || windows >= t.longest
 }
 
 // compare compares the profiles as they are.

@@ -53,7 +53,21 @@ func newWorld(seed uint64) *world {
 	return w
 }
 
-// times are log-normal deviates, drawn once: drawing is most of the cost.
+// quieter divides the traffic.
+func (w *world) quieter(by float64) *world {
+	for i := range w.cases {
+		w.cases[i].rate /= by
+	}
+	return w
+}
+
+// later lets some time pass, in which the noise goes elsewhere.
+func (w *world) later(by time.Duration) {
+	w.at = w.at.Add(by)
+	w.factor = w.deviation * w.random.NormFloat64()
+}
+
+// times are normal deviates, drawn once: drawing is most of the cost of a world.
 var times = func() (z [1 << 14]float64) {
 	random := rand.New(rand.NewPCG(1, 9))
 	for i := range z {
@@ -139,4 +153,15 @@ func (c *Comparison) find(name, class, signal string) *Row {
 		}
 	}
 	return nil
+}
+
+// newFives returns what takes minutes and gives a builder windows of five.
+func newFives(b *Builder) func(*window.Window) {
+	var parts []*window.Window
+	return func(w *window.Window) {
+		if parts = append(parts, w); len(parts) == 5 {
+			b.Observe(window.Merge(parts[0].Start, window.Five, parts))
+			parts = nil
+		}
+	}
 }

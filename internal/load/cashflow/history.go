@@ -66,7 +66,7 @@ func (f *filters) of(today day) *[filterWindow]filter {
 }
 
 func (w *workload) historyCase(name string, weight float64, filtered bool) *load.Case {
-	checks := []string{checkJSONForm, checkShape, checkForeignHistory, checkNewestFirst, checkInHistory}
+	checks := []string{checkJSONForm, checkShape, checkForeignHistory, checkNewestFirst, checkInHistory, checkStale}
 	if filtered {
 		checks = append(checks, checkFilter)
 	}
@@ -114,8 +114,8 @@ func (w *workload) verifyHistory(x *load.Exchange, fail func(string, error)) {
 	}
 	for i := range rows {
 		if err := w.foreignOwner(x.User, rows[i].UserID); err != nil {
-			fail(checkForeignHistory, fmt.Errorf("entry %d: %w", i+1, err))
-			break
+			fail(checkForeignHistory, fmt.Errorf("entry %d: %w", i+1, err)) // another's history says nothing about what this user lost
+			return
 		}
 	}
 	sorted := newestFirst(rows)
@@ -127,11 +127,16 @@ func (w *workload) verifyHistory(x *load.Exchange, fail func(string, error)) {
 	}
 	a.known = w.people.forecasts(x.User, a.known[:0])
 	page := page{entries: rows, sorted: sorted == nil}
-	if lost := page.lost(memo.keeps(a.known), x.Sent); lost != nil {
-		w.people.forgetForecast(x.User.Index, lost.id) // each loss is reported once
-		fail(checkInHistory, fmt.Errorf("forecast %s, made %v before, is not among the %d listed",
-			lost.id, x.Sent.Sub(lost.received).Round(time.Millisecond), len(rows)))
+	lost := page.lost(memo.keeps(a.known), x.Sent)
+	if lost == nil {
+		return
 	}
+	check := lost.check(checkInHistory, x.Sent)
+	if check != checkStale {
+		w.people.forgetForecast(x.User.Index, lost.id) // each loss is reported once
+	}
+	fail(check, fmt.Errorf("forecast %s, made %v before, is not among the %d listed",
+		lost.id, x.Sent.Sub(lost.received).Round(time.Millisecond), len(rows)))
 }
 
 // keeps returns those of a user's forecasts that the filter must not hide. It

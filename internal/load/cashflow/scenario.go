@@ -18,7 +18,15 @@ const (
 	checkInList   = "in_list"
 	checkForeign  = "foreign_scenario"
 	checkName     = "name_unchanged"
+	// checkStale: what was confirmed a moment ago is not there. It may yet come, as
+	// from a replica that lags or a cache; when it does not it is lost, which the
+	// other checks tell as soon as it is missing for longer than readLag.
+	checkStale = "stale_read"
 )
+
+// readLag is how long after a save was confirmed a read that lacks it counts as
+// stale. What is missing later than that is lost to its user.
+const readLag = 30 * time.Second
 
 const (
 	// pageSize is how many entries a list has at most.
@@ -80,6 +88,8 @@ type scenarioMemo struct {
 	id     string
 	recipe scenarioRecipe
 	save   uint64
+	// confirmed is when the save of the scenario that is asked for was.
+	confirmed time.Time
 	// home is where the memo is given back; nil when it was not taken from there.
 	home *sync.Pool
 }
@@ -96,7 +106,7 @@ func (w *workload) newScenarioMemo(id string, r scenarioRecipe, save uint64) *sc
 	if !ok {
 		m = &scenarioMemo{home: &w.scenarioMemos}
 	}
-	m.id, m.recipe, m.save = id, r, save
+	m.id, m.recipe, m.save, m.confirmed = id, r, save, time.Time{}
 	return m
 }
 
@@ -235,7 +245,7 @@ func (w *workload) listCase() *load.Case {
 			}
 			return w.get(&d, w.paths.list, nil), nil
 		},
-		Checks: []string{checkJSONForm, checkShape, checkForeign, checkInList},
+		Checks: []string{checkJSONForm, checkShape, checkForeign, checkInList, checkStale},
 		Verify: w.verifyList,
 	}
 }
@@ -259,15 +269,21 @@ func (w *workload) verifyList(x *load.Exchange, fail func(string, error)) {
 		return
 	}
 	if err := w.foreignEntry(x.User, rows); err != nil {
-		fail(checkForeign, err)
+		fail(checkForeign, err) // another's list says nothing about what this user lost
+		return
 	}
 	a.known = w.people.scenarios(x.User, a.known[:0])
 	page := page{entries: rows, sorted: listSorted(rows)}
-	if lost := page.lost(a.known, x.Sent); lost != nil {
-		w.people.forget(x.User.Index, lost.id) // each loss is reported once
-		fail(checkInList, fmt.Errorf("scenario %s, saved %v before, is not among the %d listed",
-			lost.id, x.Sent.Sub(lost.received).Round(time.Millisecond), len(rows)))
+	lost := page.lost(a.known, x.Sent)
+	if lost == nil {
+		return
 	}
+	check := lost.check(checkInList, x.Sent)
+	if check != checkStale {
+		w.people.forget(x.User.Index, lost.id) // each loss is reported once
+	}
+	fail(check, fmt.Errorf("scenario %s, saved %v before, is not among the %d listed",
+		lost.id, x.Sent.Sub(lost.received).Round(time.Millisecond), len(rows)))
 }
 
 // foreignEntry returns an error for the first entry of a list that is another's
@@ -327,23 +343,36 @@ func (p *page) has(id string) bool {
 	return false
 }
 
-// lost returns one of known that should be on the page and is not.
+// check is the one that fails when what was made is missing from an answer that
+// was asked for at the given time: the loss, or [checkStale] while it may yet come.
+func (m *made) check(loss string, asked time.Time) string {
+	if asked.Sub(m.received) < readLag {
+		return checkStale
+	}
+	return loss
+}
+
+// lost returns the one of known that should be on the page, is not, and was
+// confirmed first: what is missing for longest says most.
 //
 // What was confirmed before the page was asked for must be there when the page
 // is all there is. When it is full, newer records may have pushed the missing
 // one out; but not when an older one of known is still there, one that was
 // confirmed before the missing one was even asked for.
-func (p *page) lost(known []made, asked time.Time) *made {
+func (p *page) lost(known []made, asked time.Time) (oldest *made) {
 	for i := range known {
 		missing := &known[i]
 		if !missing.received.Before(asked) || p.has(missing.id) {
 			continue
 		}
+		if oldest != nil && !missing.received.Before(oldest.received) {
+			continue
+		}
 		if len(p.entries) < pageSize || (p.sorted && p.hasOlder(known, missing)) {
-			return missing
+			oldest = missing
 		}
 	}
-	return nil
+	return oldest
 }
 
 func (p *page) hasOlder(known []made, than *made) bool {
@@ -380,9 +409,11 @@ func (w *workload) getCase(save *load.Case) *load.Case {
 			if !found {
 				return nil, load.ErrNoState
 			}
-			return w.get(&d, w.paths.scenario+s.id, w.newScenarioMemo(s.id, s.recipe, s.save)), nil
+			memo := w.newScenarioMemo(s.id, s.recipe, s.save)
+			memo.confirmed = s.received
+			return w.get(&d, w.paths.scenario+s.id, memo), nil
 		},
-		Checks:   []string{checkFound, checkJSONForm, checkShape, checkForeign, checkReadBack},
+		Checks:   []string{checkFound, checkJSONForm, checkShape, checkForeign, checkReadBack, checkStale},
 		Verify:   w.verifyGet,
 		Fallback: save,
 	}
@@ -395,10 +426,7 @@ func (w *workload) verifyGet(x *load.Exchange, fail func(string, error)) {
 		return
 	}
 	if x.Response.Status == http.StatusNotFound {
-		w.people.forget(x.User.Index, memo.id)
-		if !w.people.mayBeGone(memo.save) {
-			fail(checkFound, fmt.Errorf("scenario %s was saved and is not found", memo.id))
-		}
+		w.notFound(x, memo, fail)
 		return
 	}
 	a := w.answer()
@@ -420,7 +448,8 @@ func (w *workload) verifyGet(x *load.Exchange, fail func(string, error)) {
 		return
 	}
 	if err := w.foreign(x.User, head.UserID, head.ID); err != nil {
-		fail(checkForeign, err)
+		fail(checkForeign, err) // that its content is another's too is the same fault
+		return
 	}
 	if string(head.ID) != memo.id {
 		fail(checkReadBack, fmt.Errorf("scenario %s came back for %s", clip(head.ID), memo.id))
@@ -428,5 +457,18 @@ func (w *workload) verifyGet(x *load.Exchange, fail func(string, error)) {
 	}
 	if err := a.content.difference(); err != nil {
 		fail(checkReadBack, err)
+	}
+}
+
+// notFound judges the answer that a scenario that was saved is not there.
+func (w *workload) notFound(x *load.Exchange, memo *scenarioMemo, fail func(string, error)) {
+	kept := made{id: memo.id, received: memo.confirmed}
+	gone := w.people.mayBeGone(memo.save)
+	check := kept.check(checkFound, x.Sent)
+	if gone || check != checkStale {
+		w.people.forget(x.User.Index, memo.id) // each loss is reported once
+	}
+	if !gone {
+		fail(check, fmt.Errorf("scenario %s, saved %v before, is not found", memo.id, x.Sent.Sub(memo.confirmed).Round(time.Millisecond)))
 	}
 }

@@ -1,0 +1,192 @@
+package latency
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"soakd/internal/judge/window"
+)
+
+// class is a class of cases.
+type class struct {
+	name string
+	// control is what the valid cases of the other classes have in common.
+	control series
+}
+
+// deviation is how far a case is from its reference in one minute.
+type apart struct {
+	x, weight float64
+	class     string
+}
+
+type scratch struct {
+	cells   []cell
+	placed  []placed
+	apart   []apart
+	points  []point
+	more    []point
+	touched []*traffic
+}
+
+// take takes the points of a minute in.
+func (d *Detector) take(w *window.Window) {
+	rate, phase := logOf(w.Rate), phaseOf(w.Phase)
+	d.scratch.touched = d.scratch.touched[:0]
+	for i := range w.Cases {
+		wc := &w.Cases[i]
+		// Errors are fast, or as slow as the time limit: neither says how long answers take.
+		if wc.Times == nil || wc.Times.Count() == 0 || 2*window.Of(wc.Outcomes, window.OK) < wc.Requests() {
+			continue
+		}
+		c := d.traffic(wc)
+		if c != nil && c.add(d.now, wc.Times, rate, phase, &d.scratch.cells) {
+			c.place(d.now)
+			d.scratch.touched = append(d.scratch.touched, c)
+		}
+	}
+	d.added++
+	d.known = min(d.known+1, kept)
+	if d.added >= max(5, d.known/12) {
+		d.relearn()
+		return
+	}
+	d.compare(d.now, d.scratch.touched)
+}
+
+// traffic returns the case of that name, nil when there are too many.
+func (d *Detector) traffic(wc *window.Case) *traffic {
+	if c := d.byName[wc.Name]; c != nil {
+		return c
+	}
+	if len(d.cases) == MostCases {
+		return nil
+	}
+	c := newTraffic(wc)
+	d.byName[c.name] = c
+	d.cases = append(d.cases, c)
+	if d.classOf(c.class) == nil {
+		k := &class{name: c.class}
+		k.control.reset()
+		d.classes = append(d.classes, k)
+	}
+	return c
+}
+
+func (d *Detector) classOf(name string) *class {
+	for _, k := range d.classes {
+		if k.name == name {
+			return k
+		}
+	}
+	return nil
+}
+
+// relearn makes the references and the noise anew, and compares all points with them.
+func (d *Detector) relearn() {
+	d.added = 0
+	first := d.now - kept + 1
+	for _, c := range d.cases {
+		if d.held(c) {
+			continue
+		}
+		c.learn(first, d.now-settling, &d.scratch.placed)
+	}
+	for m := first; m <= d.now; m++ {
+		d.scratch.touched = d.scratch.touched[:0]
+		for _, c := range d.cases {
+			if c.place(m); known(c.raw.x[slot(m)]) {
+				d.scratch.touched = append(d.scratch.touched, c)
+			}
+		}
+		d.compare(m, d.scratch.touched)
+	}
+	// Within a band the level was taken out of its own points.
+	stretch := float64(kept)
+	for _, c := range d.cases {
+		if len(c.usual) > 1 && c.spans <= sparse {
+			stretch = min(stretch, float64(d.known)/float64(len(c.usual)))
+		}
+	}
+	if !d.allOpen() {
+		d.fit(&d.all, first, stretch)
+	}
+	for _, c := range d.cases {
+		if !d.held(c) {
+			d.fit(&c.raw, first, stretch)
+			d.fit(&c.apart, first, stretch)
+		}
+	}
+}
+
+func (d *Detector) fit(s *series, first int64, stretch float64) {
+	d.scratch.points = s.points(d.scratch.points[:0], first, d.now-settling)
+	s.noise = fitNoise(d.scratch.points, stretch)
+}
+
+// compare finds what the cases have in common in a minute, and how far each of the
+// touched is apart from that.
+func (d *Detector) compare(minute int64, touched []*traffic) {
+	i := slot(minute)
+	all := d.scratch.apart[:0]
+	for _, c := range touched {
+		if x := c.raw.x[i]; known(x) && !c.invalid && c.span[i] <= 2 && !d.setAside(c) {
+			n := float64(c.n[i])
+			all = append(all, apart{float64(x), n / (n + 200), c.class})
+		}
+	}
+	d.scratch.apart = all
+	sortApart(all)
+	d.all.x[i] = missing()
+	if middle, n := weightedMedian(all, ""); n > 0 {
+		d.all.x[i] = float32(middle)
+	}
+	for _, k := range d.classes {
+		k.control.x[i] = missing()
+		middle, n := weightedMedian(all, k.name)
+		// Two others at least; in a workload of one class, what the class has in common.
+		if n < 2 && len(all) >= 4 {
+			middle, n = weightedMedian(all, "")
+		}
+		if n >= 2 {
+			k.control.x[i] = float32(middle)
+		}
+	}
+	for _, c := range touched {
+		c.apart.x[i] = missing()
+		if !known(c.raw.x[i]) {
+			continue
+		}
+		if control, n := d.classOf(c.class).control.mean(minute-int64(c.span[i])+1, minute); n > 0 {
+			c.apart.x[i] = c.raw.x[i] - float32(control)
+		}
+	}
+}
+
+// weightedMedian is the median of sorted values of other classes than without, and
+// of how many.
+func weightedMedian(sorted []apart, without string) (median float64, n int) {
+	total := 0.0
+	for _, a := range sorted {
+		if without == "" || a.class != without {
+			total += a.weight
+			n++
+		}
+	}
+	seen := 0.0
+	for _, a := range sorted {
+		if without == "" || a.class != without {
+			if seen += a.weight; seen >= total/2 {
+				return a.x, n
+			}
+		}
+	}
+	return 0, 0
+}
+
+func sortApart(all []apart) {
+	slices.SortFunc(all, func(a, b apart) int { return cmp.Compare(a.x, b.x) })
+}
+
+func logOf(rate float64) float64 { return math.Log(max(rate, 1e-6)) }

@@ -1,0 +1,174 @@
+package latency
+
+import (
+	"fmt"
+	"math"
+
+	"soakd/internal/judge/finding"
+	"soakd/internal/judge/stats"
+)
+
+const (
+	// bin is over how many minutes, or points when they are rarer, means are taken
+	// for what is slow; each series is looked at as often.
+	bin = 10
+	// driftZ is how many standard errors a slope must have, the best of some hundred
+	// moments at which it may begin, looked at for weeks.
+	driftZ = 6.5
+	// lateZ is the same for a step that did not come as a jump.
+	lateZ = 6.5
+	// leastBins is over how many bins a slope has to go on, and how many a step has to last.
+	leastBins = 6
+	// unlike is by how much the logarithm of the likelihood of one shape must be above
+	// that of the other to be named.
+	unlike = 2
+)
+
+// drifts looks for what changes slowly, in each series every [bin] minutes in turn.
+func (d *Detector) drifts() []suspicion {
+	var found []suspicion
+	if d.now%bin == 0 && !d.allOpen() {
+		if s, ok := d.slow(&d.all, nil); ok {
+			found = append(found, s)
+		}
+	}
+	for i, c := range d.cases {
+		if (d.now+int64(i))%bin != 0 || d.setAside(c) {
+			continue
+		}
+		series, _ := c.judgedBy()
+		if s, ok := d.slow(series, c); ok {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+// slow looks for a slope or a step over the whole day.
+func (d *Detector) slow(s *series, c *traffic) (suspicion, bool) {
+	n := s.noise
+	if !n.ok {
+		return suspicion{}, false
+	}
+	points := d.bins(s, &n)
+	if len(points) < 2*leastBins || !d.rising(points) {
+		return suspicion{}, false
+	}
+	// Means of bins hardly depend on one another; what is left of that is in n.long.
+	length := points[1].t - points[0].t
+	for i := 2; i < len(points); i++ {
+		length = min(length, points[i].t-points[i-1].t)
+	}
+	white := noise{step: length, ok: true, sigma: max(n.meanError(length), n.long/math.Sqrt(length), leastNoise)}
+	white.spread = white.sigma
+	w := whiten(points, &white)
+	slope := w.best(slopeFrom, 0, len(points)-leastBins)
+	step := w.best(stepAt, leastBins, len(points)-leastBins)
+	found := suspicion{trigger: c}
+	switch ahead := (slope.z*slope.z - step.z*step.z) / 2; {
+	case ahead > unlike/2 && d.drifting(points, &slope):
+		found.kind, found.change = finding.LatencyDrift, slope
+		found.rise = slope.size * (points[len(points)-1].t - slope.at)
+	case ahead < -unlike && d.stepped(points, &step):
+		found.kind, found.change, found.rise = finding.Latency, step, step.size
+		d.date(&found, s, length)
+	default:
+		return suspicion{}, false
+	}
+	if c != nil && !d.reallySlower(c, d.now-30) {
+		return suspicion{}, false
+	}
+	if c == nil {
+		d.debugS(&found, fmt.Sprint("slow ", slope, step))
+	}
+	found.windows = after(points, found.at)
+	return found, true
+}
+
+// bins are the medians of stretches of the day, as points in their middle.
+func (d *Detector) bins(s *series, n *noise) []point {
+	length := int64(max(bin, math.Ceil(2*n.step)))
+	least := max(1, int(float64(length)/n.step*0.4))
+	points := d.scratch.more[:0]
+	values := make([]float64, 0, length)
+	first := d.now - kept + 1
+	first += length - first%length
+	for ; first+length-1 <= d.now; first += length {
+		values = values[:0]
+		for m := first; m < first+length; m++ {
+			if x := s.x[slot(m)]; known(x) {
+				values = append(values, float64(x))
+			}
+		}
+		if len(values) >= least {
+			points = append(points, point{float64(first) + float64(length-1)/2, stats.Median(values)})
+		}
+	}
+	d.scratch.more = points
+	return points
+}
+
+// rising is a quick look whether there can be anything: the end is above what was before.
+func (d *Detector) rising(points []point) bool {
+	last, lowest := 0.0, math.Inf(1)
+	for i := 0; i+3 <= len(points); i++ {
+		last = (points[i].x + points[i+1].x + points[i+2].x) / 3
+		lowest = min(lowest, last)
+	}
+	return last-lowest > 0.8*math.Log1p(min(d.cfg.LeastDrift, d.cfg.LeastStep))
+}
+
+// drifting reports whether a slope is steep and high enough, and still goes on.
+func (d *Detector) drifting(points []point, slope *change) bool {
+	end := points[len(points)-1].t
+	total := slope.size * (end - slope.at)
+	if slope.z < driftZ || slope.size*60 < math.Log1p(d.cfg.LeastSlope) || total < math.Log1p(d.cfg.LeastDrift) {
+		return false
+	}
+	var since []float64
+	for _, p := range points {
+		if p.t >= slope.at {
+			since = append(since, p.x)
+		}
+	}
+	if len(since) < leastBins || stats.MannKendall(since).P > 0.01 {
+		return false
+	}
+	// The last third still rises by a good part of what the slope says.
+	third := len(since) / 3
+	rise := stats.Median(since[len(since)-third:]) - stats.Median(since[len(since)-2*third:len(since)-third])
+	return rise > 0.4*total/3
+}
+
+// stepped reports whether a step is large and lasting enough that did not come as a jump.
+func (d *Detector) stepped(points []point, step *change) bool {
+	end := points[len(points)-1].t
+	least := math.Log1p(d.cfg.LeastStep)
+	if step.z < lateZ || step.size < least || end-step.at < patient {
+		return false
+	}
+	count, up, sum := 0, 0, 0.0
+	for _, p := range points {
+		if p.t >= step.at {
+			count++
+			sum += p.x
+			if p.x > step.size/2 {
+				up++
+			}
+		}
+	}
+	return 10*up >= 8*count && sum/float64(count) > least && points[len(points)-1].x > step.size/2
+}
+
+// date finds the onset of a step to the minute, among the points around the first
+// bin of the new level.
+func (d *Detector) date(found *suspicion, s *series, length float64) {
+	from, to := int64(found.at-6*length), int64(found.at+6*length)
+	points := s.points(nil, max(from, d.now-kept+1), min(to, d.now))
+	if len(points) < 6 {
+		return
+	}
+	if best := whiten(points, &s.noise).best(stepAt, 2, len(points)-2); best.z > 0 {
+		found.at, found.low, found.high = best.at, best.low, best.high
+	}
+}

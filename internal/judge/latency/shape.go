@@ -1,0 +1,143 @@
+package latency
+
+import "math"
+
+// whitened are points freed of what each takes over from the one before, so that
+// what is left is independent and of variance 1: least squares on it are
+// generalised least squares on the points.
+type whitened struct {
+	points []point
+	// keep[i] is the share that point i takes over from the one before, scale[i] what
+	// the rest is multiplied with.
+	keep, scale []float64
+	// x and one are the points and a constant, whitened.
+	x, one []float64
+}
+
+func whiten(points []point, n *noise) *whitened {
+	size := len(points)
+	all := make([]float64, 4*size)
+	w := &whitened{points: points, keep: all[:size], scale: all[size : 2*size], x: all[2*size : 3*size], one: all[3*size:]}
+	for i, p := range points {
+		if i > 0 && n.phi > 0 {
+			w.keep[i] = math.Pow(n.phi, (p.t-points[i-1].t)/n.step)
+		}
+		w.scale[i] = 1 / (n.spread * math.Sqrt(1-w.keep[i]*w.keep[i]))
+		w.x[i], w.one[i] = p.x*w.scale[i], w.scale[i]
+		if i > 0 {
+			w.x[i] -= w.keep[i] * points[i-1].x * w.scale[i]
+			w.one[i] -= w.keep[i] * w.scale[i]
+		}
+	}
+	return w
+}
+
+// fitted is a constant plus a multiple of a shape.
+type fitted struct {
+	// size is the multiple, z how many of its standard errors it is. z^2 / 2 is by how
+	// much the logarithm of the likelihood is above that of the constant alone.
+	size, z float64
+	// base is the constant.
+	base float64
+}
+
+// fit fits a constant plus a multiple of a shape of time to the points.
+func (w *whitened) fit(shape func(t float64) float64) fitted {
+	var oo, os, ss, ox, sx float64
+	before := 0.0
+	for i := range w.points {
+		now := shape(w.points[i].t)
+		s := (now - w.keep[i]*before) * w.scale[i]
+		before = now
+		o, x := w.one[i], w.x[i]
+		oo += o * o
+		os += o * s
+		ss += s * s
+		ox += o * x
+		sx += s * x
+	}
+	rest := ss - os*os/oo // what of the shape is no constant
+	if rest <= 1e-12*ss || oo == 0 {
+		return fitted{}
+	}
+	size := (sx - os*ox/oo) / rest
+	return fitted{size: size, z: size * math.Sqrt(rest), base: (ox - size*os) / oo}
+}
+
+func stepAt(at float64) func(float64) float64 {
+	return func(t float64) float64 {
+		if t >= at {
+			return 1
+		}
+		return 0
+	}
+}
+
+func slopeFrom(at float64) func(float64) float64 {
+	return func(t float64) float64 { return max(0, t-at) }
+}
+
+// change is a shape with its moment.
+type change struct {
+	fitted
+	// at is the first point of the new level, or the last before the slope begins;
+	// low..high are the points for which that holds with 95 % confidence.
+	at, low, high float64
+}
+
+// likely is by how much z^2 may fall short of the best one for a moment that is
+// still in the interval of 95 % (Wilks 1938: the quantile of chi-squared with one
+// degree of freedom).
+const likely = 3.84
+
+// best searches the moment for which a shape fits best, among the points
+// first..last, with a positive size.
+func (w *whitened) best(shape func(at float64) func(float64) float64, first, last int) change {
+	best := change{}
+	gains := make([]float64, 0, max(0, last-first+1))
+	for i := first; i <= last; i++ {
+		f := w.fit(shape(w.points[i].t))
+		if f.size <= 0 {
+			f.z = 0
+		}
+		gains = append(gains, f.z*f.z)
+		if f.z > best.z {
+			best.fitted, best.at = f, w.points[i].t
+		}
+	}
+	best.low, best.high = best.at, best.at
+	for i, gain := range gains {
+		if gain > 0 && gain >= best.z*best.z-likely {
+			t := w.points[first+i].t
+			best.low, best.high = min(best.low, t), max(best.high, t)
+		}
+	}
+	return best
+}
+
+// without returns the points but for one.
+func without(points []point, t float64) []point {
+	rest := make([]point, 0, len(points))
+	for _, p := range points {
+		if p.t != t {
+			rest = append(rest, p)
+		}
+	}
+	return rest
+}
+
+// lowest is the lowest value, from point first on, of what is left of one point, or
+// of two that follow one another, when a fit is taken out: standard errors.
+func (w *whitened) lowest(f fitted, shape func(t float64) float64, from float64) float64 {
+	lowest, before, last := 0.0, 0.0, 0.0
+	for i, p := range w.points {
+		now := shape(p.t)
+		rest := w.x[i] - f.base*w.one[i] - f.size*(now-w.keep[i]*before)*w.scale[i]
+		before = now
+		if p.t > from {
+			lowest = min(lowest, rest, (rest+last)/math.Sqrt2)
+		}
+		last = rest
+	}
+	return lowest
+}

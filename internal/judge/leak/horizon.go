@@ -1,0 +1,383 @@
+package leak
+
+import (
+	"math"
+	"slices"
+
+	"soakd/internal/judge/stats"
+)
+
+// The thresholds of the decision, beside Config.
+const (
+	// persistence is how many looks in a row have to agree.
+	persistence = 2
+	// ahead is in how many horizons the limit has to be reached, at most: what a
+	// short horizon sees only matters when it is fast; the slower is left to a longer one.
+	ahead = 40
+	// aheadDouble is the same for what has no limit and doubles.
+	aheadDouble = 20
+	// aheadShort and aheadDoubleShort are the same for horizons below shortHorizon, in
+	// minutes: they are there for what cannot wait, and are as long as a tooth.
+	aheadShort, aheadDoubleShort = 8, 4
+	shortHorizon                 = 90
+	// aheadYoung is the same while it is not known how the series behaves.
+	aheadYoung = 3
+	// sureYoung is the horizon, in minutes, from which on nothing need be known.
+	sureYoung = 24 * 60
+	// clear of noise: growth over the scale of the residuals, when the behaviour is known or not.
+	clearKnown, clearYoung = 5, 10
+	// coverage is the share of a horizon that has to have values.
+	coverage = 0.75
+)
+
+// horizon is a stretch of time to look back over. All in minutes: step is the shortest
+// block, cadence how often it is looked at.
+type horizon struct{ length, step, cadence int64 }
+
+func horizons() []horizon {
+	return []horizon{
+		{20, 1, 3},
+		{45, 1, 5},
+		{90, coarse, 5},
+		{150, coarse, 10},
+		{6 * 60, coarse, 20},
+		{12 * 60, 10, 40},
+		{24 * 60, 20, 60},
+		{3 * 24 * 60, 60, 180},
+		{7 * 24 * 60, 120, 360},
+	}
+}
+
+// point is a block: its middle in hours before the end of what is looked at, the
+// least value, and the mean rate of the load.
+type point struct{ x, y, rate float64 }
+
+// points reads the blocks of a series from..to, in minutes, oldest first. A block of
+// which less than half is known is left out.
+func (d *Detector) points(s *series, from, to, block int64, into []point) []point {
+	values, rates, step := s.coarse, d.coarse, int64(coarse)
+	if block < coarse {
+		values, rates, step = s.fine, d.fine, 1
+	}
+	into = into[:0]
+	for start := to - (to-from)/block*block; start+block <= to; start += block {
+		least, rate, known, rated := math.Inf(1), 0.0, 0.0, 0.0
+		for i := start / step; i < (start+block)/step; i++ {
+			if v := values.at(i); !math.IsNaN(v) {
+				least = min(least, v)
+				known++
+			}
+			if v := rates.at(i); !math.IsNaN(v) {
+				rate += v
+				rated++
+			}
+		}
+		if known*2 < float64(block/step) || known == 0 {
+			continue
+		}
+		x := (float64(start) + float64(block)/2 - float64(to)) / 60
+		into = append(into, point{x, least, rate / max(rated, 1)})
+	}
+	return into
+}
+
+func split(points []point) (x, y []float64) {
+	x, y = make([]float64, len(points)), make([]float64, len(points))
+	for i, p := range points {
+		x[i], y[i] = p.x, p.y
+	}
+	return x, y
+}
+
+// verdict is what a look over a horizon says.
+type verdict struct {
+	leak       bool
+	slope      stats.Slope // per hour
+	confidence float64
+	points     int
+	block      int64 // minutes
+	load       adjuster
+}
+
+// look decides whether a series leaks over a horizon.
+func (d *Detector) look(s *series, index int) verdict {
+	h := &d.horizons[index]
+	from, l := d.end-h.length, s.current()
+	if from < l.ready {
+		return verdict{}
+	}
+	load := d.loadOf(index)
+	needed := d.needed(s, h, ahead, aheadDouble)
+	if h.length < shortHorizon {
+		needed = d.needed(s, h, aheadShort, aheadDoubleShort)
+	}
+	// Most looks end here: nothing rises. What follows is dear.
+	adjust := adjuster{none: true}
+	if load.steady {
+		if s.roughRise(from, d.end, h.step)*1.5 < needed {
+			return verdict{}
+		}
+	} else {
+		raw := d.points(s, from, d.end, h.step, nil)
+		if adjust = d.adjusterOf(s, index, raw); adjust.unknown || !mayRise(adjust.apply(raw), needed/1.5) {
+			return verdict{}
+		}
+	}
+	block := d.envelope(s, from, h)
+	points := adjust.apply(d.points(s, from, d.end, block, nil))
+	if float64(len(points)) < coverage*float64(h.length/block) {
+		return verdict{}
+	}
+	v := d.significant(s, h, points)
+	v.block, v.load = block, adjust
+	growth := v.slope.Slope * float64(h.length) / 60
+	if !v.leak || growth < needed {
+		return verdict{}
+	}
+	v.leak = d.unlikeBefore(s, h, &v, growth, spread(points, v.slope))
+	return v
+}
+
+// roughRise is how much the last quarter lies above the first.
+func (s *series) roughRise(from, to, step int64) float64 {
+	values, size := s.coarse, int64(coarse)
+	if step < coarse {
+		values, size = s.fine, 1
+	}
+	quarter := (to - from) / 4
+	mean := func(from, to int64) float64 {
+		sum, n := 0.0, 0.0
+		for i := from / size; i < to/size; i++ {
+			if v := values.at(i); !math.IsNaN(v) {
+				sum += v
+				n++
+			}
+		}
+		return sum / n
+	}
+	rise := mean(to-quarter, to) - mean(from, from+quarter)
+	if math.IsNaN(rise) {
+		return 0
+	}
+	return rise
+}
+
+// mayRise tells whether the last quarter lies above the first by at least so much.
+func mayRise(points []point, least float64) bool {
+	quarter := len(points) / 4
+	if quarter == 0 {
+		return false
+	}
+	rise := 0.0
+	for i := range quarter {
+		rise += points[len(points)-1-i].y - points[i].y
+	}
+	return rise/float64(quarter) >= least
+}
+
+// needed is the growth over the horizon that matters: so much that, going on, the limit
+// is reached, or what has none doubles, within the configured time and within so many horizons.
+func (d *Detector) needed(s *series, h *horizon, limited, double float64) float64 {
+	hours := float64(h.length) / 60
+	room, within, times := s.last, d.cfg.DoubleWithin.Hours(), double
+	if s.limited() {
+		room, within, times = max(s.limit-s.last, 0.01*s.limit), d.cfg.Within.Hours(), limited
+	}
+	return max(room*max(hours/within, 1/times), s.spec.least())
+}
+
+func (s *series) limited() bool { return !math.IsNaN(s.limit) }
+
+// envelope chooses how long the blocks are whose least values make the lower
+// envelope: longer ones where that takes more than half of the scatter away, as it
+// does when they are longer than a tooth and as it does not for mere noise (the least
+// of four normal values scatters 0.70 as much as one, of two 0.83 as much).
+func (d *Detector) envelope(s *series, from int64, h *horizon) int64 {
+	const fewest = 16
+	scatter := func(block int64) float64 {
+		points := d.points(s, from, d.end, block, nil)
+		if len(points) < fewest {
+			return math.Inf(1)
+		}
+		return roughSpread(points)
+	}
+	short := scatter(h.step)
+	if four := scatter(4 * h.step); four < 0.5*short {
+		return 4 * h.step
+	}
+	if two := scatter(2 * h.step); two < 0.6*short {
+		return 2 * h.step
+	}
+	return h.step
+}
+
+// roughSpread is the scatter around a line through the medians of the outer thirds.
+func roughSpread(points []point) float64 {
+	x, y := split(points)
+	third := len(points) / 3
+	x1, x2 := stats.Median(x[:third]), stats.Median(x[len(x)-third:])
+	y1, y2 := stats.Median(y[:third]), stats.Median(y[len(y)-third:])
+	slope := (y2 - y1) / (x2 - x1)
+	for i := range y {
+		y[i] -= y1 + slope*(x[i]-x1)
+	}
+	return stats.MAD(y)
+}
+
+// spread is the scatter around a line, as a standard deviation.
+func spread(points []point, line stats.Slope) float64 {
+	residuals := make([]float64, len(points))
+	for i, p := range points {
+		residuals[i] = p.y - line.Intercept - line.Slope*p.x
+	}
+	return stats.MAD(residuals)
+}
+
+// significant tests the trend: the shape first, which costs little.
+func (d *Detector) significant(s *series, h *horizon, points []point) verdict {
+	if !risesThroughout(points) {
+		return verdict{}
+	}
+	x, y := split(points)
+	trend := stats.MannKendallCorrected(y)
+	// Two-sided P; the looks of a week that do not overlap, at all series, at all horizons.
+	looks := float64(len(d.order)*len(d.horizons)) * max(1, 7*24*60/float64(h.length))
+	p := min(1, trend.P/2*looks)
+	if trend.S <= 0 || 1-p < d.cfg.Confidence {
+		return verdict{}
+	}
+	slope, ok := fit(x, y)
+	if !ok || slope.Low <= 0 {
+		return verdict{}
+	}
+	return verdict{leak: true, slope: slope, confidence: 1 - p, points: len(points)}
+}
+
+// fit is the Theil-Sen line with its interval at 99 %, which is widened by the root of how
+// much fewer independent values there are than points (Bayley & Hammersley 1946).
+func fit(x, y []float64) (stats.Slope, bool) {
+	line, ok := stats.TheilSen(x, y, 0.99)
+	if !ok {
+		return line, false
+	}
+	residuals := make([]float64, len(y))
+	for i := range y {
+		residuals[i] = y[i] - line.Intercept - line.Slope*x[i]
+	}
+	wider := math.Sqrt(float64(len(y)) / stats.EffectiveSize(residuals))
+	line.Low = line.Slope - wider*(line.Slope-line.Low)
+	line.High = line.Slope + wider*(line.High-line.Slope)
+	return line, true
+}
+
+// risesThroughout tells whether the medians of the four quarters rise about alike. Of a
+// step at least one of the three rises is next to nothing, and of a cache that fills
+// up the last is much smaller than the first.
+func risesThroughout(points []point) bool {
+	n := len(points)
+	if n < 8 {
+		return false
+	}
+	var level [4]float64
+	for q := range level {
+		_, y := split(points[q*n/4 : (q+1)*n/4])
+		level[q] = stats.Median(y)
+	}
+	mean := (level[3] - level[0]) / 3
+	for q := range 3 {
+		if rise := level[q+1] - level[q]; rise <= 0.4*mean || rise > 1.8*mean {
+			return false
+		}
+	}
+	return mean > 0
+}
+
+// unlikeBefore tells whether the growth is more than what the series did before
+// within as long a time. The more is known of it, the closer growth may be to it.
+func (d *Detector) unlikeBefore(s *series, h *horizon, v *verdict, growth, scatter float64) bool {
+	rises := d.risesBefore(s, h, v)
+	again := s.lastSlope > 0 && v.slope.Slope > s.lastSlope/2 && v.slope.Slope < 2*s.lastSlope
+	known := again || (len(rises) > 0 && s.current().steady)
+	if !known && (!d.urgent(s, h, growth) || growth < clearYoung*scatter) {
+		return false
+	}
+	factor := 3.0
+	switch {
+	case h.length < shortHorizon && len(rises) >= 4:
+		factor = 2
+	case len(rises) >= 8:
+		factor = 1.5
+	case len(rises) >= 4:
+		factor = 2
+	case len(rises) >= 2:
+		factor = 2.5
+	}
+	usual := 0.0
+	if len(rises) > 0 {
+		slices.Sort(rises)
+		usual = rises[len(rises)-1]
+		// One of several may be a step, a deployment, an accident.
+		if len(rises) >= 4 {
+			usual = rises[len(rises)-2]
+		}
+	}
+	return growth >= factor*usual && growth >= clearKnown*scatter
+}
+
+// urgent is asked while it is not known how the series behaves: growth from the start
+// on is a leak only when it is fast for its horizon, or has gone on for long.
+func (d *Detector) urgent(s *series, h *horizon, growth float64) bool {
+	if h.length >= sureYoung {
+		return true
+	}
+	if !s.limited() && h.length < shortHorizon {
+		return false
+	}
+	return growth >= d.needed(s, h, aheadYoung, 1)
+}
+
+// risesBefore lists by how much the series rose at most within stretches of the
+// length of the horizon before it, without warm-ups and restarts. A first stretch may
+// be shorter, when there is no whole one.
+func (d *Detector) risesBefore(s *series, h *horizon, v *verdict) []float64 {
+	block := v.block
+	if h.length < shortHorizon {
+		block = coarse
+	}
+	var rises []float64
+	oldest := s.coarse.oldest() * coarse
+	to := (d.end - h.length) / coarse * coarse
+	var points []point
+	for i := len(s.lives) - 1; i >= 0; i-- {
+		l := &s.lives[i]
+		if !l.steady {
+			to = min(to, l.from)
+			continue
+		}
+		first := max(l.ready, oldest)
+		for ; to-h.length >= first; to -= h.length {
+			points = v.load.apply(d.points(s, to-h.length, to, block, points))
+			if float64(len(points)) >= coverage/2*float64(h.length/block) {
+				rises = append(rises, largestRise(points)*float64(h.length)/float64(h.length-block))
+			}
+		}
+		if length := to - first; len(rises) == 0 && 2*length >= h.length {
+			points = v.load.apply(d.points(s, first, to, block, points))
+			if float64(len(points)) >= coverage/2*float64(length/block) {
+				rises = append(rises, largestRise(points)*float64(h.length)/float64(length))
+			}
+		}
+		to = min(to, l.from)
+	}
+	return rises
+}
+
+// largestRise is by how much a value at most exceeds an earlier one.
+func largestRise(points []point) float64 {
+	least, rise := math.Inf(1), 0.0
+	for _, p := range points {
+		least = min(least, p.y)
+		rise = max(rise, p.y-least)
+	}
+	return rise
+}
