@@ -189,7 +189,7 @@ func TestMigrationFromEachVersion(t *testing.T) {
 			}
 			history.Fixture(t, old.cfg, version)
 			s := old.open(t)
-			run, err := s.FindRun(t.Context(), "last")
+			run, err := s.FindRun(t.Context(), "last", history.RunFilter{})
 			if err != nil || run.Verdict != history.Passed || run.Target != "http://old" || len(run.Versions) != 1 {
 				t.Errorf("from version %d: %+v, %v", version, run, err)
 			}
