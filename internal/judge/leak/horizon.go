@@ -1,6 +1,7 @@
 package leak
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -92,10 +93,11 @@ func split(points []point) (x, y []float64) {
 // verdict is what a look over a horizon says.
 type verdict struct {
 	leak       bool
+	why        string      // it is none
 	slope      stats.Slope // per hour
 	confidence float64
 	points     int
-	block      int64 // minutes
+	width      int64 // of the running least value, in blocks
 	load       adjuster
 }
 
@@ -104,7 +106,7 @@ func (d *Detector) look(s *series, index int) verdict {
 	h := &d.horizons[index]
 	from, l := d.end-h.length, s.current()
 	if from < l.ready {
-		return verdict{}
+		return verdict{why: "warming up"}
 	}
 	load := d.loadOf(index)
 	needed := d.needed(s, h, ahead, aheadDouble)
@@ -112,29 +114,28 @@ func (d *Detector) look(s *series, index int) verdict {
 		needed = d.needed(s, h, aheadShort, aheadDoubleShort)
 	}
 	// Most looks end here: nothing rises. What follows is dear.
-	adjust := adjuster{none: true}
-	if load.steady {
-		if s.roughRise(from, d.end, h.step)*1.5 < needed {
-			return verdict{}
-		}
-	} else {
-		raw := d.points(s, from, d.end, h.step, nil)
-		if adjust = d.adjusterOf(s, index, raw); adjust.unknown || !mayRise(adjust.apply(raw), needed/1.5) {
-			return verdict{}
-		}
+	if load.steady && s.roughRise(from, d.end, h.step)*1.5 < needed {
+		return verdict{why: "does not rise"}
 	}
-	block := d.envelope(s, from, h)
-	points := adjust.apply(d.points(s, from, d.end, block, nil))
-	if float64(len(points)) < coverage*float64(h.length/block) {
-		return verdict{}
+	points := d.points(s, from, d.end, h.step, nil)
+	adjust := d.adjusterOf(s, index, points)
+	if adjust.unknown {
+		return verdict{why: "the rate cannot be told from time"}
 	}
+	points = adjust.apply(points)
+	if float64(len(points)) < coverage*float64(h.length/h.step) || !mayRise(points, needed/1.5) {
+		return verdict{why: "does not rise enough, or has gaps"}
+	}
+	points, width := envelope(points)
 	v := d.significant(s, h, points)
-	v.block, v.load = block, adjust
+	v.width, v.load = int64(width), adjust
 	growth := v.slope.Slope * float64(h.length) / 60
 	if !v.leak || growth < needed {
-		return verdict{}
+		return verdict{why: cmp.Or(v.why, "too slow to matter")}
 	}
-	v.leak = d.unlikeBefore(s, h, &v, growth, spread(points, v.slope))
+	if v.leak = d.unlikeBefore(s, h, &v, growth, spread(points, v.slope)); !v.leak {
+		v.why = "like before"
+	}
 	return v
 }
 
@@ -188,33 +189,55 @@ func (d *Detector) needed(s *series, h *horizon, limited, double float64) float6
 
 func (s *series) limited() bool { return !math.IsNaN(s.limit) }
 
-// envelope chooses how long the blocks are whose least values make the lower
-// envelope: longer ones where that takes more than half of the scatter away, as it
-// does when they are longer than a tooth and as it does not for mere noise (the least
-// of four normal values scatters 0.70 as much as one, of two 0.83 as much).
-func (d *Detector) envelope(s *series, from int64, h *horizon) int64 {
-	const fewest = 16
-	scatter := func(block int64) float64 {
-		points := d.points(s, from, d.end, block, nil)
-		if len(points) < fewest {
-			return math.Inf(1)
+// envelope takes the lower envelope: the running least value of as many blocks as it
+// takes to span a tooth. It is only taken where it takes most of the scatter away, as it
+// does with teeth and as it does not with mere noise (the least of twelve
+// normal values scatters 0.57 as much as one).
+func envelope(points []point) (lower []point, width int) {
+	widths := []int{1, 2, 3, 4, 6, 8, 11, 14}
+	var scatter []float64
+	for _, width := range widths {
+		if width > 1 && width > len(points)/4 {
+			break
 		}
-		return roughSpread(points)
+		scatter = append(scatter, roughSpread(floor(points, width)))
 	}
-	short := scatter(h.step)
-	if four := scatter(4 * h.step); four < 0.5*short {
-		return 4 * h.step
+	best := slices.Min(scatter)
+	if best >= 0.4*scatter[0] {
+		return points, 1
 	}
-	if two := scatter(2 * h.step); two < 0.6*short {
-		return 2 * h.step
+	for i, width := range widths {
+		if scatter[i] <= 1.25*best {
+			return floor(points, width), width
+		}
 	}
-	return h.step
+	return points, 1
+}
+
+// floor is the running least value of so many points.
+func floor(points []point, width int) []point {
+	if width <= 1 || len(points) < width {
+		return points
+	}
+	lower := make([]point, len(points)-width+1)
+	for i := range lower {
+		p := points[i]
+		for _, q := range points[i+1 : i+width] {
+			p.y = min(p.y, q.y)
+		}
+		p.x, p.rate = (p.x+points[i+width-1].x)/2, points[i+width/2].rate
+		lower[i] = p
+	}
+	return lower
 }
 
 // roughSpread is the scatter around a line through the medians of the outer thirds.
 func roughSpread(points []point) float64 {
 	x, y := split(points)
 	third := len(points) / 3
+	if third == 0 {
+		return 0
+	}
 	x1, x2 := stats.Median(x[:third]), stats.Median(x[len(x)-third:])
 	y1, y2 := stats.Median(y[:third]), stats.Median(y[len(y)-third:])
 	slope := (y2 - y1) / (x2 - x1)
@@ -235,8 +258,8 @@ func spread(points []point, line stats.Slope) float64 {
 
 // significant tests the trend: the shape first, which costs little.
 func (d *Detector) significant(s *series, h *horizon, points []point) verdict {
-	if !risesThroughout(points) {
-		return verdict{}
+	if !risesThroughout(points, h.length < shortHorizon) {
+		return verdict{why: "a step, or it flattens"}
 	}
 	x, y := split(points)
 	trend := stats.MannKendallCorrected(y)
@@ -244,11 +267,11 @@ func (d *Detector) significant(s *series, h *horizon, points []point) verdict {
 	looks := float64(len(d.order)*len(d.horizons)) * max(1, 7*24*60/float64(h.length))
 	p := min(1, trend.P/2*looks)
 	if trend.S <= 0 || 1-p < d.cfg.Confidence {
-		return verdict{}
+		return verdict{why: "not significant"}
 	}
 	slope, ok := fit(x, y)
 	if !ok || slope.Low <= 0 {
-		return verdict{}
+		return verdict{why: "the slope is not sure"}
 	}
 	return verdict{leak: true, slope: slope, confidence: 1 - p, points: len(points)}
 }
@@ -272,11 +295,17 @@ func fit(x, y []float64) (stats.Slope, bool) {
 
 // risesThroughout tells whether the medians of the four quarters rise about alike. Of a
 // step at least one of the three rises is next to nothing, and of a cache that fills
-// up the last is much smaller than the first.
-func risesThroughout(points []point) bool {
+// up the last is much smaller than the first. A short horizon leaves room for a
+// tooth, as it has no lower envelope to speak of; of a step it is too few points to
+// be significant.
+func risesThroughout(points []point, short bool) bool {
 	n := len(points)
 	if n < 8 {
 		return false
+	}
+	least, most := 0.4, 1.8
+	if short {
+		least, most = 0.15, 2.2
 	}
 	var level [4]float64
 	for q := range level {
@@ -285,7 +314,7 @@ func risesThroughout(points []point) bool {
 	}
 	mean := (level[3] - level[0]) / 3
 	for q := range 3 {
-		if rise := level[q+1] - level[q]; rise <= 0.4*mean || rise > 1.8*mean {
+		if rise := level[q+1] - level[q]; rise <= least*mean || rise > most*mean {
 			return false
 		}
 	}
@@ -293,9 +322,10 @@ func risesThroughout(points []point) bool {
 }
 
 // unlikeBefore tells whether the growth is more than what the series did before
-// within as long a time. The more is known of it, the closer growth may be to it.
+// within as long a time. What goes on since before the horizon as it does in it does
+// not count, so that a leak that was missed at first is not held for usual. The more is known of it, the closer growth may be to it.
 func (d *Detector) unlikeBefore(s *series, h *horizon, v *verdict, growth, scatter float64) bool {
-	rises := d.risesBefore(s, h, v)
+	rises := d.risesBefore(s, h, v, growth)
 	again := s.lastSlope > 0 && v.slope.Slope > s.lastSlope/2 && v.slope.Slope < 2*s.lastSlope
 	known := again || (len(rises) > 0 && s.current().steady)
 	if !known && (!d.urgent(s, h, growth) || growth < clearYoung*scatter) {
@@ -339,15 +369,14 @@ func (d *Detector) urgent(s *series, h *horizon, growth float64) bool {
 // risesBefore lists by how much the series rose at most within stretches of the
 // length of the horizon before it, without warm-ups and restarts. A first stretch may
 // be shorter, when there is no whole one.
-func (d *Detector) risesBefore(s *series, h *horizon, v *verdict) []float64 {
-	block := v.block
-	if h.length < shortHorizon {
-		block = coarse
-	}
+func (d *Detector) risesBefore(s *series, h *horizon, v *verdict, growth float64) []float64 {
+	// The short ring holds nothing from before a short horizon.
+	block := max(h.step, coarse)
+	width := int((v.width*h.step + block - 1) / block)
 	var rises []float64
+	same := true // is it still the rise that the horizon ends
 	oldest := s.coarse.oldest() * coarse
 	to := (d.end - h.length) / coarse * coarse
-	var points []point
 	for i := len(s.lives) - 1; i >= 0; i-- {
 		l := &s.lives[i]
 		if !l.steady {
@@ -356,20 +385,40 @@ func (d *Detector) risesBefore(s *series, h *horizon, v *verdict) []float64 {
 		}
 		first := max(l.ready, oldest)
 		for ; to-h.length >= first; to -= h.length {
-			points = v.load.apply(d.points(s, to-h.length, to, block, points))
-			if float64(len(points)) >= coverage/2*float64(h.length/block) {
-				rises = append(rises, largestRise(points)*float64(h.length)/float64(h.length-block))
+			rise, net, ok := d.riseWithin(s, to-h.length, to, block, width, v.load)
+			if !ok {
+				continue
+			}
+			if same = same && net >= growth/2; !same {
+				rises = append(rises, rise)
 			}
 		}
 		if length := to - first; len(rises) == 0 && 2*length >= h.length {
-			points = v.load.apply(d.points(s, first, to, block, points))
-			if float64(len(points)) >= coverage/2*float64(length/block) {
-				rises = append(rises, largestRise(points)*float64(h.length)/float64(length))
+			scale := float64(h.length) / float64(length)
+			if rise, net, ok := d.riseWithin(s, first, to, block, width, v.load); ok && !(same && net*scale >= growth/2) {
+				rises = append(rises, rise*scale)
 			}
 		}
 		to = min(to, l.from)
 	}
 	return rises
+}
+
+// riseWithin is the largest rise of the lower envelope within a stretch, carried on to
+// its whole length: the first and the last value are not its ends; and by how much it
+// rose from its first third to its last and did not give back. It is false
+// when most of it, or of the rates in it, is not known.
+func (d *Detector) riseWithin(s *series, from, to, block int64, width int, load adjuster) (rise, net float64, ok bool) {
+	points := load.apply(d.points(s, from, to, block, nil))
+	if float64(len(points)) < coverage/2*float64((to-from)/block) {
+		return 0, 0, false
+	}
+	points = floor(points, width)
+	if third := len(points) / 3; third > 0 {
+		_, y := split(points)
+		net = 1.5 * (stats.Median(y[len(y)-third:]) - stats.Median(y[:third]))
+	}
+	return largestRise(points) * (1 + 1/float64(max(len(points)-1, 1))), net, true
 }
 
 // largestRise is by how much a value at most exceeds an earlier one.

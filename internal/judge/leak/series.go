@@ -171,6 +171,28 @@ func (s *series) warmUp(end int64) {
 	}
 }
 
+// collapsed begins a new life when the series falls by a tenth at once to where it
+// was not for a day: what it held is gone, as after a flush, and fills up anew.
+func (s *series) collapsed(end int64) bool {
+	last := end/coarse - 1
+	from := max(s.current().from/coarse, last-24*60/coarse)
+	value, before := s.coarse.at(last), math.Inf(1)
+	if last-from < plateau/coarse {
+		return false
+	}
+	for step := from; step < last; step++ {
+		if v := s.coarse.at(step); !math.IsNaN(v) {
+			before = min(before, v)
+		}
+	}
+	if math.IsInf(before, 1) || math.IsNaN(value) || value >= 0.9*before || before-value < s.spec.least() {
+		return false
+	}
+	s.current().to = end - coarse
+	s.startLife(end - coarse)
+	return true
+}
+
 // trough is the least value of a stretch, NaN when less than three quarters of it are known.
 func (s *series) trough(from, to int64) float64 {
 	least, known := math.Inf(1), 0.0
