@@ -14,6 +14,9 @@ func TestWhy(t *testing.T) {
 	per, _ := strconv.ParseFloat(os.Getenv("PER"), 64)
 	series := os.Getenv("SERIES")
 	w := newWorld(uint64(seed), 2)
+	for _, rep := range w.replicas {
+		rep.memory.slowSD, rep.toothLength = 0.003, 2+0.4*rep.toothLength
+	}
 	t0 := w.minute + after
 	w.restart = w.minute + 2000
 	fmt.Printf("%+v %+v\n", w.replicas[0], w.replicas[0].memory)

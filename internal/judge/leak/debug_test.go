@@ -30,15 +30,15 @@ func TestDebug(t *testing.T) {
 						continue
 					}
 					h := s.leak.h
-					v := verdict{load: s.leak.load, slope: s.leak.slope}
-					rises := d.risesBefore(s, h, &v, 1e18)
+					v := verdict{width: int64(s.leak.width), load: s.leak.load, slope: s.leak.slope}
+					rises := d.before(s, h, &v, v.slope.Slope*float64(h.length)/60).rises
 					rep := w.replicas[0]
 					for _, r := range w.replicas {
 						if strings.Contains(s.labels, r.name) {
 							rep = r
 						}
 					}
-					fmt.Printf("seed %d min %d (life %d) h=%d block %d growth %.1f none=%t rises n=%d top %.3v last %v toothlen %.1f worker %.1f/%.2f base %.2f age-steady %d\n", seed, w.minute-start, w.minute-rep.born, h.length, v.width, v.slope.Slope*float64(h.length)/60, v.load.none, len(rises), rises, s.last, rep.toothLength, rep.workerLength, rep.workerTooth, rep.base, s.current().ready-s.current().from)
+					fmt.Printf("seed %d min %d (life %d) h=%d block %d growth %.1f none=%t rises n=%d top %.3v last %v toothlen %.1f worker %.1f/%.2f base %.2f age-steady %d\n", seed, w.minute-start, w.minute-rep.born, h.length, s.leak.width, v.slope.Slope*float64(h.length)/60, v.load.none, len(rises), rises, s.last, rep.toothLength, rep.workerLength, rep.workerTooth, rep.base, s.current().ready-s.current().from)
 					var vals []string
 					for _, p := range d.points(s, d.end-3*h.length, d.end, max(5, h.step), nil) {
 						vals = append(vals, fmt.Sprintf("%.1f", p.y/(1<<20)))

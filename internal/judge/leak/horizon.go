@@ -190,25 +190,28 @@ func (d *Detector) needed(s *series, h *horizon, limited, double float64) float6
 func (s *series) limited() bool { return !math.IsNaN(s.limit) }
 
 // envelope takes the lower envelope: the running least value of as many blocks as it
-// takes to span a tooth. It is only taken where it takes most of the scatter away, as it
-// does with teeth and as it does not with mere noise (the least of twelve
-// normal values scatters 0.57 as much as one).
+// takes to span a tooth. It is only taken where it scatters much less than it would with mere
+// noise: the least of so many independent normal values has the standard deviation that
+// stands beside the width (Harter 1961), and of dependent ones a greater one.
 func envelope(points []point) (lower []point, width int) {
-	widths := []int{1, 2, 3, 4, 6, 8, 11, 14}
+	widths := []struct {
+		width  int
+		normal float64
+	}{{1, 1}, {2, 0.826}, {3, 0.748}, {4, 0.701}, {6, 0.645}, {8, 0.611}, {11, 0.575}, {14, 0.553}}
 	var scatter []float64
-	for _, width := range widths {
-		if width > 1 && width > len(points)/4 {
+	for _, w := range widths {
+		if w.width > 1 && w.width > len(points)/4 {
 			break
 		}
-		scatter = append(scatter, roughSpread(floor(points, width)))
+		scatter = append(scatter, roughSpread(floor(points, w.width))/w.normal)
 	}
 	best := slices.Min(scatter)
-	if best >= 0.4*scatter[0] {
+	if best >= 0.7*scatter[0] {
 		return points, 1
 	}
-	for i, width := range widths {
-		if scatter[i] <= 1.25*best {
-			return floor(points, width), width
+	for i, w := range widths {
+		if scatter[i] <= 1.15*best {
+			return floor(points, w.width), w.width
 		}
 	}
 	return points, 1
@@ -231,7 +234,8 @@ func floor(points []point, width int) []point {
 	return lower
 }
 
-// roughSpread is the scatter around a line through the medians of the outer thirds.
+// roughSpread is the root mean square around a line through the medians of the outer
+// thirds: unlike a robust measure it sees the few troughs that short blocks miss.
 func roughSpread(points []point) float64 {
 	x, y := split(points)
 	third := len(points) / 3
@@ -241,10 +245,13 @@ func roughSpread(points []point) float64 {
 	x1, x2 := stats.Median(x[:third]), stats.Median(x[len(x)-third:])
 	y1, y2 := stats.Median(y[:third]), stats.Median(y[len(y)-third:])
 	slope := (y2 - y1) / (x2 - x1)
+	sum, squares, n := 0.0, 0.0, float64(len(y))
 	for i := range y {
-		y[i] -= y1 + slope*(x[i]-x1)
+		rest := y[i] - y1 - slope*(x[i]-x1)
+		sum += rest
+		squares += rest * rest
 	}
-	return stats.MAD(y)
+	return math.Sqrt(max(0, squares/n-sum*sum/n/n))
 }
 
 // spread is the scatter around a line, as a standard deviation.
@@ -325,17 +332,16 @@ func risesThroughout(points []point, short bool) bool {
 // within as long a time. What goes on since before the horizon as it does in it does
 // not count, so that a leak that was missed at first is not held for usual. The more is known of it, the closer growth may be to it.
 func (d *Detector) unlikeBefore(s *series, h *horizon, v *verdict, growth, scatter float64) bool {
-	rises := d.risesBefore(s, h, v, growth)
+	p := d.before(s, h, v, growth)
+	rises := p.rises
 	again := s.lastSlope > 0 && v.slope.Slope > s.lastSlope/2 && v.slope.Slope < 2*s.lastSlope
 	known := again || (len(rises) > 0 && s.current().steady)
-	if !known && (!d.urgent(s, h, growth) || growth < clearYoung*scatter) {
+	if !known && (!d.urgent(s, h, growth) || growth < clearYoung*scatter || !d.higherThanEver(s, h, growth)) {
 		return false
 	}
 	factor := 3.0
 	switch {
-	case h.length < shortHorizon && len(rises) >= 4:
-		factor = 2
-	case len(rises) >= 8:
+	case len(rises) >= 8 && h.length >= shortHorizon && v.load.none:
 		factor = 1.5
 	case len(rises) >= 4:
 		factor = 2
@@ -350,6 +356,11 @@ func (d *Detector) unlikeBefore(s *series, h *horizon, v *verdict, growth, scatt
 		if len(rises) >= 4 {
 			usual = rises[len(rises)-2]
 		}
+	}
+	// It also has to leave the levels of before: a tooth and a day curve come back to them.
+	last := v.slope.Intercept - v.slope.Slope*float64(h.length)/60/8
+	if len(p.levels) > 0 && last-stats.Quantile(p.levels, 0.95) < growth/3 {
+		return false
 	}
 	return growth >= factor*usual && growth >= clearKnown*scatter
 }
@@ -366,59 +377,90 @@ func (d *Detector) urgent(s *series, h *horizon, growth float64) bool {
 	return growth >= d.needed(s, h, aheadYoung, 1)
 }
 
-// risesBefore lists by how much the series rose at most within stretches of the
-// length of the horizon before it, without warm-ups and restarts. A first stretch may
-// be shorter, when there is no whole one.
-func (d *Detector) risesBefore(s *series, h *horizon, v *verdict, growth float64) []float64 {
-	// The short ring holds nothing from before a short horizon.
-	block := max(h.step, coarse)
-	width := int((v.width*h.step + block - 1) / block)
-	var rises []float64
-	same := true // is it still the rise that the horizon ends
+// higherThanEver tells whether the troughs now lie above all that was since the
+// start of the process and before the horizon, by at least half of the growth: a tooth comes back to
+// where it was.
+func (d *Detector) higherThanEver(s *series, h *horizon, growth float64) bool {
+	begin := (d.end - h.length) / coarse
+	highest := math.Inf(-1)
+	for step := max(s.coarse.oldest(), (s.current().from+warmLeast)/coarse+1); step < begin; step++ {
+		if v := s.coarse.at(step); v > highest {
+			highest = v
+		}
+	}
+	now := s.trough(d.end/coarse*coarse-max(h.length/4/coarse*coarse, coarse), d.end/coarse*coarse)
+	return now-highest >= growth/2
+}
+
+// past is what a series did before a horizon, in stretches of its length.
+type past struct {
+	// rises are by how much it rose at most within each.
+	rises []float64
+	// levels are the lower envelope in the life of now, of the last day or three horizons.
+	levels []float64
+}
+
+// before lists what the series did before the horizon, without warm-ups and restarts.
+// The stretches that end with the horizon's own rise, without a fall between, are left
+// out. The first may be shorter, when there is no whole one.
+func (d *Detector) before(s *series, h *horizon, v *verdict, growth float64) past {
+	var p past
+	later := v.slope.Intercept - v.slope.Slope*float64(h.length)/60 // where the later stretch begins
+	same := true                                                    // is it still the rise that the horizon ends
 	oldest := s.coarse.oldest() * coarse
 	to := (d.end - h.length) / coarse * coarse
+	recent := to - max(24*60, 3*h.length)
 	for i := len(s.lives) - 1; i >= 0; i-- {
 		l := &s.lives[i]
-		if !l.steady {
-			to = min(to, l.from)
-			continue
-		}
 		first := max(l.ready, oldest)
-		for ; to-h.length >= first; to -= h.length {
-			rise, net, ok := d.riseWithin(s, to-h.length, to, block, width, v.load)
-			if !ok {
+		if !l.steady {
+			first = max(l.from+warmUnknown, oldest)
+		}
+		for to > first {
+			from := max(to-h.length, first)
+			part := float64(to-from) / float64(h.length)
+			if part < 1 && (len(p.rises) > 0 || part < 0.5) {
+				break
+			}
+			points := d.envelopeWithin(s, h, v, from, to)
+			to = from
+			if len(points) < 3 {
 				continue
 			}
-			if same = same && net >= growth/2; !same {
-				rises = append(rises, rise)
+			begin, end := ends(points)
+			same = same && (end-begin)*1.5/part >= growth/2 && end <= later+growth/4
+			later = begin
+			if same {
+				continue
 			}
-		}
-		if length := to - first; len(rises) == 0 && 2*length >= h.length {
-			scale := float64(h.length) / float64(length)
-			if rise, net, ok := d.riseWithin(s, first, to, block, width, v.load); ok && !(same && net*scale >= growth/2) {
-				rises = append(rises, rise*scale)
+			p.rises = append(p.rises, largestRise(points)/part*(1+1/float64(len(points)-1)))
+			if i == len(s.lives)-1 && to >= recent {
+				_, y := split(points)
+				p.levels = append(p.levels, y...)
 			}
 		}
 		to = min(to, l.from)
 	}
-	return rises
+	return p
 }
 
-// riseWithin is the largest rise of the lower envelope within a stretch, carried on to
-// its whole length: the first and the last value are not its ends; and by how much it
-// rose from its first third to its last and did not give back. It is false
+// envelopeWithin is the lower envelope of a stretch, made as that of the horizon; none
 // when most of it, or of the rates in it, is not known.
-func (d *Detector) riseWithin(s *series, from, to, block int64, width int, load adjuster) (rise, net float64, ok bool) {
-	points := load.apply(d.points(s, from, to, block, nil))
+func (d *Detector) envelopeWithin(s *series, h *horizon, v *verdict, from, to int64) []point {
+	// The short ring holds nothing from before a short horizon.
+	block := max(h.step, coarse)
+	points := v.load.apply(d.points(s, from, to, block, nil))
 	if float64(len(points)) < coverage/2*float64((to-from)/block) {
-		return 0, 0, false
+		return nil
 	}
-	points = floor(points, width)
-	if third := len(points) / 3; third > 0 {
-		_, y := split(points)
-		net = 1.5 * (stats.Median(y[len(y)-third:]) - stats.Median(y[:third]))
-	}
-	return largestRise(points) * (1 + 1/float64(max(len(points)-1, 1))), net, true
+	return floor(points, int((v.width*h.step+block-1)/block))
+}
+
+// ends are the medians of the first and the last third.
+func ends(points []point) (begin, end float64) {
+	_, y := split(points)
+	third := len(y) / 3
+	return stats.Median(y[:third]), stats.Median(y[len(y)-third:])
 }
 
 // largestRise is by how much a value at most exceeds an earlier one.

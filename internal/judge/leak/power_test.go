@@ -20,8 +20,11 @@ func TestPowerDebug(t *testing.T) {
 	} {
 		for _, after := range []int64{240, 600, 2000} {
 			line := fmt.Sprintf("%s %.3g after %d:", k.series, k.perHour, after)
-			for seed := range uint64(10) {
+			for seed := range uint64(12) {
 				w := newWorld(seed, 2)
+				for _, rep := range w.replicas {
+					rep.memory.slowSD, rep.toothLength = 0.003, 2+0.4*rep.toothLength
+				}
 				t0 := w.minute + after
 				if after < 1000 {
 					w.restart = w.minute + 2000

@@ -15,6 +15,8 @@ const (
 	// per cent an hour is still a doubling only in eight days.
 	plateau     = 60
 	plateauRise = 0.005
+	// warmUnknown is taken for the warm-up of a process that never stood still.
+	warmUnknown = 180
 	// warmMost ends any warm-up: what rises for longer is none.
 	warmMost = 24 * 60
 	// keptLives bounds the processes that are remembered.
