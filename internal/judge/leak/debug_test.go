@@ -7,12 +7,12 @@ import (
 )
 
 func TestDebug(t *testing.T) {
-	for seed := range uint64(8) {
-		w := newWorld(seed, 3)
+	for seed := uint64(10); seed < 11; seed++ {
+		w := newWorld(seed, 2); for _, rep := range w.replicas { rep.memory.slowSD, rep.toothLength = 0.003, 2+0.4*rep.toothLength }; w.restart = w.minute+1400
 		d := detector(t)
 		start := w.minute
 		seen := map[string]bool{}
-		for w.minute < start+7*1440 {
+		for w.minute < start+2000 {
 			win := w.next()
 			if win == nil {
 				continue
@@ -40,7 +40,7 @@ func TestDebug(t *testing.T) {
 					}
 					fmt.Printf("seed %d min %d (life %d) h=%d block %d growth %.1f none=%t rises n=%d top %.3v last %v toothlen %.1f worker %.1f/%.2f base %.2f age-steady %d\n", seed, w.minute-start, w.minute-rep.born, h.length, s.leak.width, v.slope.Slope*float64(h.length)/60, v.load.none, len(rises), rises, s.last, rep.toothLength, rep.workerLength, rep.workerTooth, rep.base, s.current().ready-s.current().from)
 					var vals []string
-					for _, p := range d.points(s, d.end-3*h.length, d.end, max(5, h.step), nil) {
+					for _, p := range d.points(s, d.end-12*h.length, d.end, 20,nil) {
 						vals = append(vals, fmt.Sprintf("%.1f", p.y/(1<<20)))
 					}
 					fmt.Println(s.id, strings.Join(vals, " "))

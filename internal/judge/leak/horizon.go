@@ -21,8 +21,8 @@ const (
 	// minutes: they are there for what cannot wait, and are as long as a tooth.
 	aheadShort, aheadDoubleShort = 8, 4
 	shortHorizon                 = 90
-	// aheadYoung is the same while it is not known how the series behaves.
-	aheadYoung = 3
+	// aheadYoung and aheadYoungShort are the same while it is not known how the series behaves.
+	aheadYoung, aheadYoungShort = 3, 1.5
 	// sureYoung is the horizon, in minutes, from which on nothing need be known.
 	sureYoung = 24 * 60
 	// clear of noise: growth over the scale of the residuals, when the behaviour is known or not.
@@ -341,7 +341,10 @@ func (d *Detector) unlikeBefore(s *series, h *horizon, v *verdict, growth, scatt
 	}
 	factor := 3.0
 	switch {
-	case len(rises) >= 8 && h.length >= shortHorizon && v.load.none:
+	case !v.load.none && len(rises) >= 4:
+		factor = 2.5 // what is known of the effect of the rate is not exact
+	case !v.load.none:
+	case len(rises) >= 8 && h.length >= shortHorizon:
 		factor = 1.5
 	case len(rises) >= 4:
 		factor = 2
@@ -374,7 +377,11 @@ func (d *Detector) urgent(s *series, h *horizon, growth float64) bool {
 	if !s.limited() && h.length < shortHorizon {
 		return false
 	}
-	return growth >= d.needed(s, h, aheadYoung, 1)
+	limited := float64(aheadYoung)
+	if h.length < shortHorizon {
+		limited = aheadYoungShort
+	}
+	return growth >= d.needed(s, h, limited, 1)
 }
 
 // higherThanEver tells whether the troughs now lie above all that was since the
@@ -409,7 +416,9 @@ func (d *Detector) before(s *series, h *horizon, v *verdict, growth float64) pas
 	same := true                                                    // is it still the rise that the horizon ends
 	oldest := s.coarse.oldest() * coarse
 	to := (d.end - h.length) / coarse * coarse
-	recent := to - max(24*60, 3*h.length)
+	if from := max(s.current().ready, oldest, to-max(24*60, 3*h.length)); from < to {
+		_, p.levels = split(d.envelopeWithin(s, h, v, from, to))
+	}
 	for i := len(s.lives) - 1; i >= 0; i-- {
 		l := &s.lives[i]
 		first := max(l.ready, oldest)
@@ -434,10 +443,6 @@ func (d *Detector) before(s *series, h *horizon, v *verdict, growth float64) pas
 				continue
 			}
 			p.rises = append(p.rises, largestRise(points)/part*(1+1/float64(len(points)-1)))
-			if i == len(s.lives)-1 && to >= recent {
-				_, y := split(points)
-				p.levels = append(p.levels, y...)
-			}
 		}
 		to = min(to, l.from)
 	}
