@@ -310,7 +310,7 @@ func risesThroughout(points []point, short bool) bool {
 	if n < 8 {
 		return false
 	}
-	least, most := 0.4, 1.8
+	least, most := 0.3, 2.0
 	if short {
 		least, most = 0.15, 2.2
 	}

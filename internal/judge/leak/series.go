@@ -167,7 +167,11 @@ func (s *series) warmUp(end int64) {
 	middle := from + length/2/coarse*coarse
 	first, second := s.trough(from, middle), s.trough(middle, end)
 	rise := (second - first) * 2 * 60 / float64(length)
-	if rise <= max(plateauRise*first, s.spec.least()/4) {
+	still := plateauRise * first
+	if s.spec.Unit == Count {
+		still = max(still, 1) // one step
+	}
+	if rise <= still {
 		l.steady, l.ready = true, from
 	}
 }
