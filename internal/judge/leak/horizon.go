@@ -14,7 +14,7 @@ const (
 	persistence = 2
 	// ahead is in how many horizons the limit has to be reached, at most: what a
 	// short horizon sees only matters when it is fast; the slower is left to a longer one.
-	ahead = 40
+	ahead = 60
 	// aheadDouble is the same for what has no limit and doubles.
 	aheadDouble = 20
 	// aheadShort and aheadDoubleShort are the same for horizons below shortHorizon, in
@@ -302,7 +302,8 @@ func fit(x, y []float64) (stats.Slope, bool) {
 
 // risesThroughout tells whether the medians of the four quarters rise about alike. Of a
 // step at least one of the three rises is next to nothing, and of a cache that fills
-// up the last is much smaller than the first. A short horizon leaves room for a
+// up the last is much smaller than the first; the first may be small, as the leak may
+// have begun within the horizon. A short horizon leaves room for a
 // tooth, as it has no lower envelope to speak of; of a step it is too few points to
 // be significant.
 func risesThroughout(points []point, short bool) bool {
@@ -321,7 +322,11 @@ func risesThroughout(points []point, short bool) bool {
 	}
 	mean := (level[3] - level[0]) / 3
 	for q := range 3 {
-		if rise := level[q+1] - level[q]; rise <= least*mean || rise > most*mean {
+		low := least
+		if q == 0 {
+			low = -0.2
+		}
+		if rise := level[q+1] - level[q]; rise <= low*mean || rise > most*mean {
 			return false
 		}
 	}
