@@ -167,6 +167,9 @@ func (d *Detector) tidy() bool {
 // judge looks at a series over the horizons that are due.
 func (d *Detector) judge(s *series) {
 	if d.end%coarse == 0 {
+		if s.collapsed(d.end) && s.leak != nil {
+			s.end(d.end-coarse, "what it held was given back")
+		}
 		s.warmUp(d.end)
 		s.outlived(d.end)
 	}
