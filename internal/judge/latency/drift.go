@@ -16,7 +16,7 @@ const (
 	// moments at which it may begin, looked at for weeks.
 	driftZ = 6.5
 	// lateZ is the same for a step that did not come as a jump.
-	lateZ = 6.5
+	lateZ = 6
 	// leastBins is over how many bins a slope has to go on, and how many a step has to last.
 	leastBins = 6
 	// unlike is by how much the logarithm of the likelihood of one shape must be above

@@ -126,18 +126,19 @@ func without(points []point, t float64) []point {
 	return rest
 }
 
-// lowest is the lowest value, from point first on, of what is left of one point, or
-// of two that follow one another, when a fit is taken out: standard errors.
-func (w *whitened) lowest(f fitted, shape func(t float64) float64, from float64) float64 {
-	lowest, before, last := 0.0, 0.0, 0.0
+// fell is the last point after from at which what is left of one point, or of two
+// that follow one another, when a fit is taken out, is below -limit standard errors;
+// -1 when there is none.
+func (w *whitened) fell(f fitted, shape func(t float64) float64, from, limit float64) int {
+	at, before, last := -1, 0.0, 0.0
 	for i, p := range w.points {
 		now := shape(p.t)
 		rest := w.x[i] - f.base*w.one[i] - f.size*(now-w.keep[i]*before)*w.scale[i]
 		before = now
-		if p.t > from {
-			lowest = min(lowest, rest, (rest+last)/math.Sqrt2)
+		if p.t > from && min(rest, (rest+last)/math.Sqrt2) < -limit {
+			at = i
 		}
 		last = rest
 	}
-	return lowest
+	return at
 }

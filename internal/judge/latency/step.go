@@ -30,7 +30,7 @@ const (
 	// 0.008 false ones of normal noise.
 	stepZ = 6
 	// commonZ is the same for what all traffic has in common, one series.
-	commonZ = 5.2
+	commonZ = 5.6
 	// hurried is by how much more than the least effect a step must rise that has not
 	// lasted for patient minutes: nightly jobs of 20 minutes with 10 % are no finding.
 	hurried = 1.4
@@ -129,7 +129,7 @@ func (d *Detector) steep(points []point, n *noise, step *change, common bool) bo
 	latest := points[len(points)-1].t
 	size, z, lasting, sure := least, float64(stepZ), 4.0, 4.0
 	if common {
-		z, lasting, sure = commonZ, 3.5, 2
+		z, lasting, sure = commonZ, 4.5, 2
 	}
 	if latest-step.at < patient {
 		// Surely more than the least effect.
@@ -161,9 +161,12 @@ func (d *Detector) steep(points []point, n *noise, step *change, common bool) bo
 		return false
 	}
 	w := whiten(points, n)
-	// Nothing may have fallen back since: that was a burst, or two.
-	if w.lowest(step.fitted, stepAt(step.at), step.at+2*n.step)*n.sigma < -max(4.5*n.sigma, step.size/2) {
-		return false
+	// What fell back since was a burst, or several, unless most of it stayed.
+	if fell := w.fell(step.fitted, stepAt(step.at), step.at, max(4.5, step.size/2/n.sigma)); fell >= 0 {
+		rest := points[fell:]
+		if len(rest) < stepsAfter || meanOf(rest) < from+0.7*step.size {
+			return false
+		}
 	}
 	slope := w.best(slopeFrom, 0, len(points)-stepsAfter)
 	return slope.z*slope.z < step.z*step.z
