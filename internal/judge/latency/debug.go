@@ -7,7 +7,7 @@ func (d *Detector) debug(points []point, n *noise, s change) {
 		return
 	}
 	fmt.Printf("now %d noise %+v change %+v\n", d.now-29_000_000, *n, s)
-	for _, p := range points[max(0, len(points)-90):] {
+	for _, p := range points[max(0, len(points)-75):] {
 		fmt.Printf("%.0f:%.3f ", p.t-29_000_000, p.x)
 	}
 	fmt.Println()

@@ -126,19 +126,28 @@ func without(points []point, t float64) []point {
 	return rest
 }
 
-// fell is the last point after from at which what is left of one point, or of two
-// that follow one another, when a fit is taken out, is below -limit standard errors;
-// -1 when there is none.
-func (w *whitened) fell(f fitted, shape func(t float64) float64, from, limit float64) int {
-	at, before, last := -1, 0.0, 0.0
+// burst is the last stretch first..next-1 of points from a moment on that fell back at
+// its end: by more than limit standard errors in one point, or in two that follow one
+// another, when a fit is taken out. next is 0 when there is none.
+func (w *whitened) burst(f fitted, shape func(t float64) float64, from, limit float64) (first, next int) {
+	before, last := 0.0, 0.0
 	for i, p := range w.points {
 		now := shape(p.t)
 		rest := w.x[i] - f.base*w.one[i] - f.size*(now-w.keep[i]*before)*w.scale[i]
 		before = now
 		if p.t > from && min(rest, (rest+last)/math.Sqrt2) < -limit {
-			at = i
+			next = i
 		}
 		last = rest
 	}
-	return at
+	if next == 0 {
+		return 0, 0
+	}
+	// It goes back as far as points are nearer to its height than to what came after it.
+	after := meanOf(w.points[next:min(next+3, len(w.points))])
+	height := max(w.points[next-1].x, w.points[max(next-2, 0)].x) - after
+	for first = next; first > 0 && (first == next || w.points[first-1].x > after+height/2); {
+		first--
+	}
+	return first, next
 }

@@ -2,6 +2,7 @@ package latency
 
 import (
 	"math"
+	"slices"
 
 	"soakd/internal/judge/finding"
 )
@@ -73,8 +74,8 @@ func (d *Detector) step(s *series, c *traffic) (suspicion, bool) {
 		return suspicion{}, false
 	}
 	step := sharpest(points, n)
-	common := c == nil
-	if !d.steep(points, n, &step, common) {
+	points, ok := d.withoutBursts(points, n, &step)
+	if !ok || !d.steep(points, n, &step, c == nil) {
 		return suspicion{}, false
 	}
 	if c != nil && !d.reallySlower(c, int64(step.at)) {
@@ -127,13 +128,16 @@ func sharpest(points []point, n *noise) change {
 func (d *Detector) steep(points []point, n *noise, step *change, common bool) bool {
 	least := math.Log1p(d.cfg.LeastStep)
 	latest := points[len(points)-1].t
-	size, z, lasting, sure := least, float64(stepZ), 4.0, 4.0
+	size, z, lasting, sure := least, float64(stepZ), 4.0, 5.0
 	if common {
 		z, lasting, sure = commonZ, 4.5, 2
 	}
 	if latest-step.at < patient {
 		// Surely more than the least effect.
 		size = max(math.Log1p(hurried*d.cfg.LeastStep), least+sure*step.size/step.z)
+		if !common {
+			size = max(size, least+3*n.meanError(latest-step.at+n.step))
+		}
 		if common {
 			lasting = 2.5
 		}
@@ -161,13 +165,6 @@ func (d *Detector) steep(points []point, n *noise, step *change, common bool) bo
 		return false
 	}
 	w := whiten(points, n)
-	// What fell back since was a burst, or several, unless most of it stayed.
-	if fell := w.fell(step.fitted, stepAt(step.at), step.at, max(4.5, step.size/2/n.sigma)); fell >= 0 {
-		rest := points[fell:]
-		if len(rest) < stepsAfter || meanOf(rest) < from+0.7*step.size {
-			return false
-		}
-	}
 	slope := w.best(slopeFrom, 0, len(points)-stepsAfter)
 	return slope.z*slope.z < step.z*step.z
 }
@@ -187,4 +184,22 @@ func after(points []point, at float64) int {
 		}
 	}
 	return n
+}
+
+// withoutBursts takes out what jumped up and fell back since a step: what is left
+// has to have a step all the same. ok is false when it is all bursts.
+func (d *Detector) withoutBursts(points []point, n *noise, step *change) (rest []point, ok bool) {
+	for range 4 {
+		if step.z == 0 {
+			return nil, false
+		}
+		shape := stepAt(step.at)
+		first, next := whiten(points, n).burst(step.fitted, shape, step.at, max(4.5, step.size/2/n.sigma))
+		if next == 0 {
+			return points, true
+		}
+		points = slices.Delete(slices.Clone(points), first, next)
+		*step = sharpest(points, n)
+	}
+	return nil, false
 }
