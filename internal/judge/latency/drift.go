@@ -1,7 +1,6 @@
 package latency
 
 import (
-	"fmt"
 	"math"
 
 	"soakd/internal/judge/finding"
@@ -68,10 +67,10 @@ func (d *Detector) slow(s *series, c *traffic) (suspicion, bool) {
 	step := w.best(stepAt, leastBins, len(points)-2)
 	found := suspicion{trigger: c}
 	switch ahead := (slope.z*slope.z - step.z*step.z) / 2; {
-	case ahead > unlike/2 && d.drifting(points, &slope, c == nil):
+	case ahead > unlike/2 && d.drifting(points, &slope, c == nil) && lasting(w, &slope):
 		found.kind, found.change = finding.LatencyDrift, slope
 		found.rise = slope.size * (points[len(points)-1].t - slope.at)
-	case ahead < -unlike && d.stepped(points, &step, c == nil):
+	case ahead < -unlike && d.stepped(points, &step):
 		found.kind, found.change, found.rise = finding.Latency, step, step.size
 		d.date(&found, s, length)
 	default:
@@ -79,9 +78,6 @@ func (d *Detector) slow(s *series, c *traffic) (suspicion, bool) {
 	}
 	if c != nil && !d.reallySlower(c, d.now-30) {
 		return suspicion{}, false
-	}
-	if c == nil {
-		d.debugS(&found, fmt.Sprint("slow ", slope, step))
 	}
 	found.windows = after(points, found.at)
 	return found, true
@@ -147,14 +143,10 @@ func (d *Detector) drifting(points []point, slope *change, common bool) bool {
 }
 
 // stepped reports whether a step is large and lasting enough that did not come as a jump.
-func (d *Detector) stepped(points []point, step *change, common bool) bool {
-	leastZ := float64(lateZ)
-	if common {
-		leastZ *= commonFactor
-	}
+func (d *Detector) stepped(points []point, step *change) bool {
 	end := points[len(points)-1].t
 	least := math.Log1p(d.cfg.LeastStep)
-	if step.z < leastZ || step.at > points[len(points)-leastBins].t || step.size < least || end-step.at < patient {
+	if step.z < lateZ || step.at > points[len(points)-leastBins].t || step.size < least || end-step.at < patient {
 		return false
 	}
 	count, up, sum := 0, 0, 0.0
@@ -181,4 +173,12 @@ func (d *Detector) date(found *suspicion, s *series, length float64) {
 	if best := whiten(points, &s.noise).best(stepAt, 2, len(points)-2); best.z > 0 {
 		found.at, found.low, found.high = best.at, best.low, best.high
 	}
+}
+
+// lasting reports whether a slope is there without the last bins too: a job of 20
+// minutes at the end makes none.
+func lasting(w *whitened, slope *change) bool {
+	earlier := whitened{points: w.points[:len(w.points)-3], keep: w.keep, scale: w.scale, x: w.x, one: w.one}
+	f := earlier.fit(slopeFrom(slope.at))
+	return f.size >= 0.6*slope.size && f.z >= 0.7*driftZ
 }

@@ -1,7 +1,6 @@
 package latency_test
 
 import (
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -49,7 +48,6 @@ func TestQuietForWeeks(t *testing.T) {
 	if testing.Short() {
 		weeks /= 10
 	}
-	latency.Debug = os.Getenv("DEBUG") != ""
 	results := make(chan int, 4)
 	t.Run("runs", func(t *testing.T) {
 		for seed := range uint64(4) {

@@ -81,7 +81,7 @@ func slopeFrom(at float64) func(float64) float64 {
 type change struct {
 	fitted
 	// at is the first point of the new level, or the last before the slope begins;
-	// low..high are the points for which that holds with 95 % confidence.
+	// with 95 % confidence it happened after the point at low, and at high at the latest.
 	at, low, high float64
 }
 
@@ -109,7 +109,7 @@ func (w *whitened) best(shape func(at float64) func(float64) float64, first, las
 	for i, gain := range gains {
 		if gain > 0 && gain >= best.z*best.z-likely {
 			t := w.points[first+i].t
-			best.low, best.high = min(best.low, t), max(best.high, t)
+			best.low, best.high = min(best.low, w.points[max(0, first+i-1)].t), max(best.high, t)
 		}
 	}
 	return best

@@ -81,10 +81,6 @@ func (d *Detector) step(s *series, c *traffic) (suspicion, bool) {
 	if c != nil && !d.reallySlower(c, int64(step.at)) {
 		return suspicion{}, false
 	}
-	if c == nil {
-		d.debug(points, n, step)
-		d.debugS(&suspicion{kind: finding.Latency, change: step}, "step")
-	}
 	return suspicion{kind: finding.Latency, trigger: c, change: step, rise: step.size, windows: after(points, step.at)}, true
 }
 
@@ -118,7 +114,7 @@ func sharpest(points []point, n *noise) change {
 		rest := without(points, points[i].t)
 		if f := whiten(rest, n).fit(stepAt(points[i+1].t)); f.size > 0 && f.z > best.z {
 			best.fitted = f
-			best.low, best.high = min(best.low, points[i].t), max(best.high, points[i].t)
+			best.low, best.high = min(best.low, points[i-1].t), max(best.high, points[i].t)
 		}
 	}
 	return best
