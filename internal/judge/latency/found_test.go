@@ -25,7 +25,7 @@ func TestFaultsAreFoundByTheirNames(t *testing.T) {
 			var dating []int
 			missed, others := 0, 0
 			for seed := range seeds {
-				s := tell(t, 500+seed, &f, 300, f.within+30, nil)
+				s := tell(t, 500+seed, &f, 600, f.within+30, nil)
 				if s.found < 0 || s.found > f.within {
 					missed++
 					t.Logf("seed %d: found after %d minutes", seed, s.found)
