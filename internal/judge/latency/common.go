@@ -111,6 +111,10 @@ func (d *Detector) relearn() {
 	}
 	if !d.allOpen() {
 		d.fit(&d.all, first, stretch)
+		if stretch < kept {
+			// Each band's reference has as much noise as what is compared with it.
+			d.all.noise.long *= math.Sqrt2
+		}
 	}
 	for _, c := range d.cases {
 		if !d.held(c) {

@@ -101,7 +101,7 @@ func includes(a, b *scope) bool {
 func abs(x int64) int64 { return max(x, -x) }
 
 func (d *Detector) newSymptom(s *suspicion, found scope, onset int64) *symptom {
-	n := &symptom{scope: found, kind: s.kind, onset: onset, rise: s.rise, low: int64(s.low) - 1, top: int64(math.Ceil(s.high)) + 1}
+	n := &symptom{scope: found, kind: s.kind, onset: onset, rise: s.rise, low: int64(s.low), top: int64(math.Ceil(s.high)) + 1}
 	if s.kind == finding.LatencyDrift {
 		n.slope = math.Expm1(s.size * 60)
 	}
