@@ -47,6 +47,10 @@ type config struct {
 	Objectives      string        `envconfig:"OBJECTIVES" desc:"What the target promises, separated by semicolons: name: availability>=99.5%; name: class=monte_carlo latency<=5s for 99%; empty: defaults for each class; none: nothing."`
 	ObjectivePeriod time.Duration `envconfig:"OBJECTIVE_PERIOD" default:"0s" desc:"Time for which an error budget must last, 1h to 2160h; 0s: 30 days, or the duration of a bounded run."`
 
+	Baseline string `envconfig:"BASELINE" desc:"Name of a baseline in the history that the target is compared with; empty: the version before, where there was one."`
+
+	historySettings
+
 	connectionSettings
 
 	AuthToken     secret.String `envconfig:"AUTH_TOKEN" desc:"Bearer token for every request (secret)."`
@@ -170,6 +174,8 @@ func (c *config) validate() error {
 		return errors.Join(m...)
 	}
 	c.validateTarget(&m)
+	c.historySettings.validate(&m)
+	m.check(c.Baseline == "" || !c.location.None(), "BASELINE: there is no history to take %q from (SOAKD_HISTORY_URL is none)", c.Baseline)
 	if _, err := objective.Parse(c.Objectives, nil); err != nil {
 		m.check(false, "OBJECTIVES: %w", err)
 	}

@@ -131,6 +131,7 @@ func configureDemo(cfg *config, brought map[string]string) error {
 		}
 	}
 	chosen := map[string]string{
+		"SOAKD_HISTORY_URL":           "none", // the demo leaves nothing behind
 		"SOAKD_POSTGRES_APPLICATIONS": applicationName,
 		"SOAKD_POSTGRES_TABLES":       "cashflow_scenarios,cashflow_history",
 		"SOAKD_POSTGRES_STATEMENTS": "save_scenario=INSERT INTO public.cashflow_scenarios; add_history=INSERT INTO public.cashflow_history; " +

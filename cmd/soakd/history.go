@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -54,6 +55,9 @@ func historyCommand(ctx context.Context, args []string, stdin io.Reader, stdout 
 	}
 	return err
 }
+
+// baselineName matches the names that a baseline may have.
+var baselineName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // historian answers from the history.
 type historian struct {
@@ -136,7 +140,9 @@ func (h *historian) action(words []string) (act func(context.Context) error, cre
 	}{
 		{"list", "", 0, 0, h.list},
 		{"show", "RUN", 1, 1, h.show},
+		{"compare", "A B", 2, 2, h.compare},
 		{"baseline list", "", 0, 0, h.baselineList},
+		{"baseline set", "NAME RUN", 2, 2, h.baselineSet},
 		{"baseline remove", "NAME", 1, 1, h.baselineRemove},
 		{"export", "FILE [RUN...]", 1, 1000, h.exportTo},
 		{"import", "FILE", 1, 1, h.importFrom},
@@ -170,7 +176,7 @@ func (h *historian) exportTo(ctx context.Context, words []string) error {
 
 // importFrom reads a file, or standard input for "-".
 func (h *historian) importFrom(ctx context.Context, words []string) error {
-	options := history.ImportOptions{CheckWindow: checkImported}
+	options := history.ImportOptions{CheckWindow: checkImported, CheckBaseline: checkProfile}
 	var (
 		imported history.Imported
 		err      error

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"soakd/internal/judge"
+	"soakd/internal/judge/baseline"
 	"soakd/internal/judge/objective"
 	"soakd/internal/judge/window"
 	"soakd/internal/load"
@@ -18,8 +19,66 @@ import (
 type judgement struct {
 	collector *collector
 
+	// chronicle keeps what is judged; nil when nothing is kept.
+	chronicle *chronicle
+
 	mu    sync.Mutex
 	judge *judge.Judge
+	// stored are profiles of versions of earlier runs, the newest first. One of them
+	// is what the first version of this run is compared with, where the judge
+	// itself knows no other; chosenFor is that version.
+	stored    []*baseline.Profile
+	chosenFor string
+	chosen    bool
+}
+
+// chooseReference finds something to compare a version with.
+func (j *judgement) chooseReference() {
+	version := j.judge.Version()
+	switch {
+	case version == "" || version == j.chosenFor:
+		return
+	case j.chosen: // another version came: from now on the one before is the reference
+		j.judge.SetReference(nil)
+		j.chosen = false
+	case j.chosenFor == "" && j.judge.Reference() == nil:
+		i := slices.IndexFunc(j.stored, func(p *baseline.Profile) bool { return p.Version != version })
+		if i >= 0 {
+			j.judge.SetReference(j.stored[i])
+			j.chosen = true
+		}
+	}
+	j.chosenFor = version
+}
+
+// profile is what the present version of the target is like, nil while little is known.
+func (j *judgement) profile() *baseline.Profile {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	p := j.judge.Profile()
+	if p == nil || p.Version == "" || p.Windows < leastProfile {
+		return nil
+	}
+	return p
+}
+
+// leastProfile is how many minutes a profile needs to be worth keeping.
+const leastProfile = 8
+
+// snapshot is what the history keeps of a moment.
+type snapshot struct {
+	findings []judge.Finding
+	events   []judge.Event
+	state    []byte
+	verdict  judge.Verdict
+}
+
+// snapshot returns all that is known, of the events those with a number above after.
+func (j *judgement) snapshot(after int64) (snapshot, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	state, err := j.judge.State()
+	return snapshot{findings: j.judge.Findings(), events: j.judge.Events(after), state: state, verdict: j.judge.Verdict(true)}, err
 }
 
 // judgeConfig says what is judged of a workload.
@@ -60,14 +119,21 @@ func (j *judgement) windowEnded(end closing) {
 	w := j.collector.window(end)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.judge.Window(w)
+	j.keep(j.judge.Window(w))
+	j.chooseReference()
+}
+
+func (j *judgement) keep(done []*window.Window) {
+	if j.chronicle != nil {
+		j.chronicle.keep(done)
+	}
 }
 
 // finish judges what is left at the end of a run.
 func (j *judgement) finish() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.judge.Finish()
+	j.keep(j.judge.Finish())
 }
 
 // Verdict is the verdict now, or with whole of the run from its start.

@@ -111,6 +111,7 @@ func newDaemon(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Log
 	defer func() {
 		if err != nil {
 			closeAll(d.probes)
+			d.closeHistory()
 		}
 	}()
 	if d.traffic, err = newTraffic(cfg, log); err != nil {
@@ -124,12 +125,8 @@ func newDaemon(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Log
 	}
 	d.recorder = load.NewRecorder(d.traffic.workload, d.start)
 	d.metrics = exporter.NewMetrics(d.recorder)
-	judged, err := cfg.judgeConfig(d.traffic.workload)
-	if err != nil {
-		return nil, usageError{err}
-	}
-	if d.judgement, err = newJudgement(newCollector(d.recorder, d.traffic.workload.Versions, cfg.TargetVersion, d.start), judged); err != nil {
-		return nil, usageError{err}
+	if err := d.judgeTarget(ctx); err != nil {
+		return nil, err
 	}
 	if err := d.watch(); err != nil {
 		return nil, err
@@ -146,6 +143,32 @@ func newDaemon(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Log
 		return nil, err
 	}
 	return d, nil
+}
+
+// judgeTarget makes the judgement, which takes up what is in the history.
+func (d *daemon) judgeTarget(ctx context.Context) error {
+	judged, err := d.cfg.judgeConfig(d.traffic.workload)
+	if err != nil {
+		return usageError{err}
+	}
+	collector := newCollector(d.recorder, d.traffic.workload.Versions, d.cfg.TargetVersion, d.start)
+	if d.judgement, err = newJudgement(collector, judged); err != nil {
+		return usageError{err}
+	}
+	chronicle, err := openChronicle(ctx, d.cfg, d.traffic.workload.Name, d.start, d.log)
+	if err != nil || chronicle == nil {
+		return err
+	}
+	d.judgement.chronicle = chronicle
+	chronicle.restore(ctx, d.judgement.judge, d.start)
+	return chronicle.references(ctx, d.judgement, d.traffic.workload.Name, d.cfg.Baseline)
+}
+
+// closeHistory closes the history of a run that does not take place.
+func (d *daemon) closeHistory() {
+	if d.judgement != nil && d.judgement.chronicle != nil {
+		d.judgement.chronicle.end(context.Background(), d.judgement, time.Now())
+	}
 }
 
 // makeEngine makes the engine of the model that is set.
@@ -197,6 +220,9 @@ func (d *daemon) watch() error {
 	d.board = probes.NewBoard(names, polling.Staleness())
 	d.metrics.WatchProbes(d.probes, d.board)
 	d.metrics.WatchJudgement(d.judgement.readings)
+	if chronicle := d.judgement.chronicle; chronicle != nil {
+		d.metrics.WatchHistory(chronicle.figures)
+	}
 	d.poller, err = probes.New(d.probes, polling, func(result probes.Result) {
 		d.board.Put(result)
 		d.judgement.probe(result)
@@ -262,6 +288,9 @@ func (d *daemon) run(ctx context.Context) error {
 	group.Go(func() error { d.poll(background); return nil })
 	group.Go(func() error { d.progress(background); return nil })
 	group.Go(func() error { d.windows.run(background); return nil })
+	if chronicle := d.judgement.chronicle; chronicle != nil {
+		group.Go(func() error { chronicle.write(background, d.judgement); return nil })
+	}
 
 	// Traffic ends with ctx, and when the server or the poller fails.
 	sending, halt := context.WithCancel(ctx)
@@ -274,6 +303,7 @@ func (d *daemon) run(ctx context.Context) error {
 	stop()
 	err := group.Wait()
 	d.judgement.finish()
+	d.closeHistory()
 	status := d.status()
 	status.Verdict = d.judgement.Verdict(true)
 	d.print(report.Table(status) + report.Judgement(status.Verdict, status.Findings))

@@ -35,6 +35,55 @@ var (
 	recoverySeconds  = judged("soakd_recovery_seconds", "histogram", "Time from the start of an outage until the service was back within its objective to stay.", "target")
 )
 
+// The metrics of the history.
+//
+//nolint:gochecknoglobals // never changed: the table of metrics
+var (
+	historyBatches = own("soakd_history_batches_total", "counter", "Batches of windows, findings and events that soakd wrote into the history, by result: stored or failed; a failed one is tried again. Absent when no history is kept.", "result")
+	historyDropped = own("soakd_history_windows_dropped_total", "counter", "Windows that were never stored, because the history could not be written for two hours. Absent when no history is kept.")
+	historyPending = own("soakd_history_windows_pending", "gauge", "Windows that are not stored yet. Absent when no history is kept.")
+	historySize    = own("soakd_history_size_bytes", "gauge", "Size of the history when it was last pruned. Absent before that and when no history is kept.")
+)
+
+// History are the figures of the history.
+type History struct {
+	// Stored and Failed count batches, Dropped and Pending windows.
+	Stored, Failed, Dropped, Pending int64
+	// Bytes is its size, 0 while it is not known.
+	Bytes int64
+}
+
+// WatchHistory adds the metrics of the history, read at each scrape. It must be
+// called once at most.
+func (m *Metrics) WatchHistory(read func() History) {
+	m.registry.MustRegister(historyCollector(read))
+}
+
+type historyCollector func() History
+
+// Describe implements [prometheus.Collector].
+func (historyCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range historyDefinitions() {
+		ch <- d.desc()
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (read historyCollector) Collect(ch chan<- prometheus.Metric) {
+	h, emit := read(), sender(ch)
+	emit(historyBatches, float64(h.Stored), "stored")
+	emit(historyBatches, float64(h.Failed), "failed")
+	emit(historyDropped, float64(h.Dropped))
+	emit(historyPending, float64(h.Pending))
+	if h.Bytes > 0 {
+		emit(historySize, float64(h.Bytes))
+	}
+}
+
+func historyDefinitions() []Definition {
+	return []Definition{historyBatches, historyDropped, historyPending, historySize}
+}
+
 func judged(name, kind, help string, labels ...string) Definition {
 	return Definition{Name: name, Type: kind, Labels: labels, Help: help, Source: "judgement"}
 }

@@ -2,6 +2,7 @@ package history_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -172,7 +173,7 @@ func wholeBatches(t *testing.T, s *history.Store, run string, last int) {
 		t.Errorf("%d batches were acknowledged, and there are %d windows and %d findings, %d in each batch", last+1, len(windows), len(findings), batchWindows)
 	}
 	for i, w := range windows {
-		if want := childBatch(run, i/batchWindows).Windows[i%batchWindows]; string(w.Data) != string(want.Data) || !w.Start.Equal(want.Start) {
+		if want := childBatch(run, i/batchWindows).Windows[i%batchWindows]; !bytes.Equal(w.Data, want.Data) || !w.Start.Equal(want.Start) {
 			t.Errorf("window %d is %v %.30q", i, w.Start, w.Data)
 		}
 	}

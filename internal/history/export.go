@@ -89,7 +89,7 @@ func (s *Store) Export(ctx context.Context, w io.Writer, options ExportOptions) 
 // exporter writes lines until the first mistake.
 type exporter struct {
 	store *Store
-	ctx   context.Context //nolint:containedctx // lives as long as the one call
+	ctx   context.Context // lives as long as the one call
 	tx    *sql.Tx
 	to    *json.Encoder
 	lines int

@@ -148,7 +148,7 @@ func (s *Store) transact(ctx context.Context, doing string, work func(*transacti
 
 // transaction runs statements with placeholders of either database.
 type transaction struct {
-	ctx    context.Context //nolint:containedctx // lives as long as the transaction of one call
+	ctx    context.Context // lives as long as the transaction of one call
 	tx     *sql.Tx
 	rebind func(string) string
 }

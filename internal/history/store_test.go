@@ -137,7 +137,10 @@ func TestWindowsAcrossRuns(t *testing.T) {
 				t.Errorf("%s: minutes %v, want %v", name, got, one.want)
 			}
 		}
-		for range s.Windows(t.Context(), history.WindowQuery{Series: series, Level: time.Minute}) {
+		for _, err := range s.Windows(t.Context(), history.WindowQuery{Series: series, Level: time.Minute}) {
+			if err != nil {
+				t.Error(err)
+			}
 			break // gives back its connection
 		}
 		if err := s.Append(t.Context(), history.Batch{Run: first, At: at}); err != nil {

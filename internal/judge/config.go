@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"soakd/internal/judge/answers"
+	"soakd/internal/judge/baseline"
 	"soakd/internal/judge/cause"
 	"soakd/internal/judge/finding"
 	"soakd/internal/judge/latency"
@@ -27,12 +28,14 @@ type Config struct {
 	Cause      cause.Config
 	// Outage is [outage.DefaultConfig] when it is zero.
 	Outage outage.Config
+	// Versions says how versions of the target are compared, and with what.
+	Versions baseline.TrackerConfig
 }
 
 // New returns a judge that has seen nothing, or an error that joins everything that
 // is wrong with cfg.
 func New(cfg Config) (*Judge, error) {
-	j := &Judge{rings: map[time.Duration]*ring{}, answers: answers.New(cfg.Answers), cause: cause.New(cfg.Cause)}
+	j := &Judge{rings: map[time.Duration]*ring{}, answers: answers.New(cfg.Answers), cause: cause.New(cfg.Cause), versions: baseline.NewTracker(cfg.Versions)}
 	for _, level := range window.Levels() {
 		j.rings[level] = &ring{size: ringSize(level)}
 	}
@@ -53,6 +56,7 @@ func New(cfg Config) (*Judge, error) {
 		{detector: j.cause, level: window.Minute, replayed: true},
 		{detector: j.leak, level: window.Minute, replayed: true},
 		{detector: j.latency, level: window.Minute, replayed: true},
+		{detector: j.versions, level: window.Minute, replayed: true},
 		{detector: j.objectives, level: window.Minute, replayed: true},
 	}
 	j.findings = findings{log: &j.log, opened: map[finding.Kind]int64{}, hints: func(*finding.Symptom) []finding.Hint { return nil }}

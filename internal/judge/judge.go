@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"soakd/internal/judge/answers"
+	"soakd/internal/judge/baseline"
 	"soakd/internal/judge/cause"
 	"soakd/internal/judge/finding"
 	"soakd/internal/judge/latency"
@@ -46,6 +47,7 @@ type Judge struct {
 	cause      *cause.Detector
 	leak       *leak.Detector
 	latency    *latency.Detector
+	versions   *baseline.Tracker
 	objectives *objective.Tracker
 	findings   findings
 	log        log
@@ -124,13 +126,24 @@ func (d *placed) see(w *window.Window) {
 	d.seen = now
 }
 
-// seen is what all detectors see now. What is over is told once.
+// seen is what all detectors see now. What is over is told once. What two of them
+// see, as a change in the run that is one against the baseline too, is one symptom,
+// which lasts as long as either sees it.
 func (j *Judge) seen() []finding.Symptom {
 	var all []finding.Symptom
+	at := map[string]int{}
 	for _, d := range j.detectors {
 		for _, s := range d.seen {
-			if !j.expected(&s) {
+			if j.expected(&s) {
+				continue
+			}
+			i, twice := at[s.Key()]
+			switch {
+			case !twice:
+				at[s.Key()] = len(all)
 				all = append(all, s)
+			case all[i].Over && !s.Over:
+				all[i] = s
 			}
 		}
 		d.seen = slices.DeleteFunc(d.seen, func(s finding.Symptom) bool { return s.Over })
@@ -216,6 +229,19 @@ func (j *Judge) Windows(level time.Duration, n int) []*window.Window {
 	}
 	return r.last(n)
 }
+
+// Comparison is the latest comparison with another version or the baseline, and
+// whether it is final; nil while there is nothing to compare.
+func (j *Judge) Comparison() (c *baseline.Comparison, final bool) { return j.versions.Comparison() }
+
+// Profile is what the present version of the target is like so far.
+func (j *Judge) Profile() *baseline.Profile { return j.versions.Profile() }
+
+// SetReference sets what the target is compared with; nil is the version before.
+func (j *Judge) SetReference(p *baseline.Profile) { j.versions.SetReference(p) }
+
+// Reference is what the target is compared with, nil while there is nothing.
+func (j *Judge) Reference() *baseline.Profile { return j.versions.Reference() }
 
 // Version is the target's version, "" while it is not known.
 func (j *Judge) Version() string { return j.watched.version }

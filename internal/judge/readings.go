@@ -1,12 +1,14 @@
 package judge
 
 import (
+	"cmp"
 	"maps"
 	"math"
 	"slices"
 	"time"
 
 	"soakd/internal/histogram"
+	"soakd/internal/judge/baseline"
 	"soakd/internal/judge/finding"
 	"soakd/internal/judge/leak"
 )
@@ -143,15 +145,33 @@ func (j *Judge) trends() []Trend {
 	return list
 }
 
-// ratios are those of the cases of which there is something to compare with.
+// ratios are those of the cases of which there is something to compare with: the
+// other version or the baseline while that is compared, else earlier in the run.
 func (j *Judge) ratios() []Ratio {
-	var list []Ratio
-	for _, r := range j.latency.Ratios() {
-		if r.Known {
-			list = append(list, Ratio{Case: r.Case, Signal: r.Signal, Ratio: r.Ratio, Regressed: r.Slower})
+	type key struct{ name, signal string }
+	known := map[key]Ratio{}
+	if c, final := j.versions.Comparison(); c != nil && !final {
+		for _, row := range c.Rows {
+			if row.Case != "" && row.Ratio > 0 {
+				known[key{row.Case, row.Signal}] = Ratio{Case: row.Case, Signal: row.Signal, Ratio: row.Ratio, Regressed: row.Result == baseline.Worse}
+			}
 		}
 	}
-	return list
+	for _, r := range j.latency.Ratios() {
+		if !r.Known {
+			continue
+		}
+		k := key{r.Case, r.Signal}
+		one, compared := known[k]
+		if !compared {
+			one = Ratio{Case: r.Case, Signal: r.Signal, Ratio: r.Ratio}
+		}
+		one.Regressed = one.Regressed || r.Slower
+		known[k] = one
+	}
+	return slices.SortedFunc(maps.Values(known), func(a, b Ratio) int {
+		return cmp.Or(cmp.Compare(a.Case, b.Case), cmp.Compare(a.Signal, b.Signal))
+	})
 }
 
 func (j *Judge) objectiveReadings() []Objective {

@@ -19,6 +19,8 @@ const (
 	// nearLeaks is for leaks of one target: what is left behind by the same requests
 	// shows in each resource only after hours.
 	nearLeaks = 6 * time.Hour
+	// nearFill is for how long a cache may fill that was emptied or looked into in vain.
+	nearFill = 2 * time.Hour
 )
 
 // slower are the kinds that say that requests take longer.
@@ -36,7 +38,7 @@ func effects(cause finding.Kind) []finding.Kind {
 		return append(traffic, finding.Outage, finding.Restarts, finding.PoolExhausted, finding.LockContention, finding.CacheIneffective, finding.RateLimited, finding.GCPauses,
 			finding.InvalidServerError, finding.Evictions)
 	case finding.Restarts:
-		return append(traffic, finding.Outage, finding.CacheIneffective, finding.GCPauses, finding.PoolExhausted)
+		return append(traffic, finding.Outage, finding.CacheIneffective, finding.GCPauses, finding.PoolExhausted, finding.Leak)
 	case finding.Hang:
 		return append(traffic, finding.Outage, finding.PoolExhausted, finding.LockContention, finding.CacheIneffective, finding.Leak)
 	case finding.LockContention:
@@ -46,13 +48,13 @@ func effects(cause finding.Kind) []finding.Kind {
 	case finding.Evictions:
 		return append(slower(), finding.CacheIneffective, finding.GCPauses)
 	case finding.CacheIneffective:
-		return append(slower(), finding.GCPauses)
+		return append(slower(), finding.GCPauses, finding.Leak)
 	case finding.GCPauses:
 		return slower()
 	case finding.RateLimited:
 		return traffic
 	case finding.Errors:
-		return slower()
+		return append(slower(), finding.Errors)
 	case finding.Latency:
 		return slower()
 	case finding.LatencyDrift:
@@ -60,7 +62,7 @@ func effects(cause finding.Kind) []finding.Kind {
 	case finding.LatencyTail:
 		return []finding.Kind{finding.LatencyTail}
 	case finding.Leak:
-		return []finding.Kind{finding.Leak, finding.PoolExhausted, finding.GCPauses, finding.Restarts}
+		return append(traffic, finding.Leak, finding.PoolExhausted, finding.GCPauses, finding.Restarts, finding.Outage)
 	}
 	return nil
 }
@@ -88,7 +90,10 @@ func explains(cause, effect *finding.Symptom) bool {
 	case cause.Kind == finding.Leak && effect.Kind == finding.Leak:
 		return sameLeak(cause, effect)
 	case cause.Kind == finding.Leak:
-		return overlaps(cause, effect, nearActive)
+		return leakExplains(cause, effect) && overlaps(cause, effect, nearActive)
+	case effect.Kind == finding.Leak && cause.Kind != finding.Hang:
+		// A cache that is cold, or looked into in vain, fills for a while.
+		return effect.Subject.Target == redisTarget && overlaps(cause, effect, nearFill)
 	case cause.Kind == effect.Kind:
 		return cause.Subject != effect.Subject && near(cause, effect)
 	case lasting(cause.Kind):
@@ -101,8 +106,7 @@ func explains(cause, effect *finding.Symptom) bool {
 // goroutine its stack. What is left behind is named by what is counted most
 // directly. What Redis keeps is another matter.
 func sameLeak(cause, effect *finding.Symptom) bool {
-	const redis = "redis"
-	if (cause.Subject.Target == redis) != (effect.Subject.Target == redis) || cause.Subject == effect.Subject {
+	if (cause.Subject.Target == redisTarget) != (effect.Subject.Target == redisTarget) || cause.Subject == effect.Subject {
 		return false
 	}
 	return apart(cause, effect) <= nearLeaks && leakRank(cause) <= leakRank(effect)
@@ -118,6 +122,23 @@ func leakRank(s *finding.Symptom) int {
 	}
 	return 100 // memory
 }
+
+// redisTarget is the target of what Redis keeps.
+const redisTarget = "redis"
+
+// leakExplains: when connections or files run out, requests fail, wait and time
+// out. Memory that runs out costs pauses and ends in a restart; that it makes
+// requests slow before would explain too much.
+func leakExplains(cause, effect *finding.Symptom) bool {
+	switch effect.Kind {
+	case finding.GCPauses, finding.Restarts, finding.PoolExhausted:
+		return true
+	}
+	return leakRank(cause) <= lastCounted
+}
+
+// lastCounted is the rank of open files: up to there a leak ends in refusals.
+const lastCounted = 2
 
 // near reports whether both began within [nearOnset], or within what is not known
 // about their onsets.

@@ -1,11 +1,13 @@
 package judge
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"soakd/internal/judge/baseline"
 	"soakd/internal/judge/finding"
 	"soakd/internal/judge/objective"
 	"soakd/internal/judge/window"
@@ -204,11 +206,50 @@ func (v *Verdict) conclude() {
 	slices.Sort(v.Unknown)
 }
 
-// furtherChecks are those of the objectives.
+// furtherChecks are those of the objectives and of the baseline, where there are any.
 func (j *Judge) furtherChecks(whole bool) []Check {
-	if len(j.objectives.Status()) == 0 {
-		return nil
+	var checks []Check
+	if len(j.objectives.Status()) > 0 {
+		checks = append(checks, j.objectivesCheck(whole))
 	}
+	if c, final := j.versions.Comparison(); c != nil {
+		checks = append(checks, baselineCheck(c, final))
+	}
+	return checks
+}
+
+// baselineCheck says how the target compares with another version or the baseline.
+func baselineCheck(c *baseline.Comparison, final bool) Check {
+	against := cmp.Or(c.BaseVersion, "the baseline")
+	check := Check{Name: "baseline", WindowSeconds: window.Minute.Seconds()}
+	var worse, better []string
+	for _, row := range c.Rows {
+		check.Windows = max(check.Windows, int64(row.Windows))
+		switch row.Result {
+		case baseline.Worse:
+			worse = append(worse, row.Text)
+			check.Confidence = max(check.Confidence, 1-row.PAdjusted)
+		case baseline.Improved:
+			better = append(better, row.Text)
+		}
+	}
+	switch c.Result {
+	case baseline.Worse:
+		check.Result, check.Text = Fail, "worse than "+against+": "+strings.Join(worse, "; ")
+	case baseline.Improved:
+		check.Result, check.Text = Pass, "better than "+against+": "+strings.Join(better, "; ")
+	case baseline.Same:
+		check.Result, check.Text = Pass, "the same as "+against
+	default:
+		check.Result, check.Text = Unknown, "too little is known to compare with "+against+": "+strings.Join(c.Unknown, "; ")
+	}
+	if !final && check.Result != Unknown {
+		check.Text += " (so far)"
+	}
+	return check
+}
+
+func (j *Judge) objectivesCheck(whole bool) Check {
 	c := Check{Name: "objectives", Result: Pass, Windows: j.tally.minutes, WindowSeconds: window.Minute.Seconds()}
 	kept := j.keptNow()
 	if whole {
@@ -227,7 +268,7 @@ func (j *Judge) furtherChecks(whole bool) []Check {
 			c.Result, c.Findings = Fail, append(c.Findings, f.ID)
 		}
 	}
-	return []Check{c}
+	return c
 }
 
 // promises says how the objectives fare.

@@ -137,12 +137,18 @@ func (d *shares) test(cases []*series) *problem {
 	return nil
 }
 
-// steady returns the stretch of the last slots with most bad requests, which is
-// left out because one burst is no level, and in how many of the others there are
-// bad requests.
+// steady returns those of the last slots that are left out because bursts are no
+// level, and in how many of the others there are bad requests. These are the bursts
+// of all traffic, such as a restart brings, unless they come all the time; and of
+// the rest the stretch with most bad requests.
 func (d *shares) steady(cases []*series, last int) (left []int, spread int) {
 	bad := make([]int64, last)
+	bursts := d.rareBursts(last)
 	for back := range bad {
+		if bursts[back] {
+			left = append(left, mod(d.latest-int64(back)))
+			continue
+		}
 		for _, c := range cases {
 			bad[back] += int64(c.recent[mod(d.latest-int64(back))].bad)
 		}
@@ -167,6 +173,35 @@ func (d *shares) steady(cases []*series, last int) (left []int, spread int) {
 		}
 	}
 	return left, spread
+}
+
+// recurring is how many bursts in half an hour are a level.
+const recurring = 5
+
+// rareBursts tells which of the last slots, by how many ago, are in a burst or beside
+// one; none when bursts recur or fill more than a quarter of the slots.
+func (d *shares) rareBursts(last int) []bool {
+	in := make([]bool, slots)
+	if d.burstLength == 0 {
+		return in
+	}
+	bursts, filled := 0, 0
+	for back := range slots {
+		if !d.burst[mod(d.latest-int64(back))] {
+			continue
+		}
+		if back < last {
+			filled++
+		}
+		if back < 2 || (!in[back-1] && !in[back-2]) {
+			bursts++
+		}
+		in[max(0, back-1)], in[back], in[min(back+1, slots-1)] = true, true, true
+	}
+	if bursts >= recurring || filled > last/4 {
+		return make([]bool, slots)
+	}
+	return in
 }
 
 // sum adds up the last slots of some cases, without those left out.
@@ -336,7 +371,7 @@ func (d *shares) date(p *problem) int {
 		}
 		sums[back] = sum
 		likely[back] = math.Inf(-1)
-		if share := sum.share(); share > before && d.badAt(p.own, at) {
+		if share := sum.share(); share > before && d.badAt(p.own, at) && sum.bad >= d.MinFailed {
 			likely[back] = float64(sum.bad)*math.Log(share/before) - float64(sum.n)*(share-before)
 		}
 		if likely[back] > likely[best] {

@@ -196,15 +196,21 @@ func TestFaults(t *testing.T) {
 	}{
 		{
 			"pool exhausted", func(_ *world, s *state) { s.inUse, s.waiting, s.waitSeconds, s.waits = 10, 6, 5, 30 },
-			finding.PoolExhausted, finding.Subject{Target: "api", Signal: `soakd_api_pool_connections{` + pool + `,state="waiting"}`}, 3 * time.Minute,
+			finding.PoolExhausted,
+			finding.Subject{Target: "api", Signal: `soakd_api_pool_connections{` + pool + `,state="waiting"}`},
+			3 * time.Minute,
 		},
 		{
 			"pool with one connection left", func(_ *world, s *state) { s.inUse, s.waiting, s.waitSeconds, s.waits = 9.4, 0.1, 0.1, 8 },
-			finding.PoolExhausted, finding.Subject{Target: "api", Signal: `soakd_api_pool_waits_total{` + pool + `}`}, 3 * time.Minute,
+			finding.PoolExhausted,
+			finding.Subject{Target: "api", Signal: `soakd_api_pool_waits_total{` + pool + `}`},
+			3 * time.Minute,
 		},
 		{
 			"locks", func(w *world, s *state) { s.blocked, s.oldestLock = 0.3+w.rng.Float64(), 4 },
-			finding.LockContention, finding.Subject{Target: "postgres", Signal: "soakd_postgres_blocked_backends{" + server + "}"}, 3 * time.Minute,
+			finding.LockContention,
+			finding.Subject{Target: "postgres", Signal: "soakd_postgres_blocked_backends{" + server + "}"},
+			3 * time.Minute,
 		},
 		{
 			"a short lock, again and again", func(w *world, s *state) {
@@ -212,31 +218,45 @@ func TestFaults(t *testing.T) {
 					s.blocked, s.oldestLock = 1./12, 2
 				}
 			},
-			finding.LockContention, finding.Subject{Target: "postgres", Signal: "soakd_postgres_blocked_backends{" + server + "}"}, 4 * time.Minute,
+			finding.LockContention,
+			finding.Subject{Target: "postgres", Signal: "soakd_postgres_blocked_backends{" + server + "}"},
+			4 * time.Minute,
 		},
 		{
 			"the cache misses more", func(_ *world, s *state) { s.hitRatio *= 0.6 },
-			finding.CacheIneffective, finding.Subject{Target: "api", Signal: "soakd_api_cache_hits_total{" + replica + "}"}, 12 * time.Minute,
+			finding.CacheIneffective,
+			finding.Subject{Target: "api", Signal: "soakd_api_cache_hits_total{" + replica + "}"},
+			12 * time.Minute,
 		},
 		{
 			"the cache misses always", func(_ *world, s *state) { s.hitRatio = 0 },
-			finding.CacheIneffective, finding.Subject{Target: "api", Signal: "soakd_api_cache_hits_total{" + replica + "}"}, 3 * time.Minute,
+			finding.CacheIneffective,
+			finding.Subject{Target: "api", Signal: "soakd_api_cache_hits_total{" + replica + "}"},
+			3 * time.Minute,
 		},
 		{
 			"the cache is not asked", func(_ *world, s *state) { s.lookups = 0 },
-			finding.CacheIneffective, finding.Subject{Target: "api", Signal: "soakd_api_cache_hits_total{" + replica + "}"}, 3 * time.Minute,
+			finding.CacheIneffective,
+			finding.Subject{Target: "api", Signal: "soakd_api_cache_hits_total{" + replica + "}"},
+			3 * time.Minute,
 		},
 		{
 			"Redis alone tells", func(_ *world, s *state) { s.hitRatio, s.noAPISignals = 0.1, true },
-			finding.CacheIneffective, finding.Subject{Target: "redis", Signal: "soakd_redis_keyspace_hits_total{" + node + "}"}, 3 * time.Minute,
+			finding.CacheIneffective,
+			finding.Subject{Target: "redis", Signal: "soakd_redis_keyspace_hits_total{" + node + "}"},
+			3 * time.Minute,
 		},
 		{
 			"evictions", func(w *world, s *state) { s.evicted = 100 + float64(w.rng.IntN(100)) },
-			finding.Evictions, finding.Subject{Target: "redis", Signal: "soakd_redis_evicted_keys_total{" + node + "}"}, 2 * time.Minute,
+			finding.Evictions,
+			finding.Subject{Target: "redis", Signal: "soakd_redis_evicted_keys_total{" + node + "}"},
+			2 * time.Minute,
 		},
 		{
 			"pauses", func(w *world, s *state) { s.gc += 0.02 * (0.8 + 0.4*w.rng.Float64()) },
-			finding.GCPauses, finding.Subject{Target: "api", Signal: "soakd_api_gc_pause_seconds_total{" + replica + "}"}, 3 * time.Minute,
+			finding.GCPauses,
+			finding.Subject{Target: "api", Signal: "soakd_api_gc_pause_seconds_total{" + replica + "}"},
+			3 * time.Minute,
 		},
 		{
 			"restarts", func(w *world, s *state) {
@@ -483,7 +503,7 @@ func TestGap(t *testing.T) {
 // Weeks of a day curve, noise, deployments, lone minutes of trouble and nights of
 // backups raise nothing.
 func TestCleanWeeks(t *testing.T) {
-	weeks := 20
+	weeks := 8
 	if testing.Short() {
 		weeks = 2
 	}

@@ -22,6 +22,7 @@ type seriesState struct {
 	Counted   time.Time     `json:"counted"`
 	Events    int64         `json:"events"`
 	Bad       int64         `json:"bad"`
+	Uncounted time.Duration `json:"uncounted_ns"`
 	Five      span          `json:"five"`
 	Worst     span          `json:"worst"`
 	Burning   *burning      `json:"burning,omitempty"`
@@ -39,7 +40,7 @@ func (t *Tracker) State() ([]byte, error) {
 		o := &s.objective
 		all.Series = append(all.Series, seriesState{
 			Name: o.Name, Class: o.Class, Kind: o.Kind, Threshold: o.Threshold, Since: s.since, Counted: s.counted,
-			Events: s.events, Bad: s.bad, Five: s.five, Worst: s.worst, Burning: s.burning, Minutes: s.minutes.kept(), Hours: s.hours.kept(),
+			Events: s.events, Bad: s.bad, Uncounted: s.uncounted, Five: s.five, Worst: s.worst, Burning: s.burning, Minutes: s.minutes.kept(), Hours: s.hours.kept(),
 		})
 	}
 	data, err := json.Marshal(all)
@@ -63,7 +64,7 @@ func (t *Tracker) Restore(data []byte) error {
 			if o.Name != from.Name || o.Class != from.Class || o.Kind != from.Kind || o.Threshold != from.Threshold {
 				continue
 			}
-			s.since, s.counted, s.events, s.bad = from.Since, from.Counted, from.Events, from.Bad
+			s.since, s.counted, s.events, s.bad, s.uncounted = from.Since, from.Counted, from.Events, from.Bad, from.Uncounted
 			s.five, s.worst, s.burning = from.Five, from.Worst, from.Burning
 			s.minutes.restore(from.Minutes)
 			s.hours.restore(from.Hours)

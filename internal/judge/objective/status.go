@@ -114,6 +114,9 @@ type Part struct {
 	Events, Bad int64
 	// Ratio is the share of good requests; 1 when there were none.
 	Ratio float64
+	// Uncounted is the time of the run that did not count, because soakd was not fit
+	// or held the load back for the target's sake.
+	Uncounted time.Duration
 	// Text says it in a sentence.
 	Text string
 }
@@ -134,11 +137,15 @@ func (t *Tracker) Judge() []Judgement {
 	all := make([]Judgement, 0, len(t.all))
 	for _, s := range t.all {
 		j := Judgement{Objective: s.objective, Run: s.part(span{s.since, s.events, s.bad}, s.counted)}
+		if j.Run.Uncounted = s.uncounted; s.uncounted > 0 {
+			j.Run.Text += fmt.Sprintf("; %v of the time did not count", s.uncounted.Round(time.Second))
+		}
 		worst := s.objective.worse(s.worst, s.five)
 		if worst.Events == 0 {
-			j.Worst = Part{Result: NotEnough, Ratio: 1, Text: fmt.Sprintf("no 5 minutes had the %d requests that it takes", s.objective.enough())}
+			j.Worst = Part{Result: NotEnough, Ratio: 1, Text: fmt.Sprintf("%s: no 5 minutes had the %d requests that it takes", s.objective.Name, s.objective.enough())}
 		} else {
 			j.Worst = s.part(worst, worst.Start.Add(window.Five))
+			j.Worst.Text += fmt.Sprintf(" (the worst 5 minutes, from %s)", worst.Start.Format("15:04"))
 			if j.Worst.Result == Missed && stats.ChernoffAtLeast(worst.Bad, worst.Events, s.objective.Budget()) > alpha {
 				j.Worst.Result = Met
 				j.Worst.Text += ", which chance may explain"
@@ -154,9 +161,9 @@ func (s *series) part(of span, to time.Time) Part {
 	if of.Events > 0 {
 		p.Ratio = 1 - float64(of.Bad)/float64(of.Events)
 	}
-	p.Text = fmt.Sprintf("%d of %d requests %s, %s are allowed", of.Bad, of.Events, s.objective.failing(), percent(s.objective.Budget()))
+	p.Text = fmt.Sprintf("%s: %.3g %% of %d requests %s, %s are allowed", s.objective.Name, 100*(1-p.Ratio), of.Events, s.objective.failing(), percent(s.objective.Budget()))
 	if p.Result == NotEnough {
-		p.Text = s.objective.missing(of.Events)
+		p.Text = s.objective.Name + ": " + s.objective.missing(of.Events)
 	}
 	return p
 }

@@ -39,8 +39,10 @@ type series struct {
 	objective Objective
 	// since is when the first window began that was counted, counted when the last one ended.
 	since, counted time.Time
-	// events and bad count all of it.
+	// events and bad count all of it; uncounted is the time of it that was seen and
+	// did not count.
 	events, bad    int64
+	uncounted      time.Duration
 	minutes, hours ring
 	// five are the 5 minutes under way, worst the worst of those before.
 	five, worst span
@@ -97,7 +99,9 @@ func (t *Tracker) newSeries(o Objective) *series {
 }
 
 // Observe counts the next window of the level [window.Minute] and returns the
-// objectives whose budget burns. Windows of other levels, and windows that an
+// objectives whose budget burns. Only what soakd was fit to judge is in such windows:
+// not what was sent while the circuit was open for a target that was away, so that
+// a long outage costs less of the budget than it lasts. Windows of other levels, and windows that an
 // objective has counted already, are passed over: what was stored may be replayed.
 func (t *Tracker) Observe(w *window.Window) []finding.Symptom {
 	if w.Length != window.Minute {
@@ -125,6 +129,7 @@ func (s *series) count(w *window.Window) {
 	b.Events, b.Bad = s.objective.count(w)
 	s.events += b.Events
 	s.bad += b.Bad
+	s.uncounted += max(0, w.Covered-w.Fit)
 	b.At = s.minutes.number(w.Start)
 	s.minutes.add(b)
 	b.At = s.hours.number(w.Start)

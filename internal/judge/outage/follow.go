@@ -14,6 +14,12 @@ type outage struct {
 	told, over bool
 	// unseen tells that soakd was away since the last sign of the outage.
 	unseen bool
+	// confirmed tells that it is sure to be one. least is the share of requests that
+	// must have failed for that; between and after count those between two parts of
+	// the outage, and those since its end.
+	confirmed      bool
+	least          float64
+	between, after bin
 	// usualShare is the share of requests that failed before, of usualRequests, and
 	// usualP95 the 95 % quantile of the times; 0 when it is not known.
 	usualShare    float64
@@ -48,6 +54,9 @@ func (o *outage) resume() bool {
 	}
 	o.End, o.EndApproximate, o.Recovered, o.TimeToRecover, o.unseen = time.Time{}, false, time.Time{}, 0, false
 	o.wellSince, o.wellTimes = time.Time{}, nil
+	o.between.ok += o.after.ok
+	o.between.failed += o.after.failed
+	o.after = bin{}
 	return true
 }
 
@@ -59,6 +68,12 @@ func (d *Detector) follow(o *outage, v *view) {
 	o.Mode = o.mode(d.cfg)
 	if o.End.IsZero() {
 		return
+	}
+	for i := range v.bins {
+		if b := &v.bins[i]; !b.start.Before(o.End) {
+			o.after.ok += b.ok
+			o.after.failed += b.failed
+		}
 	}
 	if o.Target == API && o.brief() && !d.restarted.Before(o.Start.Add(-window.Short)) {
 		o.Restart = true

@@ -202,6 +202,7 @@ func (d *Detector) Observe(w *window.Window) []finding.Symptom {
 	for _, target := range d.targets() {
 		d.follow(d.open[target], v)
 	}
+	d.confirm()
 	symptoms := d.tell()
 	d.closeFinished()
 	d.remember(v)
@@ -237,7 +238,6 @@ func (d *Detector) remember(v *view) {
 // zero when nobody knows.
 func (d *Detector) begin(target string, kind finding.Kind, from, start time.Time, v *view) *outage {
 	d.lastID++
-	d.totals[target]++
 	if start.After(v.end) {
 		start = v.end
 	}
@@ -245,6 +245,12 @@ func (d *Detector) begin(target string, kind finding.Kind, from, start time.Time
 		ID: d.lastID, Target: target, Kind: kind, Start: start, StartFrom: earlier(from, start), Detected: v.end, Outcomes: map[string]int64{},
 		TimeToDetect: v.end.Sub(start).Seconds(),
 	}}
+	if target == API {
+		o.CausedBy, _ = d.spoilt()
+	} else { // two polls leave no doubt
+		o.confirmed = true
+		d.totals[target]++
+	}
 	o.compare(d.calm.until(start))
 	d.open[target] = o
 	for _, past := range d.recent {
@@ -285,9 +291,11 @@ func (d *Detector) close(o *outage) {
 	delete(d.open, o.Target)
 }
 
-// Outages returns the latest 100 outages that are closed and all that are not, in the order in
-// which they were noticed. Each is closed once: its TimeToRecover is final then,
-// and 0 when the service did not come back to what it was.
+// Outages returns the latest 100 outages that are closed and all that are not, in
+// the order in which they were noticed. Each is closed once: its TimeToRecover is
+// final then, and 0 when the service did not come back to what it was. An open one of
+// the API may disappear within 2 minutes when it turns out that only a part of the
+// requests fails.
 func (d *Detector) Outages() []Record {
 	all := make([]Record, 0, len(d.records)+len(d.open))
 	for i := range d.records {
@@ -312,8 +320,8 @@ func (d *Detector) InProgress() map[string]bool {
 	return all
 }
 
-// Totals counts the outages of each target that was seen so far, also those that
-// are in progress.
+// Totals counts the outages of each target that was seen so far, also those in
+// progress, without those of the API of which it is not sure yet that they are one.
 func (d *Detector) Totals() map[string]int64 { return maps.Clone(d.totals) }
 
 // Unknown says of which probes it is not known whether what they watch is away,

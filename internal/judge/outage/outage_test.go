@@ -282,6 +282,39 @@ func dependencyCases() []scenarioCase {
 			symptoms: []string{"outage redis", "outage api"},
 		},
 		{
+			name: "Postgres away for long, and of a trickle most fail",
+			scenario: scenario{
+				seconds: 1500, polls: healthy(map[string]func(int) string{"postgres": fails(100, 1300, "connect")}),
+				traffic: func(s int) second {
+					switch {
+					case s < 100 || s >= 1300:
+						return steady(s)
+					case s < 130:
+						return second{ok: 8, failed: 42}
+					case s%2 > 0:
+						return second{}
+					case s%60 == 0:
+						return second{ok: 1}
+					}
+					return second{failed: 1}
+				},
+			},
+			wants:    []want{{target: "postgres", kind: finding.Outage, start: 100, detected: 110, end: 1301, recovered: 1301, mode: FailFast}},
+			symptoms: []string{"outage postgres"},
+		},
+		{
+			name: "Postgres away, later the API as well: it is Postgres' fault",
+			scenario: scenario{
+				seconds: 600, polls: healthy(map[string]func(int) string{"postgres": fails(100, 400, "connect")}),
+				traffic: twice(failing(200, 400, second{failed: 50}), failing(100, 200, second{ok: 15, failed: 35, outcome: "server_error"})),
+			},
+			wants: []want{
+				{target: "postgres", kind: finding.Outage, start: 100, detected: 110, end: 401, recovered: 401, mode: FailFast},
+				{target: "api", kind: finding.Outage, start: 200, detected: 210, end: 400, recovered: 400, mode: FailFast, causedBy: "postgres"},
+			},
+			symptoms: []string{"outage postgres"},
+		},
+		{
 			name: "an endpoint away with the API is told as the API",
 			scenario: scenario{
 				seconds: 400, traffic: failing(103, 152, second{failed: 50}),
@@ -515,6 +548,138 @@ func compareSymptoms(t *testing.T, all []told, wants []string, gaps bool) {
 		t.Errorf("told %v, want %v", names, wants)
 		for _, one := range all {
 			t.Logf("%v over=%v %s", one.at, one.symptom.Over, one.symptom.Text)
+		}
+	}
+}
+
+// One outage from the first symptom to the record, figure by figure.
+func TestFigures(t *testing.T) {
+	c := scenario{
+		seconds: 400, polls: healthy(map[string]func(int) string{"redis": fails(103, 150, "timeout")}),
+		traffic: failing(106, 152, second{ok: 20, failed: 30, outcome: "server_error", took: 20 * time.Millisecond}),
+	}
+	d, symptoms := c.run()
+	first, last := symptoms[0], symptoms[len(symptoms)-1]
+	s := first.symptom
+	if !first.at.Equal(at(110)) || s.Over || s.Kind != finding.Outage || s.Subject != (finding.Subject{Target: "redis"}) || s.Confidence != 1 ||
+		!s.Onset.Equal(at(106)) || !s.OnsetFrom.Equal(at(101)) || !s.OnsetTo.Equal(at(106)) || s.Before != 0 || s.Against != "earlier in this run" {
+		t.Errorf("first %v: %+v", first.at, s)
+	}
+	if s := last.symptom; !last.at.Equal(at(190)) || !s.Over || !s.Ended.Equal(at(151)) || s.Requests != 45*50 || s.After != 0.6 || s.Windows != 5 {
+		t.Errorf("last %v: %+v", last.at, s)
+	}
+	for _, one := range symptoms[:len(symptoms)-1] {
+		if one.symptom.Over {
+			t.Errorf("over at %v", one.at)
+		}
+	}
+	r := d.Outages()[0]
+	if !r.Closed || r.TimeToDetect != 4 || r.TimeToRecover != 46 || r.Failed != 1350 || r.OK != 900 || r.Outcomes["server_error"] != 46*30 || r.Mode != FailFast || r.Reason != "timeout" {
+		t.Errorf("%+v", r)
+	}
+	if got := d.Totals(); got["redis"] != 1 || got[API] != 0 || got["postgres"] != 0 || len(got) != 3 {
+		t.Errorf("totals %v", got)
+	}
+	if got := d.InProgress(); len(got) != 3 || got["redis"] {
+		t.Errorf("in progress %v", got)
+	}
+	// The record that was handed out is nobody else's.
+	r.Outcomes["server_error"] = 0
+	if d.Outages()[0].Outcomes["server_error"] == 0 {
+		t.Error("the records are shared")
+	}
+}
+
+func TestInProgress(t *testing.T) {
+	c := scenario{seconds: 300, polls: healthy(map[string]func(int) string{"redis": fails(103, 150, "timeout")}), traffic: failing(200, 400, second{failed: 50})}
+	d, err := New(DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range c.windows() {
+		d.Observe(w)
+		got := d.InProgress()
+		end := second0(w.End())
+		if want := end >= 120 && end <= 150; got["redis"] != want { // polls fail at 106 and 111
+			t.Errorf("at %d redis is away: %v", end, got["redis"])
+		}
+		if want := end >= 210; got[API] != want {
+			t.Errorf("at %d the API is away: %v", end, got[API])
+		}
+	}
+}
+
+// What looks like an outage at a low rate is dropped when requests go on to fail in part.
+func TestAPartIsNoOutage(t *testing.T) {
+	c := scenario{seconds: 600, polls: healthy(nil), traffic: func(s int) second {
+		if s >= 100 && (s < 106 || s%2 == 0) {
+			return second{failed: 1}
+		}
+		return second{ok: 1}
+	}}
+	d, symptoms := c.run()
+	if len(symptoms) > 0 || len(d.Outages()) > 0 || d.Totals()[API] != 0 {
+		t.Errorf("%+v, %v", d.Outages(), d.Totals())
+	}
+}
+
+// The start time of a process tells of a restart as well; that several workers
+// answer in turn does not.
+func TestRestartByStartTime(t *testing.T) {
+	for name, c := range map[string]struct {
+		start func(from int) float64
+		want  bool
+	}{
+		"another process": {func(from int) float64 { return map[bool]float64{true: 500, false: 100}[from >= 110] }, true},
+		"two in turn":     {func(from int) float64 { return map[bool]float64{true: 500, false: 100}[from%20 == 0] }, false},
+		"the same":        {func(int) float64 { return 100 }, false},
+	} {
+		s := scenario{seconds: 300, traffic: failing(103, 108, second{failed: 50}), polls: healthy(nil), shape: func(w *window.Window) {
+			start := c.start(second0(w.Start))
+			w.Signals = []window.Signal{{Name: "soakd_api_start_time_seconds", Labels: `replica="main"`, N: 2, Min: start, Max: start, Last: start}}
+		}}
+		d, symptoms := s.run()
+		if got := d.Outages(); len(got) != 1 || got[0].Restart != c.want || (len(symptoms) == 0) != c.want {
+			t.Errorf("%s: %+v, %d symptoms", name, got, len(symptoms))
+		}
+	}
+}
+
+// Which server still answers is told by the label, where there are several.
+func TestOneOfSeveralServers(t *testing.T) {
+	for server, want := range map[string]string{"main": "postgres/replica", "replica": "postgres"} {
+		d, err := New(DefaultConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := scenario{seconds: 200, shape: func(w *window.Window) {
+			for _, name := range []string{"postgres", "postgres/replica"} {
+				w.Probes = append(w.Probes, pollsOf(name, second0(w.Start), fails(100, 200, "connect")))
+			}
+			if !w.Start.Before(at(100)) {
+				w.Signals = []window.Signal{{Name: "soakd_postgres_max_connections", Labels: fmt.Sprintf("server=%q", server), N: 2}}
+			}
+		}}
+		show(d, c.windows())
+		if got := d.Outages(); len(got) != 1 || got[0].Target != want {
+			t.Errorf("%s answers: %+v", server, got)
+		}
+		if got := d.Unknown(); len(got) != 1 || !strings.Contains(got[0], "answers in part (connect)") {
+			t.Errorf("%s answers: %q", server, got)
+		}
+	}
+}
+
+func TestOtherLevelsArePassedOver(t *testing.T) {
+	c := scenario{seconds: 100, traffic: failing(0, 100, second{failed: 50})}
+	d, err := New(DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range c.windows() {
+		w.Length = window.Minute
+		if got := d.Observe(w); got != nil {
+			t.Errorf("%+v", got)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package outage
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -185,7 +186,7 @@ func (d *Detector) pollsTell(p *probe, v *view) {
 		kind = finding.Hang
 	}
 	o = d.begin(p.target, kind, p.lastOK, d.failingSince(p, v), v)
-	o.Reason = p.reason
+	o.Reason, o.least = p.reason, nearly*most
 }
 
 func (d *Detector) enoughPolls(p *probe, v *view) bool {
@@ -197,7 +198,7 @@ func (d *Detector) enoughPolls(p *probe, v *view) bool {
 	if v.ok+v.failed == 0 {
 		return v.w.Sent == 0 && p.run > d.cfg.Polls
 	}
-	return !v.confined && d.suffers(v, 0.5)
+	return !v.confined && d.suffers(v, most)
 }
 
 // failingSince returns when what the polls found began: with the first of them, or
@@ -207,7 +208,7 @@ func (d *Detector) failingSince(p *probe, v *view) time.Time {
 	if d.calm.until(since).share > 0.25 {
 		return since
 	}
-	views := append(d.recent[:len(d.recent):len(d.recent)], v)
+	views := slices.Concat(d.recent, []*view{v})
 	for i := len(views) - 1; i >= 0; i-- {
 		bins := views[i].bins
 		for j := len(bins) - 1; j >= 0; j-- {

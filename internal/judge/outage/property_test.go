@@ -89,7 +89,11 @@ func sane(t *testing.T, d *Detector) {
 	}
 	totals := d.Totals()
 	for target, n := range counts {
-		if n > totals[target] || (last <= maxRecords && n != totals[target]) {
+		unsure := int64(0)
+		if o := d.open[target]; o != nil && !o.confirmed {
+			unsure = 1
+		}
+		if n > totals[target]+unsure || (last <= maxRecords && n != totals[target]+unsure) {
 			t.Fatalf("%d outages of %s, and %d are counted", n, target, totals[target])
 		}
 	}
@@ -97,13 +101,13 @@ func sane(t *testing.T, d *Detector) {
 
 func TestRecordsAreSane(t *testing.T) {
 	outages := 0
-	for seed := range uint64(60) {
+	for seed := range uint64(25) {
 		d, err := New(DefaultConfig())
 		if err != nil {
 			t.Fatal(err)
 		}
 		over := map[string]bool{}
-		for _, w := range random(seed, 3000) {
+		for _, w := range random(seed, 2000) {
 			for _, s := range d.Observe(w) {
 				if s.Confidence != 1 || s.Subject.Target == "" || s.After < 0 || s.After > 1 || (s.Over && s.Ended.Before(s.Onset)) {
 					t.Fatalf("%+v", s)
@@ -118,7 +122,7 @@ func TestRecordsAreSane(t *testing.T) {
 		}
 		outages += len(d.Outages())
 	}
-	if outages < 200 {
+	if outages < 150 {
 		t.Errorf("only %d outages were tried", outages)
 	}
 }
@@ -126,8 +130,8 @@ func TestRecordsAreSane(t *testing.T) {
 // Written and read between any two windows, a Detector says the same records as one
 // that had a gap of no length there, and the counts go on.
 func TestStateSurvives(t *testing.T) {
-	for seed := range uint64(10) {
-		windows := random(seed, 2000)
+	for seed := range uint64(4) {
+		windows := random(seed, 800)
 		d, err := New(DefaultConfig())
 		if err != nil {
 			t.Fatal(err)
@@ -240,13 +244,13 @@ func TestRecordsAreBounded(t *testing.T) {
 
 // Errors at random, however many, are no outage, at any rate.
 func TestErrorsAreNoOutage(t *testing.T) {
-	for _, rate := range []int{1, 2, 5, 50} {
+	for _, rate := range []int{1, 5, 30} {
 		for _, share := range []float64{0.005, 0.02, 0.2, 0.5} {
 			r := rand.New(rand.NewPCG(uint64(rate), uint64(1000*share)))
-			c := scenario{seconds: 24 * 3600, polls: healthy(nil), traffic: func(s int) second {
+			c := scenario{seconds: 2 * 3600, polls: healthy(nil), traffic: func(s int) second {
 				var one second
 				for range rate {
-					if s > 600 && r.Float64() < share*min(1, float64(s-600)/300) {
+					if s > 600 && r.Float64() < share {
 						one.failed++
 					} else {
 						one.ok++
@@ -316,6 +320,7 @@ func FuzzObserve(f *testing.F) {
 		}
 		r := rand.New(rand.NewPCG(uint64(seed), 2))
 		start := epoch
+		data = data[:min(len(data), 1200)]
 		for len(data) >= 6 {
 			w := &window.Window{Start: start, Length: window.Short, Sent: int64(data[0]), Rate: float64(data[0])}
 			names := []string{"connect", "timeout", "ok", "server_error"}
@@ -324,7 +329,9 @@ func FuzzObserve(f *testing.F) {
 				w.Seconds = append(w.Seconds, window.Second{OK: r.Uint32N(1 + uint32(data[4])), Failed: r.Uint32N(1 + uint32(data[5]))})
 			}
 			// Probes whose figures need not fit together.
-			moment := func() time.Time { return []time.Time{{}, start.Add(time.Duration(r.Int64N(int64(30 * time.Second))))}[r.IntN(2)] }
+			moment := func() time.Time {
+				return []time.Time{{}, start.Add(time.Duration(r.Int64N(int64(30 * time.Second))))}[r.IntN(2)]
+			}
 			for _, name := range []string{"api", "postgres", "postgres/b", "redis"} {
 				w.Probes = append(w.Probes, window.Probe{
 					Name: name, Polls: r.IntN(4), Failed: r.IntN(4), FirstFailure: moment(), FirstSuccess: moment(), LastSuccess: moment(),

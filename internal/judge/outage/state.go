@@ -21,10 +21,15 @@ type state struct {
 
 // openState is what is kept of an open outage.
 type openState struct {
-	Record        Record        `json:"record"`
-	Told          bool          `json:"told"`
-	Over          bool          `json:"over"`
-	Unseen        bool          `json:"unseen"`
+	Record    Record  `json:"record"`
+	Told      bool    `json:"told"`
+	Over      bool    `json:"over"`
+	Unseen    bool    `json:"unseen"`
+	Confirmed bool    `json:"confirmed"`
+	Least     float64 `json:"least"`
+	// Between and After have the right and the failed requests.
+	Between       [2]int64      `json:"between"`
+	After         [2]int64      `json:"after"`
 	UsualShare    float64       `json:"usual_share"`
 	UsualRequests int64         `json:"usual_requests"`
 	UsualP95      time.Duration `json:"usual_p95_ns"`
@@ -39,6 +44,7 @@ func (d *Detector) State() ([]byte, error) {
 		o := d.open[target]
 		one := openState{
 			Record: o.Record, Told: o.told, Over: o.over, Unseen: o.unseen,
+			Confirmed: o.confirmed, Least: o.least, Between: [2]int64{o.between.ok, o.between.failed}, After: [2]int64{o.after.ok, o.after.failed},
 			UsualShare: o.usualShare, UsualRequests: o.usualRequests, UsualP95: o.usualP95,
 		}
 		var err1, err2 error
@@ -82,7 +88,8 @@ func (d *Detector) Restore(data []byte) error {
 
 func (s *openState) outage() (*outage, error) {
 	o := &outage{
-		Record: s.Record.clone(), told: s.Told, over: s.Over, unseen: s.Unseen,
+		Record: s.Record.clone(), told: s.Told, over: s.Over, unseen: s.Unseen, confirmed: s.Confirmed, least: s.Least,
+		between: bin{ok: s.Between[0], failed: s.Between[1]}, after: bin{ok: s.After[0], failed: s.After[1]},
 		usualShare: s.UsualShare, usualRequests: s.UsualRequests, usualP95: s.UsualP95,
 	}
 	if o.Outcomes == nil {

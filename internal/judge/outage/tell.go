@@ -42,6 +42,21 @@ func (d *Detector) explain() {
 	}
 }
 
+// spoilt returns the dependency that is away now and without which most requests
+// fail, and the share of them; "" and 0 when there is none. Where few requests are
+// sent, all of them fail in a row soon, and the API is not away for that.
+func (d *Detector) spoilt() (target string, share float64) {
+	for _, name := range d.targets() {
+		o := d.open[name]
+		if n := o.Failed + o.OK; isDependency(name) && o.End.IsZero() && n > 0 {
+			if s := float64(o.Failed) / float64(n); s >= most && s > share {
+				target, share = name, s
+			}
+		}
+	}
+	return target, share
+}
+
 // rank puts causes before what they cause.
 func rank(target string) int {
 	switch {
@@ -51,6 +66,50 @@ func rank(target string) int {
 		return 1
 	}
 	return 2
+}
+
+const (
+	// doubt is how long it may be open whether an outage of the API is one.
+	doubt = 2 * time.Minute
+	// clean is the share of requests that may fail after a short outage: where more
+	// do, they failed by chance one after the other.
+	clean = 0.2
+)
+
+// confirm decides of outages of the API whether they are, and drops those that are not.
+func (d *Detector) confirm() {
+	o := d.open[API]
+	if o == nil || o.confirmed {
+		return
+	}
+	switch {
+	case d.sure(o):
+		o.confirmed = true
+		d.totals[API]++
+	case d.settled(o), d.next.Sub(o.Detected) > doubt:
+		delete(d.open, API)
+	}
+}
+
+// sure reports that nearly all requests failed in the time that an outage lasted,
+// and that they do not go on to do so in part.
+func (d *Detector) sure(o *outage) bool {
+	failed := o.Failed + o.between.failed
+	n := failed + o.OK + o.between.ok
+	switch {
+	case float64(failed) < o.least*float64(n):
+		return false
+	case o.End.IsZero():
+		return d.next.Sub(o.Start) >= briefly
+	case o.brief():
+		return d.settled(o) && (o.Restart || float64(o.after.failed) <= clean*float64(o.after.failed+o.after.ok))
+	}
+	return true
+}
+
+// settled reports that nothing of an outage was seen for the time of a recovery.
+func (d *Detector) settled(o *outage) bool {
+	return !o.End.IsZero() && d.next.Sub(o.End) >= d.cfg.Settled
 }
 
 // explained reports that the symptom of another outage tells of this one too: not
@@ -74,7 +133,7 @@ func (d *Detector) tell() []finding.Symptom {
 		if o.over {
 			continue
 		}
-		settled := !o.End.IsZero() && d.next.Sub(o.End) >= d.cfg.Settled
+		settled := d.settled(o)
 		if !d.explained(o) && d.ready(o, settled) {
 			o.told = true
 			symptoms = append(symptoms, o.symptom(settled, o.End))
@@ -90,6 +149,8 @@ func (d *Detector) tell() []finding.Symptom {
 // ready reports that there is nothing to wait for before an outage is told.
 func (d *Detector) ready(o *outage, settled bool) bool {
 	switch {
+	case !o.confirmed:
+		return false
 	case o.told, isDependency(o.Target):
 		return true
 	case o.brief():
@@ -175,7 +236,7 @@ func (o *outage) reaction() string {
 		who = "; it "
 	}
 	share := 100 * float64(o.Failed) / float64(max(1, o.Failed+o.OK))
-	counts := fmt.Sprintf(": %.3g %% of %d requests%s%s", share, o.Failed+o.OK, o.mostly(), o.after())
+	counts := fmt.Sprintf(": %.3g %% of %d requests%s%s", share, o.Failed+o.OK, o.mostly(), o.howSoon())
 	switch o.Mode {
 	case FailFast:
 		return who + "failed fast" + counts
@@ -205,7 +266,8 @@ func (o *outage) mostly() string {
 	return ", mostly " + name
 }
 
-func (o *outage) after() string {
+// howSoon says when requests failed.
+func (o *outage) howSoon() string {
 	if o.FailureSeconds == 0 {
 		return ""
 	}

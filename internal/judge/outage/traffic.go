@@ -18,10 +18,17 @@ const (
 	leastShare = 0.01
 	// breaks is the share of failed requests from which on the traffic suffers.
 	breaks = 0.1
+	// nearly is the part of the share that must have failed from the start up to now,
+	// the moments with answers included.
+	nearly = 0.9
+	// most is the share of requests with which, together with its probe, the API
+	// counts as away.
+	most = 0.5
 	// calmWindows is from how much calm traffic before an outage it is known how
 	// things are when all is well: 5 minutes.
 	calmWindows = 30
-	// apart is how long there may be no requests between two that belong together.
+	// apart is how long there may be no requests between two that belong together,
+	// and how long before a spell tells what it began from.
 	apart = 30 * time.Second
 	// hangBefore bounds how long before the first failure a hang can have begun: the
 	// longest time limit of a request.
@@ -135,12 +142,27 @@ func (v *view) hangs() bool { return 2*window.Of(v.counts, "timeout") > v.failed
 // suffers reports that requests fail, more than chance and how it was before explain.
 func (d *Detector) suffers(v *view, share float64) bool {
 	n := v.ok + v.failed
-	return v.failed >= d.cfg.MinFailed && float64(v.failed) >= share*float64(n) && d.unlikely(v.failed, n, v.start)
+	return v.failed >= d.cfg.MinFailed && float64(v.failed) >= share*float64(n) && unlikely(v.failed, n, d.calm.until(v.start).share)
 }
 
-// unlikely reports that chance does not explain so many failures of n requests.
-func (d *Detector) unlikely(failed, n int64, at time.Time) bool {
-	return stats.ChernoffAtLeast(failed, n, max(leastShare, d.calm.until(at).share)) <= chance
+// unlikely reports that chance does not explain so many failures of n requests
+// where that share failed before.
+func unlikely(failed, n int64, share float64) bool {
+	return stats.ChernoffAtLeast(failed, n, max(leastShare, share)) <= chance
+}
+
+// shareBefore returns the share of failed requests just before a spell: where half
+// of a few requests fail, five in a row soon do.
+func (d *Detector) shareBefore(s *spell, v *view) float64 {
+	var before bin
+	for _, one := range slices.Concat(d.recent, []*view{v}) {
+		for i := range one.bins {
+			if b := &one.bins[i]; b.start.Before(s.from) && s.from.Sub(b.start) <= apart {
+				before.ok, before.failed = before.ok+b.ok, before.failed+b.failed
+			}
+		}
+	}
+	return before.share()
 }
 
 // calm keeps the latest windows in which nothing was away.
@@ -255,19 +277,20 @@ func (d *Detector) spellIsOutage(v *view) {
 	if o != nil && o.resume() {
 		return
 	}
-	if v.confined || !d.unlikely(s.failed, s.ok+s.failed, s.from) {
+	_, spoilt := d.spoilt()
+	share := max(d.calm.until(s.from).share, d.shareBefore(s, v), spoilt)
+	if v.confined || !unlikely(s.failed, s.ok+s.failed, share) {
 		return
 	}
 	if o != nil {
 		d.close(o)
 	}
-	if !v.hangs() {
-		d.begin(API, finding.Outage, s.after, s.from, v)
-		return
+	kind, start := finding.Outage, s.from
+	if v.hangs() {
+		kind = finding.Hang
+		if !s.after.IsZero() && s.from.Sub(s.after) <= hangBefore && v.w.Rate >= 1 {
+			start = s.after
+		}
 	}
-	start := s.from
-	if !s.after.IsZero() && s.from.Sub(s.after) <= hangBefore && v.w.Rate >= 1 {
-		start = s.after
-	}
-	d.begin(API, finding.Hang, s.after, start, v)
+	d.begin(API, kind, s.after, start, v).least = nearly * d.cfg.FailedShare
 }

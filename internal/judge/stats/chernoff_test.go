@@ -18,7 +18,7 @@ func binomialAtLeast(k, n int64, p float64) float64 {
 }
 
 func TestChernoffBoundsTheBinomial(t *testing.T) {
-	for _, n := range []int64{1, 2, 10, 100, 1000} {
+	for _, n := range []int64{1, 2, 10, 100, 300} {
 		for _, p := range []float64{0.001, 0.01, 0.3, 0.9} {
 			last := 1.0
 			for k := int64(1); k <= n; k++ {

@@ -72,11 +72,12 @@ func TestEncodingKeepsEverything(t *testing.T) {
 	odd.Cases[2].Times = new(histogram.Histogram)
 	odd.Cases[3].Name = odd.Cases[2].Name[:5]
 	odd.Signals[4].Name, odd.Signals[5].Name = strings.Repeat("x", 3000), strings.Repeat("x", 3000)+"y"
-	odd.Scheduled, odd.Rate = math.MinInt64, -0.0
+	odd.Scheduled, odd.Rate = math.MinInt64, math.Copysign(0, -1)
 	odd.Seconds = []window.Second{{OK: math.MaxUint32, Failed: 1}, {}}
 	for i, f := range []float64{math.Inf(1), math.Copysign(0, -1), 1 << 53, -(1<<53 - 1), math.SmallestNonzeroFloat64, math.MaxFloat64, 0.1, -7} {
-		odd.Signals = append(odd.Signals, window.Signal{Name: "z", Labels: fmt.Sprint(i), N: i + 1, Min: f, Max: f, Sum: f * float64(i+1), Last: f, Increase: f})
-		odd.Signals = append(odd.Signals, window.Signal{Name: "", N: -i, Min: f, Max: -f, Sum: f, Last: -f})
+		odd.Signals = append(odd.Signals,
+			window.Signal{Name: "z", Labels: fmt.Sprint(i), N: i + 1, Min: f, Max: f, Sum: f * float64(i+1), Last: f, Increase: f},
+			window.Signal{Name: "", N: -i, Min: f, Max: -f, Sum: f, Last: -f})
 	}
 	for name, w := range map[string]*window.Window{"nothing": {}, "a minute": typical(1, 40, 150), "odd": odd} {
 		data := w.AppendBinary([]byte("before"))
