@@ -247,3 +247,67 @@ func TestDeploymentsThatChangeNothing(t *testing.T) {
 		t.Errorf("%v of 15 deployments that changed nothing", results)
 	}
 }
+
+// What was found stays while it is there, and does not come and go with the noise.
+func TestWhatWasFoundStays(t *testing.T) {
+	for seed := range uint64(12) {
+		_, _, story, last := deployed(seed+50, 120, 100, func(w *world) {
+			w.slower = everywhere(1.2)
+			w.cases = w.cases[:5]
+			for i := range w.cases {
+				w.cases[i].rate /= 4
+			}
+		})
+		if !slices.Equal(story, []string{"latency class all false"}) {
+			t.Errorf("seed %d: %q", seed, story)
+		}
+		if len(last) == 1 && (last[0].Ratio() < 1.05 || strings.Contains(last[0].Text, "not enough")) {
+			t.Errorf("seed %d: %s", seed, last[0].Text)
+		}
+	}
+}
+
+// A day between 20 and 80 requests a second, with times that depend on the rate: a
+// deployment at any hour is compared with the same rates of the day before.
+func TestDayCurve(t *testing.T) {
+	w, tracker := newWorld(12).quieter(16), NewTracker(TrackerConfig{})
+	minute := 0
+	step := func(factor float64) []finding.Symptom {
+		at := 2 * math.Pi * float64(minute) / 1440
+		minute++
+		w.rate, w.phase = 50+30*math.Sin(at), "rising"
+		if math.Cos(at) < 0 {
+			w.phase = "falling"
+		}
+		busy := 1 / (1 - w.rate/160)
+		w.slower = func(name string) float64 { return busy * only("forecast", factor, 1)(name) }
+		return tracker.Observe(w.minute())
+	}
+	for range 1440 {
+		step(1)
+	}
+	for d := range 4 { // every seven hours
+		w.version = fmt.Sprint("v", 2+d)
+		for range 420 {
+			for _, s := range step(1) {
+				t.Errorf("deployment %d: %s", d, s.Text)
+			}
+		}
+		if c, final := tracker.Comparison(); d == 0 && (c == nil || !final || len(c.Rows) == 0) {
+			t.Errorf("the first deployment is not compared: final %v", final)
+		}
+	}
+	found := false
+	w.version = "slow"
+	tracker.SetReference(nil)
+	for range 420 {
+		for _, s := range step(1.4) {
+			found = found || (s.Kind == finding.Latency && s.Subject.Case == "forecast")
+			if s.Kind != finding.Latency || s.Subject.Case != "forecast" {
+				t.Error(s.Text)
+			}
+		}
+	}
+	c, _ := tracker.Comparison()
+	t.Log(found, c != nil)
+}
