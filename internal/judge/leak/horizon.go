@@ -270,8 +270,8 @@ func (d *Detector) significant(s *series, h *horizon, points []point) verdict {
 	}
 	x, y := split(points)
 	trend := stats.MannKendallCorrected(y)
-	// Two-sided P; the looks of a week that do not overlap, at all series, at all horizons.
-	looks := float64(len(d.order)*len(d.horizons)) * max(1, 7*24*60/float64(h.length))
+	// Two-sided P; the looks of a day that do not overlap, at all series, at all horizons.
+	looks := float64(len(d.order)*len(d.horizons)) * max(1, 24*60/float64(h.length))
 	p := min(1, trend.P/2*looks)
 	if trend.S <= 0 || 1-p < d.cfg.Confidence {
 		return verdict{why: "not significant"}
@@ -449,7 +449,7 @@ func (d *Detector) before(s *series, h *horizon, v *verdict, growth float64) pas
 			}
 			p.rises = append(p.rises, largestRise(points)/part*(1+1/float64(len(points)-1)))
 		}
-		to = min(to, l.from)
+		to, same = min(to, l.from), false
 	}
 	return p
 }

@@ -78,7 +78,7 @@ type Config struct {
 	// DoubleWithin is how soon what has no limit has to double; 0 is 4 days, which is
 	// 1 % of its level an hour.
 	DoubleWithin time.Duration
-	// Confidence is what a leak needs after the correction for all looks of a week
+	// Confidence is what a leak needs after the correction for all looks of a day
 	// at all series and horizons; 0 is 0.99.
 	Confidence float64
 }
