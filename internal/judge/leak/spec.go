@@ -70,7 +70,7 @@ const (
 type Config struct {
 	// Specs are what is watched; nil is DefaultSpecs.
 	Specs []Spec
-	// MaxSeries bounds the series, and with them the memory (about 18 kB each): what
+	// MaxSeries bounds the series, and with them the memory (about 20 kB each): what
 	// comes beyond is not watched. 0 is 256.
 	MaxSeries int
 	// Within is how soon the limit has to be reached for growth to matter; 0 is 14 days.
