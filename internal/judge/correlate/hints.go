@@ -15,6 +15,7 @@ import (
 
 // What is compared around an onset, in minutes.
 const (
+	// beforeSpan ends near minutes before the onset: what moved shortly before has moved then.
 	beforeSpan, afterSpan   = 60, 30
 	beforeLeast, afterLeast = 15, 4
 	// near is how far from the onset a signal may have moved.
@@ -111,16 +112,18 @@ func significantOnes(moves []movement) []movement {
 // shift compares the levels on both sides of the onset, and looks for the minute at
 // which the signal itself moved. It is false when there is not enough of it.
 func (s *Store) shift(one *series, onset int64) (movement, bool) {
-	before, beforeMinutes := one.stretch(onset-beforeSpan, onset-1, 1)
+	before, beforeMinutes := one.stretch(onset-near-beforeSpan, onset-near, 1)
 	after, afterMinutes := one.stretch(onset+1, min(onset+1+afterSpan, s.end), 1)
 	if len(before) < beforeLeast || len(after) < afterLeast {
 		return movement{}, false
 	}
-	before, after = withoutTrend(before, beforeMinutes, after, afterMinutes)
-	m := movement{one: one, before: stats.Median(before), after: stats.Median(after), p: 1, moved: onset}
-	_, p := stats.MannWhitney(before, after)
-	m.p = weaker(p, (stats.EffectiveSize(before)+stats.EffectiveSize(after))/float64(len(before)+len(after)))
-	m.effect = math.Abs(m.after-m.before) / noise(before, m.before, m.after)
+	m := compare(before, after)
+	m.one, m.moved = one, onset
+	if flatBefore, flatAfter, ok := withoutTrend(before, beforeMinutes, after, afterMinutes); ok {
+		// It has to have moved with the trend as well as without: one of both is a chance.
+		flat := compare(flatBefore, flatAfter)
+		m.effect, m.p = min(m.effect, flat.effect), max(m.p, flat.p)
+	}
 	if m.effect >= effectLeast {
 		values, minutes := one.stretch(onset-2*near, min(onset+2*near, s.end), 1)
 		if split := stepAt(values); split > 0 {
@@ -133,16 +136,26 @@ func (s *Store) shift(one *series, onset int64) (movement, bool) {
 	return m, true
 }
 
+// compare compares two levels. The p of the rank test is weakened for values that depend
+// on those before.
+func compare(before, after []float64) movement {
+	m := movement{before: stats.Median(before), after: stats.Median(after)}
+	_, p := stats.MannWhitney(before, after)
+	m.p = weaker(p, (stats.EffectiveSize(before)+stats.EffectiveSize(after))/float64(len(before)+len(after)))
+	m.effect = math.Abs(m.after-m.before) / noise(before, m.before, m.after)
+	return m
+}
+
 // withoutTrend takes a trend that was there before the onset off both sides, so that what
-// always rises, or rises with the day, does not seem to move.
-func withoutTrend(before []float64, beforeMinutes []int64, after []float64, afterMinutes []int64) (flatBefore, flatAfter []float64) {
+// always rises, or rises with the day, does not seem to move. It is false when there was none.
+func withoutTrend(before []float64, beforeMinutes []int64, after []float64, afterMinutes []int64) (flatBefore, flatAfter []float64, found bool) {
 	if stats.MannKendallCorrected(before).P > 1e-3 {
-		return before, after
+		return nil, nil, false
 	}
 	x := floats(beforeMinutes)
 	line, ok := stats.TheilSen(x, before, 0.9)
 	if !ok {
-		return before, after
+		return nil, nil, false
 	}
 	end := x[len(x)-1]
 	flat := func(y []float64, minutes []int64) []float64 {
@@ -152,7 +165,7 @@ func withoutTrend(before []float64, beforeMinutes []int64, after []float64, afte
 		}
 		return out
 	}
-	return flat(before, beforeMinutes), flat(after, afterMinutes)
+	return flat(before, beforeMinutes), flat(after, afterMinutes), true
 }
 
 func floats(minutes []int64) []float64 {

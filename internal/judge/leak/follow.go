@@ -22,7 +22,6 @@ const (
 type suspicion struct {
 	h                       *horizon
 	width                   int
-	block                   int64
 	onset, earliest, latest int64 // minutes
 	before                  float64
 	slope                   stats.Slope

@@ -22,7 +22,7 @@ const (
 	aheadShort, aheadDoubleShort = 8, 4
 	shortHorizon                 = 90
 	// aheadYoung and aheadYoungShort are the same while it is not known how the series behaves.
-	aheadYoung, aheadYoungShort = 3, 1.5
+	aheadYoung, aheadYoungShort = 2, 1.5
 	// sureYoung is the horizon, in minutes, from which on nothing need be known.
 	sureYoung = 24 * 60
 	// clear of noise: growth over the scale of the residuals, when the behaviour is known or not.
@@ -133,7 +133,7 @@ func (d *Detector) look(s *series, index int) verdict {
 	if !v.leak || growth < needed {
 		return verdict{why: cmp.Or(v.why, "too slow to matter")}
 	}
-	if v.leak = d.unlikeBefore(s, h, &v, growth, spread(points, v.slope)); !v.leak {
+	if v.leak = d.unlikeBefore(s, h, &v, growth, points); !v.leak {
 		v.why = "like before"
 	}
 	return v
@@ -270,8 +270,8 @@ func (d *Detector) significant(s *series, h *horizon, points []point) verdict {
 	}
 	x, y := split(points)
 	trend := stats.MannKendallCorrected(y)
-	// Two-sided P; the looks of a week that do not overlap, at all series, at all horizons.
-	looks := float64(len(d.order)*len(d.horizons)) * max(1, 7*24*60/float64(h.length))
+	// Two-sided P; the looks of a day that do not overlap, at all series, at all horizons.
+	looks := float64(len(d.order)*len(d.horizons)) * max(1, 24*60/float64(h.length))
 	p := min(1, trend.P/2*looks)
 	if trend.S <= 0 || 1-p < d.cfg.Confidence {
 		return verdict{why: "not significant"}
@@ -315,11 +315,7 @@ func risesThroughout(points []point, short bool) bool {
 	if short {
 		least, most = 0.15, 2.2
 	}
-	var level [4]float64
-	for q := range level {
-		_, y := split(points[q*n/4 : (q+1)*n/4])
-		level[q] = stats.Median(y)
-	}
+	level := quarters(points)
 	mean := (level[3] - level[0]) / 3
 	for q := range 3 {
 		low := least
@@ -333,15 +329,33 @@ func risesThroughout(points []point, short bool) bool {
 	return mean > 0
 }
 
+// flattens tells whether the rise between the last quarters is smaller than that between
+// the first, as when a process still warms up.
+func flattens(points []point) bool {
+	level := quarters(points)
+	return level[3]-level[2] < 0.8*(level[1]-level[0])
+}
+
+// quarters are the medians of the four quarters.
+func quarters(points []point) (level [4]float64) {
+	n := len(points)
+	for q := range level {
+		_, y := split(points[q*n/4 : (q+1)*n/4])
+		level[q] = stats.Median(y)
+	}
+	return level
+}
+
 // unlikeBefore tells whether the growth is more than what the series did before
 // within as long a time. What goes on since before the horizon as it does in it does
 // not count, so that a leak that was missed at first is not held for usual. The more is known of it, the closer growth may be to it.
-func (d *Detector) unlikeBefore(s *series, h *horizon, v *verdict, growth, scatter float64) bool {
+func (d *Detector) unlikeBefore(s *series, h *horizon, v *verdict, growth float64, points []point) bool {
+	scatter := spread(points, v.slope)
 	p := d.before(s, h, v, growth)
 	rises := p.rises
 	again := s.lastSlope > 0 && v.slope.Slope > s.lastSlope/2 && v.slope.Slope < 2*s.lastSlope
 	known := again || (len(rises) > 0 && s.current().steady)
-	if !known && (!d.urgent(s, h, growth) || growth < clearYoung*scatter || !d.higherThanEver(s, h, growth)) {
+	if !known && (!d.urgent(s, h, growth) || flattens(points) || growth < clearYoung*scatter || !d.higherThanEver(s, h, growth)) {
 		return false
 	}
 	factor := 3.0
@@ -449,7 +463,7 @@ func (d *Detector) before(s *series, h *horizon, v *verdict, growth float64) pas
 			}
 			p.rises = append(p.rises, largestRise(points)/part*(1+1/float64(len(points)-1)))
 		}
-		to = min(to, l.from)
+		to, same = min(to, l.from), false
 	}
 	return p
 }
