@@ -111,10 +111,6 @@ func (d *Detector) relearn() {
 	}
 	if !d.allOpen() {
 		d.fit(&d.all, first, stretch)
-		if stretch < kept {
-			// Each band's reference has as much noise as what is compared with it.
-			d.all.noise.long *= math.Sqrt2
-		}
 	}
 	for _, c := range d.cases {
 		if !d.held(c) {
@@ -127,6 +123,10 @@ func (d *Detector) relearn() {
 func (d *Detector) fit(s *series, first int64, stretch float64) {
 	d.scratch.points = s.points(d.scratch.points[:0], first, d.now-settling)
 	s.noise = fitNoise(d.scratch.points, stretch)
+	s.noise.banded = 1
+	if stretch < kept {
+		s.noise.banded = math.Sqrt2
+	}
 }
 
 // compare finds what the cases have in common in a minute, and how far each of the

@@ -51,6 +51,7 @@ func (d *Detector) slow(s *series, c *traffic) (suspicion, bool) {
 	if !n.ok {
 		return suspicion{}, false
 	}
+	n.long *= n.banded
 	points := d.bins(s, &n)
 	if len(points) < leastBins+leastSlope || !d.rising(points) {
 		return suspicion{}, false
@@ -76,8 +77,9 @@ func (d *Detector) slow(s *series, c *traffic) (suspicion, bool) {
 	default:
 		return suspicion{}, false
 	}
-	if c != nil && !d.reallySlower(c, d.now-30) {
-		return suspicion{}, false
+	back := int64(max(30, 6*n.step))
+	if mean, count := s.mean(d.now-back, d.now); count == 0 || mean < found.rise/2 || c != nil && !d.reallySlower(c, d.now-back) {
+		return suspicion{}, false // it is over
 	}
 	found.windows = after(points, found.at)
 	return found, true

@@ -69,6 +69,9 @@ type noise struct {
 	sigma, spread float64
 	// long is such that a mean over m minutes varies by long/sqrt(m), for m well above step.
 	long float64
+	// banded is by how much more long means vary because there are several bands, each
+	// with a reference that has as much noise as what is compared with it.
+	banded float64
 	// ok is set when there was enough to tell.
 	ok bool
 }

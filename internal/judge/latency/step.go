@@ -135,10 +135,14 @@ func (d *Detector) steep(points []point, n *noise, step *change, common bool) bo
 			size = max(size, least+3*n.meanError(latest-step.at+n.step))
 		}
 		if common {
-			lasting = 2.5
+			lasting = 2
 		}
 	}
 	if step.z < z || step.size < size {
+		return false
+	}
+	// A jump of the noise on top of a drift is no step of all traffic.
+	if common && step.base > 0.6*least {
 		return false
 	}
 	count, up, late, sum := 0, 0, 0, 0.0
