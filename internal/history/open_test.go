@@ -245,6 +245,33 @@ func TestPostgresRights(t *testing.T) {
 	}
 }
 
+// Sessions that the server ended, as in a restart or a failover, cost one batch at
+// most, which can be appended again.
+func TestPostgresSessionsThatEnd(t *testing.T) {
+	s := postgresPlace(t).open(t)
+	id := begin(t, s, history.Run{})
+	if err := history.Execute(t.Context(), s, "SELECT 1"); err != nil {
+		t.Fatal(err)
+	}
+	admin, err := pgx.Connect(t.Context(), postgres(t).AdminURL().Value())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = admin.Exec(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'soakd history'")
+	if err := errors.Join(err, admin.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	batch := history.Batch{Run: id, At: at, Windows: minutes(at, 3)}
+	if err := s.Append(t.Context(), batch); err != nil {
+		if err := s.Append(t.Context(), batch); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := len(collect(t, s, history.WindowQuery{Run: id, Level: 60e9})); n != 3 {
+		t.Errorf("%d windows, want 3", n)
+	}
+}
+
 func TestCancelledBatchIsNotStored(t *testing.T) {
 	both(t, func(t *testing.T, p place) {
 		s := p.open(t)
