@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -43,6 +44,27 @@ func TestOpenKeepsWhatIsThere(t *testing.T) {
 		again := p.open(t)
 		if n := len(collect(t, again, history.WindowQuery{Run: id, Level: 60e9})); n != 2 {
 			t.Errorf("%d windows came back, want 2", n)
+		}
+	})
+}
+
+// `soakd history list` does not wait for a soakd that writes, or for an import.
+func TestOpenDoesNotWaitForAWriter(t *testing.T) {
+	both(t, func(t *testing.T, p place) {
+		first := p.open(t)
+		id := begin(t, first, history.Run{})
+		release, err := history.HoldWriter(t.Context(), first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		run, err := p.open(t).FindRun(t.Context(), "last", history.RunFilter{})
+		const less = 5 * time.Second // than one would wait for the lock
+		if took := time.Since(began); err != nil || run.ID != id || took > less {
+			t.Errorf("%+v, %v, after %v", run, err, took)
+		}
+		if err := release(); err != nil {
+			t.Error(err)
 		}
 	})
 }
