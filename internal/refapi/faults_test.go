@@ -582,6 +582,7 @@ func foreignScenarioShows(t *testing.T, c *client) {
 			t.Errorf("read %+v", got)
 		}
 	}
+	c.get(scenarioPath + uuid.NewString()).is(404)
 	c.on("foreign_scenario", `{"ratio":1,"read":"list"}`)
 	c.get(scenarioPath + foreign.ID.String()).is(404)
 	c.off("foreign_scenario")
