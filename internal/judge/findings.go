@@ -78,8 +78,8 @@ func (fs *findings) update(now time.Time, seen []finding.Symptom) {
 			fs.refresh(f, s)
 			continue
 		}
-		if s.Over && !s.Ended.After(s.Onset) {
-			continue
+		if s.Over && !toldAfterwards(s.Kind) {
+			continue // it was over before it was known
 		}
 		fs.place(now, s)
 	}
@@ -90,6 +90,10 @@ func (fs *findings) update(now time.Time, seen []finding.Symptom) {
 	}
 	fs.trim()
 }
+
+// toldAfterwards are the kinds that are sure only when they are over, if they were
+// short.
+func toldAfterwards(kind finding.Kind) bool { return kind == finding.Outage || kind == finding.Hang }
 
 // holding returns the open finding that has the symptom.
 func (fs *findings) holding(s *finding.Symptom) *Finding {
@@ -196,8 +200,8 @@ func (fs *findings) settle(now time.Time, f *Finding) {
 			f.Ended = ended
 		}
 	}
-	if f.Ended.IsZero() {
-		f.Ended = now
+	if f.Ended.IsZero() || (f.Ended.Before(f.Found) && !toldAfterwards(f.Kind)) {
+		f.Ended = now // since when it is over is not known better
 	}
 	fs.log.add(Event{At: now, Kind: FindingEnded, Finding: f.ID, Text: f.Text})
 }
