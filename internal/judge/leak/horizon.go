@@ -14,7 +14,10 @@ const (
 	persistence = 2
 	// ahead is in how many horizons the limit has to be reached, at most: what a
 	// short horizon sees only matters when it is fast; the slower is left to a longer one.
-	ahead = 60
+	// 60 times 90 minutes are 90 hours, as a leak of 1 % an hour takes from nearly nothing.
+	// From longHorizon (minutes) on, which has time for slower ones, it is aheadLong.
+	ahead, aheadLong = 60, 25
+	longHorizon      = 6 * 60
 	// aheadDouble is the same for what has no limit and doubles.
 	aheadDouble = 20
 	// aheadShort and aheadDoubleShort are the same for horizons below shortHorizon, in
@@ -110,8 +113,11 @@ func (d *Detector) look(s *series, index int) verdict {
 	}
 	load := d.loadOf(index)
 	needed := d.needed(s, h, ahead, aheadDouble)
-	if h.length < shortHorizon {
+	switch {
+	case h.length < shortHorizon:
 		needed = d.needed(s, h, aheadShort, aheadDoubleShort)
+	case h.length >= longHorizon:
+		needed = d.needed(s, h, aheadLong, aheadDouble)
 	}
 	// Most looks end here: nothing rises. What follows is dear.
 	if load.steady && s.roughRise(from, d.end, h.step)*1.5 < needed {
