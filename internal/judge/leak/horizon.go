@@ -24,8 +24,8 @@ const (
 	// minutes: they are there for what cannot wait, and are as long as a tooth.
 	aheadShort, aheadDoubleShort = 8, 4
 	shortHorizon                 = 90
-	// aheadYoung and aheadYoungShort are the same while it is not known how the series behaves.
-	aheadYoung, aheadYoungShort = 2, 1.5
+	// aheadYoung is the same while it is not known how the series behaves.
+	aheadYoung = 1.5
 	// sureYoung is the horizon, in minutes, from which on nothing need be known.
 	sureYoung = 24 * 60
 	// clear of noise: growth over the scale of the residuals, when the behaviour is known or not.
@@ -387,7 +387,7 @@ func (d *Detector) unlikeBefore(s *series, h *horizon, v *verdict, growth float6
 	}
 	// It also has to leave the levels of before: a tooth and a day curve come back to them.
 	last := v.slope.Intercept - v.slope.Slope*float64(h.length)/60/8
-	if len(p.levels) > 0 && last-stats.Quantile(p.levels, 0.95) < growth/3 {
+	if len(p.levels) > 0 && last-stats.Quantile(p.levels, 0.95) < growth/2 {
 		return false
 	}
 	return growth >= factor*usual && growth >= clearKnown*scatter
@@ -402,11 +402,7 @@ func (d *Detector) urgent(s *series, h *horizon, growth float64) bool {
 	if !s.limited() && h.length < shortHorizon {
 		return false
 	}
-	limited := float64(aheadYoung)
-	if h.length < shortHorizon {
-		limited = aheadYoungShort
-	}
-	return growth >= d.needed(s, h, limited, 1)
+	return growth >= d.needed(s, h, aheadYoung, 1)
 }
 
 // higherThanEver tells whether the troughs now lie above all that was since the
