@@ -29,7 +29,7 @@ const (
 	// sureYoung is the horizon, in minutes, from which on nothing need be known.
 	sureYoung = 24 * 60
 	// clear of noise: growth over the scale of the residuals, when the behaviour is known or not.
-	clearKnown, clearYoung = 5, 10
+	clearKnown, clearYoung = 6, 10
 	// coverage is the share of a horizon that has to have values.
 	coverage = 0.75
 )
@@ -367,8 +367,9 @@ func (d *Detector) unlikeBefore(s *series, h *horizon, v *verdict, growth float6
 	factor := 3.0
 	switch {
 	case !v.load.none && len(rises) >= 4:
-		factor = 2.5 // what is known of the effect of the rate is not exact
+		factor = 3 // what is known of the effect of the rate is not exact
 	case !v.load.none:
+		factor = 4
 	case len(rises) >= 8 && h.length >= shortHorizon:
 		factor = 1.5
 	case len(rises) >= 4:
