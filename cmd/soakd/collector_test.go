@@ -10,12 +10,16 @@ import (
 	"soakd/internal/probes"
 )
 
+func testWorkload() *load.Workload {
+	return &load.Workload{Cases: []*load.Case{{Name: "forecast", Class: "standard"}, {Name: "invalid_x", Class: "invalid", Invalid: true}}, Versions: new(load.Versions)}
+}
+
 // collected is a collector of a workload with one valid and one invalid case.
 func collected(t *testing.T) (c *collector, valid, invalid *load.Case, start time.Time) {
 	t.Helper()
-	valid, invalid = &load.Case{Name: "forecast", Class: "standard"}, &load.Case{Name: "invalid_x", Class: "invalid", Invalid: true}
+	workload := testWorkload()
 	start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	workload := &load.Workload{Cases: []*load.Case{valid, invalid}, Versions: new(load.Versions)}
+	valid, invalid = workload.Cases[0], workload.Cases[1]
 	return newCollector(load.NewRecorder(workload, start), workload.Versions, "", start), valid, invalid, start
 }
 

@@ -35,6 +35,8 @@ type Finding struct {
 	Nearby []Event `json:"nearby,omitempty"`
 	// Hints are signals that moved with it, most likely first. They prove nothing.
 	Hints []finding.Hint `json:"hints,omitempty"`
+	// hinted is when the hints were looked up last.
+	hinted time.Time
 }
 
 // Open reports whether it lasts.
@@ -47,8 +49,10 @@ const (
 	// eventsBefore and eventsAfter bound where around the onset an event counts as nearby.
 	eventsBefore = 15 * time.Minute
 	eventsAfter  = 2 * time.Minute
-	// maxHints bounds the hints of a finding.
-	maxHints = 5
+	// maxHints bounds the hints of a finding. They are looked up once a minute for as
+	// long as its symptoms come together.
+	maxHints  = 5
+	hintEvery = time.Minute
 	// joinAfter is for how long after its end a finding still takes symptoms that it
 	// explains: those that need a few minutes of data come after short causes.
 	joinAfter = 15 * time.Minute
@@ -74,8 +78,8 @@ func (fs *findings) update(now time.Time, seen []finding.Symptom) {
 			fs.refresh(f, s)
 			continue
 		}
-		if s.Over && !s.Ended.After(s.Onset) {
-			continue
+		if s.Over && !toldAfterwards(s.Kind) {
+			continue // it was over before it was known
 		}
 		fs.place(now, s)
 	}
@@ -86,6 +90,10 @@ func (fs *findings) update(now time.Time, seen []finding.Symptom) {
 	}
 	fs.trim()
 }
+
+// toldAfterwards are the kinds that are sure only when they are over, if they were
+// short.
+func toldAfterwards(kind finding.Kind) bool { return kind == finding.Outage || kind == finding.Hang }
 
 // holding returns the open finding that has the symptom.
 func (fs *findings) holding(s *finding.Symptom) *Finding {
@@ -181,8 +189,8 @@ func (fs *findings) settle(now time.Time, f *Finding) {
 		fs.log.add(Event{At: now, Kind: FindingRenamed, Finding: f.ID, Text: f.Text})
 	}
 	f.Nearby = fs.log.around(f.Onset.Add(-eventsBefore), f.Onset.Add(eventsAfter))
-	if f.Hints == nil || now.Sub(f.Found) < joinAfter {
-		f.Hints = fs.hints(&f.Symptoms[0])
+	if now.Sub(f.Found) < joinAfter && now.Sub(f.hinted) >= hintEvery {
+		f.Hints, f.hinted = fs.hints(&f.Symptoms[0]), now
 	}
 	if slices.ContainsFunc(f.Symptoms, func(s finding.Symptom) bool { return !s.Over }) {
 		return
@@ -192,8 +200,8 @@ func (fs *findings) settle(now time.Time, f *Finding) {
 			f.Ended = ended
 		}
 	}
-	if f.Ended.IsZero() {
-		f.Ended = now
+	if f.Ended.IsZero() || (f.Ended.Before(f.Found) && !toldAfterwards(f.Kind)) {
+		f.Ended = now // since when it is over is not known better
 	}
 	fs.log.add(Event{At: now, Kind: FindingEnded, Finding: f.ID, Text: f.Text})
 }

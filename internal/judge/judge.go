@@ -13,6 +13,7 @@ import (
 	"soakd/internal/judge/answers"
 	"soakd/internal/judge/baseline"
 	"soakd/internal/judge/cause"
+	"soakd/internal/judge/correlate"
 	"soakd/internal/judge/finding"
 	"soakd/internal/judge/latency"
 	"soakd/internal/judge/leak"
@@ -49,6 +50,7 @@ type Judge struct {
 	latency    *latency.Detector
 	versions   *baseline.Tracker
 	objectives *objective.Tracker
+	moves      *correlate.Store
 	findings   findings
 	log        log
 	// recovery counts times to recover by target, recovered the ids of the outages
@@ -104,11 +106,21 @@ func (j *Judge) Finish() []*window.Window {
 func (j *Judge) take(w *window.Window) {
 	j.rings[w.Length].put(w)
 	j.tally.add(w)
+	j.moves.Observe(w)
 	for _, d := range j.detectors {
 		if d.level == w.Length {
 			d.see(w)
 		}
 	}
+}
+
+// hints are the signals that moved with a symptom.
+func (j *Judge) hints(s *finding.Symptom) []finding.Hint {
+	var list []finding.Hint
+	for _, h := range j.moves.Around(s, maxHints) {
+		list = append(list, finding.Hint{Signal: h.Signal, Before: h.Before, After: h.After, Unit: h.Unit, Score: h.Score, Moved: h.Moved, LagSeconds: h.Lag.Seconds(), Text: h.Text})
+	}
+	return list
 }
 
 // see keeps what a detector sees now. What it saw before and does not mention any

@@ -90,6 +90,7 @@ func (j *Judge) Replay(w *window.Window) {
 	if w.Length != window.Minute {
 		return
 	}
+	j.moves.Observe(w)
 	for _, d := range j.detectors {
 		if d.replayed {
 			d.see(w)

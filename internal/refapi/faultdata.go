@@ -2,6 +2,7 @@ package refapi
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -84,7 +85,7 @@ func (a *API) scenarioList(ctx context.Context, user string, limit int) ([]scena
 	if err != nil || !a.effects().confuses("list") {
 		return list, err
 	}
-	foreign, err := a.store.foreignScenario(ctx, user, uuid.Nil)
+	foreign, err := a.store.foreignScenario(ctx, user, uuid.Nil, true)
 	switch {
 	case err != nil || foreign == nil:
 	case len(list) == 0:
@@ -97,16 +98,16 @@ func (a *API) scenarioList(ctx context.Context, user string, limit int) ([]scena
 
 // readScenario is what a user is shown of a scenario.
 func (a *API) readScenario(ctx context.Context, user string, id uuid.UUID) (storedScenario, error) {
-	if a.effects().confuses("get") {
-		foreign, err := a.store.foreignScenario(ctx, user, id)
-		if err != nil {
-			return storedScenario{}, err
+	found, err := a.store.scenario(ctx, user, id)
+	if (err == nil || errors.Is(err, errNotFound)) && a.effects().confuses("get") {
+		foreign, failed := a.store.foreignScenario(ctx, user, id, err == nil)
+		if failed != nil {
+			return storedScenario{}, failed
 		}
 		if foreign != nil {
 			return *foreign, nil
 		}
 	}
-	found, err := a.store.scenario(ctx, user, id)
 	if behind := a.effects().behind(); err == nil && behind > 0 && time.Since(found.CreatedAt) < behind {
 		return storedScenario{}, errNotFound
 	}

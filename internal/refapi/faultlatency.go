@@ -2,13 +2,14 @@ package refapi
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 )
 
 // latencyBase is what the network, the server's HTTP and the client add to the
 // work of a request on one machine, so that a factor is one for the client.
-const latencyBase = 300 * time.Microsecond
+const latencyBase = 200 * time.Microsecond
 
 func latencyFaults() []fault {
 	factor := func(otherwise float64) parameter {
@@ -109,15 +110,19 @@ func (m *medians) observe(kind string, value time.Duration) time.Duration {
 
 // sleep waits for d, or until ctx ends, whose error it then returns. The runtime's timers may be late by a
 // millisecond where nothing else happens, so the last of it is left to the
-// kernel: 20 % of a fast answer is less than that.
+// kernel, and the last of that, by which the kernel may be late, is waited for
+// on the CPU: 20 % of a fast answer is 0.1 ms.
 func sleep(ctx context.Context, d time.Duration) error {
-	const coarse = 2 * time.Millisecond
+	const coarse, fine = 2 * time.Millisecond, 150 * time.Microsecond
 	end := time.Now().Add(d)
 	if d > coarse {
 		pause(ctx, d-coarse)
 	}
-	if rest := time.Until(end); rest > 0 && ctx.Err() == nil {
-		sleepPrecisely(rest)
+	if rest := time.Until(end); rest > fine && ctx.Err() == nil {
+		sleepPrecisely(rest - fine)
+	}
+	for time.Until(end) > 0 && ctx.Err() == nil {
+		runtime.Gosched()
 	}
 	return ctx.Err()
 }

@@ -201,7 +201,7 @@ func slowAllShows(t *testing.T, c *client) {
 		"history": func() reply { return c.get(historyPath).is(200) }, "forecast": func() reply { return c.post(forecastPath, body(t)).is(200) },
 		"save": func() reply { return c.post(savePath, `{"name":"n","forecast_params":`+body(t)+`}`).is(201) },
 	}
-	c.on("slow_all", `{"factor":41,"base":"1ms"}`)
+	c.on("slow_all", `{"factor":11,"base":"4ms"}`)
 	for name, one := range valid {
 		if took := c.took(2, one); took < added {
 			t.Errorf("%s took %v", name, took)
@@ -219,7 +219,7 @@ func slowAllShows(t *testing.T, c *client) {
 }
 
 func latencyTailShows(t *testing.T, c *client) {
-	c.on("latency_tail", `{"share":0.3,"factor":41,"base":"1ms"}`)
+	c.on("latency_tail", `{"share":0.3,"factor":11,"base":"4ms"}`)
 	slow := 0
 	for range 60 {
 		if c.took(1, func() reply { return c.get(listPath).is(200) }) >= added {
@@ -237,7 +237,7 @@ func latencyTailShows(t *testing.T, c *client) {
 
 func latencyDriftShows(t *testing.T, c *client) {
 	list := func() reply { return c.get(listPath).is(200) }
-	c.on("latency_drift", `{"per_hour":100,"speed":10000,"base":"1ms"}`) // in 0.2 s the factor is 56
+	c.on("latency_drift", `{"per_hour":100,"speed":1000,"base":"10ms"}`) // in 0.2 s the factor is 6.6
 	eventually(t, "it has become slow", func() bool { return c.took(1, list) >= added })
 	earlier := c.took(3, list)
 	eventually(t, "it becomes slower", func() bool { return c.took(3, list) > earlier+added })
@@ -582,6 +582,7 @@ func foreignScenarioShows(t *testing.T, c *client) {
 			t.Errorf("read %+v", got)
 		}
 	}
+	c.get(scenarioPath + uuid.NewString()).is(404)
 	c.on("foreign_scenario", `{"ratio":1,"read":"list"}`)
 	c.get(scenarioPath + foreign.ID.String()).is(404)
 	c.off("foreign_scenario")

@@ -279,12 +279,12 @@ func (s *store) scenario(ctx context.Context, user string, id uuid.UUID) (stored
 }
 
 // foreignScenario returns a scenario that is not the user's: the one with the id,
-// or the newest; nil when there is none. Only a fault asks for it.
-func (s *store) foreignScenario(ctx context.Context, user string, id uuid.UUID) (*storedScenario, error) {
+// or else, with newest, the newest; nil when there is none. Only a fault asks for it.
+func (s *store) foreignScenario(ctx context.Context, user string, id uuid.UUID, newest bool) (*storedScenario, error) {
 	var found storedScenario
 	err := s.with(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
 		err := conn.QueryRow(ctx, `SELECT id, user_id, name, description, forecast_params, created_at FROM public.cashflow_scenarios
-			WHERE user_id <> $1 ORDER BY id = $2 DESC, id DESC LIMIT 1`, user, id).
+			WHERE user_id <> $1 AND (id = $2 OR $3) ORDER BY id = $2 DESC, id DESC LIMIT 1`, user, id, newest).
 			Scan(&found.ID, &found.UserID, &found.Name, &found.Description, &found.params, &found.CreatedAt)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return errNotFound

@@ -81,7 +81,7 @@ func slopeFrom(at float64) func(float64) float64 {
 type change struct {
 	fitted
 	// at is the first point of the new level, or the last before the slope begins;
-	// low..high are the points for which that holds with 95 % confidence.
+	// with 95 % confidence it happened after the point at low, and at high at the latest.
 	at, low, high float64
 }
 
@@ -109,7 +109,7 @@ func (w *whitened) best(shape func(at float64) func(float64) float64, first, las
 	for i, gain := range gains {
 		if gain > 0 && gain >= best.z*best.z-likely {
 			t := w.points[first+i].t
-			best.low, best.high = min(best.low, t), max(best.high, t)
+			best.low, best.high = min(best.low, w.points[max(0, first+i-1)].t), max(best.high, t)
 		}
 	}
 	return best
@@ -126,18 +126,28 @@ func without(points []point, t float64) []point {
 	return rest
 }
 
-// lowest is the lowest value, from point first on, of what is left of one point, or
-// of two that follow one another, when a fit is taken out: standard errors.
-func (w *whitened) lowest(f fitted, shape func(t float64) float64, from float64) float64 {
-	lowest, before, last := 0.0, 0.0, 0.0
+// burst is the last stretch first..next-1 of points from a moment on that fell back at
+// its end: by more than limit standard errors in one point, or in two that follow one
+// another, when a fit is taken out. next is 0 when there is none.
+func (w *whitened) burst(f fitted, shape func(t float64) float64, from, limit float64) (first, next int) {
+	before, last := 0.0, 0.0
 	for i, p := range w.points {
 		now := shape(p.t)
 		rest := w.x[i] - f.base*w.one[i] - f.size*(now-w.keep[i]*before)*w.scale[i]
 		before = now
-		if p.t > from {
-			lowest = min(lowest, rest, (rest+last)/math.Sqrt2)
+		if p.t > from && min(rest, (rest+last)/math.Sqrt2) < -limit {
+			next = i
 		}
 		last = rest
 	}
-	return lowest
+	if next == 0 {
+		return 0, 0
+	}
+	// It goes back as far as points are nearer to its height than to what came after it.
+	after := meanOf(w.points[next:min(next+3, len(w.points))])
+	height := max(w.points[next-1].x, w.points[max(next-2, 0)].x) - after
+	for first = next; first > 0 && (first == next || w.points[first-1].x > after+height/2); {
+		first--
+	}
+	return first, next
 }

@@ -98,7 +98,7 @@ func (d *Detector) adjusterOf(s *series, index int, points []point) adjuster {
 		return adjuster{none: true}
 	}
 	h := &d.horizons[index]
-	if rise := s.roughRise(d.end-h.length, d.end, h.step); rise > 0 && elasticity*math.Abs(load.rise)*s.last < rise/2 {
+	if rise := s.roughRise(d.end-h.length, d.end, h.step); rise > 0 && len(points) > 0 && elasticity*math.Abs(load.rise)*points[0].y < rise/2 {
 		return adjuster{none: true}
 	}
 	if h.length >= shortHorizon {
