@@ -2,6 +2,7 @@ package judge
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -395,5 +396,94 @@ func TestNearbyIsKept(t *testing.T) {
 		if !utf8.ValidString(e.Text) {
 			t.Errorf("cut within a letter: %q", e.Text)
 		}
+	}
+}
+
+// What a finding of another name brought about is no "nothing was found".
+func TestAChecksIsNotBetterThanTheTruth(t *testing.T) {
+	s := newStory(t)
+	for _, w := range traffic(s.at(0), 60*6, nil) {
+		s.judge.Window(w)
+	}
+	s.sees(finding.Outage, finding.Subject{Target: "postgres"}, 60)
+	s.sees(finding.Errors, forCase("a"), 60)
+	s.minute(60, "v1")
+	s.want(60, "outage(2)+")
+	v := s.judge.Verdict(false)
+	check := v.check("errors")
+	if check.Result != Fail || !strings.Contains(check.Text, "errors of class standard, case a (part of outage of target postgres)") || len(check.Findings) != 1 {
+		t.Errorf("%+v", check)
+	}
+	if check := v.check("latency"); check.Result != Pass {
+		t.Errorf("%+v", check)
+	}
+	s.forgets(finding.Errors, forCase("a"))
+	s.minute(61, "v1")
+	if v := s.judge.Verdict(false); v.check("errors").Result != Pass {
+		t.Errorf("what is over counts now: %+v", v)
+	}
+	if v := s.judge.Verdict(true); v.check("errors").Result != Fail {
+		t.Errorf("what is over does not count for the run: %+v", v)
+	}
+}
+
+// check returns the check of that name.
+func (v *Verdict) check(name string) Check {
+	i := slices.IndexFunc(v.Checks, func(c Check) bool { return c.Name == name })
+	return v.Checks[i]
+}
+
+// A verdict is a line, not a book.
+func TestAVerdictIsShort(t *testing.T) {
+	s := newStory(t)
+	for i := range 60 {
+		s.sees(finding.DataLost, forCase(fmt.Sprint(i)), 0)
+	}
+	s.minute(0, "v1")
+	v := s.judge.Verdict(true)
+	if c := v.check("answers"); len(c.Findings) != 60 || len(c.Text) > 600 || !strings.HasSuffix(c.Text, "; and 55 more") {
+		t.Errorf("%d findings, %q", len(c.Findings), c.Text)
+	}
+}
+
+// Nobody knows the answer to a good part of the run when soakd was hardly ever fit.
+func TestAVerdictSaysThatMostWasNotJudged(t *testing.T) {
+	s := newStory(t)
+	for _, w := range traffic(s.at(0), 100, func(i int, w *window.Window) {
+		if i >= 20 {
+			w.Fit, w.Unfit = 0, []string{"late"}
+		}
+	}) {
+		s.judge.Window(w)
+	}
+	if v := s.judge.Verdict(true); !slices.ContainsFunc(v.Unknown, func(u string) bool { return strings.HasPrefix(u, "load: 80 of 100 windows") }) {
+		t.Errorf("%q", v.Unknown)
+	}
+}
+
+// That invalid requests are refused is not that the target serves anybody.
+func TestOnlyRefusalsAreNoService(t *testing.T) {
+	for name, change := range map[string]func(int, *window.Window){
+		"valid requests fail": func(_ int, w *window.Window) {
+			w.Cases[0].Outcomes = []window.Count{{Name: "unauthorized", N: 100}}
+		},
+		"valid requests are told to wait": func(_ int, w *window.Window) {
+			w.Cases[0].Outcomes = []window.Count{{Name: "rate_limited", N: 100}}
+		},
+	} {
+		s := newStory(t)
+		for _, w := range traffic(s.at(0), 60, change) {
+			s.judge.Window(w)
+		}
+		if v := s.judge.Verdict(true); v.Result != Fail {
+			t.Errorf("%s: %s", name, v.Text)
+		}
+	}
+	s := newStory(t)
+	for _, w := range traffic(s.at(0), 60, func(_ int, w *window.Window) { w.Cases = w.Cases[1:] }) {
+		s.judge.Window(w)
+	}
+	if v := s.judge.Verdict(true); v.Result != Unknown {
+		t.Errorf("only invalid requests: %s", v.Text)
 	}
 }

@@ -68,10 +68,8 @@ type Judge struct {
 
 // watched is what was last known of the target and the load.
 type watched struct {
-	version  string
-	rate     float64
-	phase    string
-	restarts float64
+	version string
+	rate    float64
 }
 
 // Window takes the next window of the level [window.Short] in. It returns the
@@ -79,6 +77,9 @@ type watched struct {
 func (j *Judge) Window(w *window.Window) []*window.Window {
 	if !j.latest.IsZero() && w.Start.Sub(j.latest) >= 2*window.Short {
 		j.log.add(Event{At: w.Start, Kind: Gap, Text: fmt.Sprintf("nothing is known of %v before this", w.Start.Sub(j.latest).Round(time.Second))})
+	}
+	if j.restored {
+		j.objectives.BeginRun()
 	}
 	j.latest = w.End()
 	j.notice(w)

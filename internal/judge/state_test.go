@@ -1,11 +1,14 @@
 package judge
 
 import (
+	"encoding/json"
+	"math"
 	"testing"
 	"time"
 
 	"soakd/internal/histogram"
 	"soakd/internal/judge/finding"
+	"soakd/internal/judge/objective"
 	"soakd/internal/judge/window"
 )
 
@@ -127,4 +130,120 @@ func TestWindowsInMemoryAreBounded(t *testing.T) {
 	if got := j.Windows(window.Minute, 2); len(got) != 2 || got[1].Case("forecast").Times.Count() != 600 || !got[0].End().Equal(got[1].Start) {
 		t.Errorf("minutes %+v", got)
 	}
+}
+
+// The verdict of a run is about that run: what was over before it began, in an
+// earlier run of the same soakd, does not count against it.
+func TestAVerdictIsAboutItsOwnRun(t *testing.T) {
+	objectives, err := objective.Parse("availability: availability>=99%", []string{"standard"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := func() *Judge {
+		j, err := New(Config{Objectives: objectives, Policy: objective.PolicyFor(0)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return j
+	}
+	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	first, minutes := made(), []*window.Window(nil)
+	for _, w := range traffic(start, 40*6, func(i int, w *window.Window) {
+		if i < 10*6 {
+			w.Cases[0].Outcomes = []window.Count{{Name: "ok", N: 50}, {Name: "server_error", N: 50}}
+		}
+		if i >= 39*6 {
+			w.Cases[1].Outcomes = []window.Count{{Name: "accepted_invalid", N: 3}, {Name: "ok", N: 7}}
+		}
+	}) {
+		for _, done := range first.Window(w) {
+			if done.Length == window.Minute {
+				minutes = append(minutes, done)
+			}
+		}
+	}
+	if v := first.Verdict(true); v.Result != Fail {
+		t.Fatalf("%+v", v)
+	}
+	data, err := first.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := made()
+	if err := second.Restore(data); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range minutes {
+		second.Replay(w)
+	}
+	for _, w := range traffic(start.Add(24*time.Hour), 60*6, nil) {
+		second.Window(w)
+	}
+	v := second.Verdict(true)
+	if v.Result != Pass {
+		t.Errorf("a good run after a bad one: %s", v.Text)
+	}
+	for _, f := range second.Findings() {
+		if v.Concerns(&f) {
+			t.Errorf("it concerns %s, %v..%v", f.Kind, f.Onset, f.Ended)
+		}
+	}
+}
+
+// A target that fails half of what it should serve, from the first request on, is
+// never well, also without objectives.
+func TestATargetThatWasNeverWellDoesNotPass(t *testing.T) {
+	j, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range traffic(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), 10*6, func(_ int, w *window.Window) {
+		w.Cases[0].Outcomes = []window.Count{{Name: "ok", N: 50}, {Name: "server_error", N: 50}}
+	}) {
+		j.Window(w)
+	}
+	if v := j.Verdict(true); v.Result != Fail {
+		t.Errorf("%s", v.Text)
+	}
+}
+
+// Words of a verdict that nothing could be judged for: one reason, not one for each check.
+func TestAnUnknownVerdictIsOneReason(t *testing.T) {
+	j, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := j.Verdict(true); v.Text != "not known: no window of 10 s is over yet" {
+		t.Errorf("%q", v.Text)
+	}
+}
+
+// A clock that is set back, windows that come twice and figures that are no numbers
+// must not hurt: no finding, no panic, and a state that can be written.
+func TestOddWindowsDoNoHarm(t *testing.T) {
+	j, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	odd := func(i int, w *window.Window) {
+		w.Signals = []window.Signal{{Name: "soakd_api_open_fds", Labels: `replica="main"`, N: 1, Min: math.Inf(1), Max: math.Inf(1), Sum: math.Inf(1), Last: math.Inf(1)},
+			{Name: "soakd_api_resident_memory_bytes", Labels: `replica="main"`, N: 1, Min: math.NaN(), Max: math.NaN(), Sum: math.NaN(), Last: math.NaN()},
+			{Name: "soakd_redis_keyspace_hits_total", Kind: window.Counter, N: 1, Increase: math.Inf(1)}}
+	}
+	for _, from := range []time.Time{start, start.Add(-time.Hour), start.Add(-time.Hour), start.Add(48 * time.Hour)} {
+		for _, w := range traffic(from, 90*6, odd) {
+			j.Window(w)
+		}
+	}
+	if _, err := j.State(); err != nil {
+		t.Error(err)
+	}
+	if _, err := json.Marshal(j.Findings()); err != nil {
+		t.Error(err)
+	}
+	if found := j.Findings(); len(found) > 0 {
+		t.Errorf("%+v", found)
+	}
+	j.Readings()
 }

@@ -76,6 +76,9 @@ type tally struct {
 	windows, fit     int64
 	minutes          int64 // fit ones
 	requests, failed int64
+	// valid are the requests that the target should serve, unserved those of them
+	// that it did not.
+	valid, unserved int64
 }
 
 func (t *tally) add(w *window.Window) {
@@ -85,13 +88,20 @@ func (t *tally) add(w *window.Window) {
 			t.from = w.Start
 		}
 		t.to = w.Start.Add(w.Covered)
-		t.windows++
+		if w.Fit > 0 || len(w.Unfit) > 0 { // else it is what was left after the end
+			t.windows++
+		}
 		if w.IsFit() {
 			t.fit++
 		}
 		for i := range w.Cases {
-			t.requests += w.Cases[i].Requests()
-			t.failed += w.Cases[i].Failed()
+			requests, failed := w.Cases[i].Requests(), w.Cases[i].Failed()
+			t.requests += requests
+			t.failed += failed
+			if !w.Cases[i].Invalid {
+				t.valid += requests
+				t.unserved += failed
+			}
 		}
 	case window.Minute:
 		if w.IsFit() {
@@ -129,6 +139,9 @@ func (j *Judge) Verdict(whole bool) Verdict {
 		v.Checks = append(v.Checks, j.findingsCheck(name, whole))
 	}
 	v.Checks = append(v.Checks, j.furtherChecks(whole)...)
+	if text := t.mostlyUnfit(); text != "" {
+		v.Unknown = append(v.Unknown, text)
+	}
 	v.conclude()
 	return v
 }
@@ -144,10 +157,56 @@ func (j *Judge) loadCheck() Check {
 		c.Result, c.Text = Unknown, fmt.Sprintf("none of %d windows was fit to judge by", t.windows)
 	case t.requests == 0:
 		c.Result, c.Text = Unknown, "no request came to an end"
-	case t.requests == t.failed:
-		c.Result, c.Text = Fail, fmt.Sprintf("not one of %d requests was answered rightly", t.requests)
+	case t.valid == 0:
+		c.Result, c.Text = Unknown, fmt.Sprintf("all of %d requests were invalid on purpose: whether the target serves anybody was not seen", t.requests)
+	case t.valid == t.unserved:
+		c.Result, c.Text = Fail, fmt.Sprintf("not one of %d valid requests was answered rightly", t.valid)
 	}
 	return c
+}
+
+// mostlyUnfit says for how much of the time nothing can be said when that is most of
+// it, else "".
+func (t *tally) mostlyUnfit() string {
+	if t.fit == 0 || 2*t.fit >= t.windows {
+		return ""
+	}
+	return fmt.Sprintf("load: %d of %d windows were not fit to judge by", t.windows-t.fit, t.windows)
+}
+
+// Concerns reports whether a finding lasted in the time that was judged, and not only
+// in an earlier run of soakd.
+func (v *Verdict) Concerns(f *Finding) bool { return f.Open() || f.Ended.After(v.From) }
+
+// counts reports whether a finding counts now, or with whole against the run.
+func (j *Judge) counts(f *Finding, whole bool) bool {
+	run := Verdict{From: j.tally.from}
+	return f.Open() || (whole && run.Concerns(f))
+}
+
+// against is what a finding has against a check, "" for nothing: itself, or what it
+// brought about that belongs there.
+func (f *Finding) against(name string, whole bool) string {
+	if part(f.Kind) == name {
+		return f.Text
+	}
+	for i := range f.Symptoms {
+		if s := &f.Symptoms[i]; part(s.Kind) == name && (whole || !s.Over) {
+			return fmt.Sprintf("%s (part of %s of %s)", s.Text, f.Kind, f.Subject)
+		}
+	}
+	return ""
+}
+
+// maxTexts bounds the findings of which a check gives the text; it has the ids of all.
+const maxTexts = 5
+
+// someOf joins the first few of what there is to say.
+func someOf(texts []string) string {
+	if more := len(texts) - maxTexts; more > 0 {
+		texts = append(texts[:maxTexts:maxTexts], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(texts, "; ")
 }
 
 // findingsCheck gathers the findings against one check.
@@ -155,12 +214,16 @@ func (j *Judge) findingsCheck(name string, whole bool) Check {
 	c := Check{Name: name, Result: Pass, Windows: j.tally.fit, WindowSeconds: window.Short.Seconds()}
 	var texts []string
 	for _, f := range j.findings.list {
-		if part(f.Kind) != name || (!whole && !f.Open()) {
+		text := ""
+		if j.counts(f, whole) {
+			text = f.against(name, whole)
+		}
+		if text == "" {
 			continue
 		}
 		c.Result = Fail
 		c.Findings = append(c.Findings, f.ID)
-		texts = append(texts, f.Text)
+		texts = append(texts, text)
 		if c.Confidence == 0 || f.Confidence < c.Confidence {
 			c.Confidence = f.Confidence
 		}
@@ -168,7 +231,7 @@ func (j *Judge) findingsCheck(name string, whole bool) Check {
 	needed := map[string]int64{"latency": enoughForLatency, "resources": enoughForLeaks}[name]
 	switch {
 	case c.Result == Fail:
-		c.Text = strings.Join(texts, "; ")
+		c.Text = someOf(texts)
 	case j.tally.fit == 0:
 		c.Result, c.Text = Unknown, "there was no window to judge by"
 	case j.tally.minutes < needed:
@@ -201,7 +264,7 @@ func (v *Verdict) conclude() {
 	case Pass:
 		v.Text = fmt.Sprintf("passed: %d requests in %d windows that were fit to judge by, %d failed", v.Requests, v.FitWindows, v.Failed)
 	default:
-		v.Text = "not known: " + strings.Join(v.Unknown, "; ")
+		v.Text = "not known: " + v.Checks[0].Text // without load the others know nothing either
 	}
 	slices.Sort(v.Unknown)
 }
@@ -264,7 +327,7 @@ func (j *Judge) objectivesCheck(whole bool) Check {
 		c.Text = strings.Join(append([]string{fmt.Sprintf("%d met", kept.met)}, kept.unknown...), "; ")
 	}
 	for _, f := range j.findings.list {
-		if f.Kind == finding.Objective && (whole || f.Open()) {
+		if f.Kind == finding.Objective && j.counts(f, whole) {
 			c.Result, c.Findings = Fail, append(c.Findings, f.ID)
 		}
 	}
@@ -303,7 +366,7 @@ func (j *Judge) keptInRun() promises {
 		case o.Worst.Result == objective.Missed:
 			p.missed = append(p.missed, o.Worst.Text)
 		case o.Run.Result == objective.NotEnough:
-			p.unknown = append(p.unknown, o.Objective.Name+": "+o.Run.Text)
+			p.unknown = append(p.unknown, o.Run.Text)
 		default:
 			p.met++
 		}

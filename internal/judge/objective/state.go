@@ -73,6 +73,14 @@ func (t *Tracker) Restore(data []byte) error {
 	return nil
 }
 
+// BeginRun lets the counts of a run begin anew, for [Tracker.Judge] and those of
+// [Tracker.Status]. What is left of the error budget and how fast it burns goes on.
+func (t *Tracker) BeginRun() {
+	for _, s := range t.all {
+		s.since, s.events, s.bad, s.uncounted, s.five, s.worst = time.Time{}, 0, 0, 0, span{}, span{}
+	}
+}
+
 // Counted returns up to when every objective has counted: windows that end by then
 // change nothing any more. It is zero when one has counted nothing yet.
 func (t *Tracker) Counted() time.Time {
