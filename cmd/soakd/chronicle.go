@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,10 +40,17 @@ type chronicle struct {
 
 	// What was stored last: the number of the last event, and each finding.
 	lastEvent int64
-	stored    map[string]uint64
+	stored    map[string]storedFinding
 	seed      maphash.Seed
 	failing   bool
 	pruned    time.Time
+}
+
+// storedFinding is what was stored last of a finding: a hash of it, and all of it
+// while it lasts.
+type storedFinding struct {
+	hash  uint64
+	lasts *judge.Finding
 }
 
 const (
@@ -75,7 +84,7 @@ func openChronicle(ctx context.Context, cfg *config, workload string, start time
 		return nil, nil //nolint:nilnil // documented
 	}
 	c := &chronicle{
-		store: store, log: log, workload: workload, began: start, series: history.Series{Target: cfg.TargetURL, Instance: cfg.userPrefix()}, stored: map[string]uint64{}, seed: maphash.MakeSeed(), pruned: start,
+		store: store, log: log, workload: workload, began: start, series: history.Series{Target: cfg.TargetURL, Instance: cfg.userPrefix()}, stored: map[string]storedFinding{}, seed: maphash.MakeSeed(), pruned: start,
 	}
 	c.run, err = store.BeginRun(ctx, history.Run{Series: c.series, Workload: workload, SoakdVersion: report.Version(), Settings: cfg.publicSettings(), Started: start})
 	if err != nil {
@@ -310,19 +319,54 @@ func (c *chronicle) batch(j *judgement, now time.Time) (history.Batch, func(), e
 		b.Events = append(b.Events, history.Event{ID: strconv.FormatInt(e.Seq, 10), At: e.At, Kind: string(e.Kind), Text: e.Text, Document: document})
 		lastEvent = e.Seq
 	}
-	stored := map[string]uint64{}
-	for i := range snapshot.findings {
-		f := &snapshot.findings[i]
-		document, err := json.Marshal(f)
-		if err != nil {
-			return b, nil, err
-		}
-		stored[f.ID] = maphash.Bytes(c.seed, document)
-		if c.stored[f.ID] != stored[f.ID] {
-			b.Findings = append(b.Findings, history.Finding{ID: f.ID, Kind: string(f.Kind), Subject: f.Subject.String(), Onset: f.Onset, Found: f.Found, Ended: f.Ended, Document: document})
-		}
+	stored, err := c.addFindings(&b, snapshot.findings)
+	if err != nil {
+		return b, nil, err
 	}
 	return b, func() { c.lastEvent, c.stored = lastEvent, stored }, nil
+}
+
+// addFindings adds the findings that are new or have changed to a batch, and returns
+// what is stored with it. What was over before the run began belongs to an earlier
+// one. One that lasted and is not there any more was found to be part of another, or
+// to be meant: in the history it ends.
+func (c *chronicle) addFindings(b *history.Batch, findings []judge.Finding) (map[string]storedFinding, error) {
+	stored := map[string]storedFinding{}
+	add := func(f *judge.Finding) error {
+		document, err := json.Marshal(f)
+		if err != nil {
+			return err
+		}
+		now := storedFinding{hash: maphash.Bytes(c.seed, document)}
+		if f.Open() {
+			now.lasts = f
+		}
+		stored[f.ID] = now
+		if c.stored[f.ID].hash != now.hash {
+			b.Findings = append(b.Findings, history.Finding{ID: f.ID, Kind: string(f.Kind), Subject: f.Subject.String(), Onset: f.Onset, Found: f.Found, Ended: f.Ended, Document: document})
+		}
+		return nil
+	}
+	for i := range findings {
+		if f := &findings[i]; f.Open() || !f.Ended.Before(c.began) {
+			if err := add(f); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.stored)) {
+		before := c.stored[id].lasts
+		if _, still := stored[id]; still || before == nil {
+			continue
+		}
+		gone := *before
+		gone.Ended = b.At.UTC()
+		if err := add(&gone); err != nil {
+			return nil, err
+		}
+		delete(stored, id)
+	}
+	return stored, nil
 }
 
 // prune removes what is too old.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"soakd/internal/history"
+	"soakd/internal/judge"
 	"soakd/internal/judge/window"
 	"soakd/internal/lockedbuffer"
 )
@@ -155,4 +158,41 @@ func TestWindowsWaitForTheHistory(t *testing.T) {
 		t.Errorf("%d windows are stored", n)
 	}
 	c.end(t.Context(), j, start.Add(time.Hour))
+}
+
+// The history has the findings of a run under that run: not those that were over
+// before, and none lasts there that the judgement does not know any more.
+func TestFindingsAreKeptWithTheirRun(t *testing.T) {
+	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	c := &chronicle{began: start, stored: map[string]storedFinding{}, seed: maphash.MakeSeed()}
+	write := func(at time.Time, findings ...judge.Finding) string {
+		t.Helper()
+		b := history.Batch{At: at}
+		stored, err := c.addFindings(&b, findings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.stored = stored
+		var list []string
+		for _, f := range b.Findings {
+			var document judge.Finding
+			if err := json.Unmarshal(f.Document, &document); err != nil || !document.Ended.Equal(f.Ended) {
+				t.Errorf("%v: %s ended %v", err, f.Document, f.Ended)
+			}
+			list = append(list, fmt.Sprintf("%s %v", f.ID, !f.Ended.IsZero()))
+		}
+		return strings.Join(list, ", ")
+	}
+	old := judge.Finding{ID: "old", Found: start.Add(-2 * time.Hour), Ended: start.Add(-time.Hour)}
+	lasts, ended := judge.Finding{ID: "lasts"}, judge.Finding{ID: "ended", Ended: start.Add(time.Minute)}
+	absorbed := judge.Finding{ID: "absorbed"}
+	for i, want := range []string{"lasts false, absorbed false, ended true", "", "absorbed true", ""} {
+		all := []judge.Finding{old, lasts, absorbed, ended}
+		if i >= 2 {
+			all = []judge.Finding{old, lasts}
+		}
+		if got := write(start.Add(time.Duration(i)*time.Minute), all...); got != want {
+			t.Errorf("batch %d: %q, want %q", i, got, want)
+		}
+	}
 }

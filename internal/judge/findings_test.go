@@ -480,6 +480,15 @@ func TestOnlyRefusalsAreNoService(t *testing.T) {
 		}
 	}
 	s := newStory(t)
+	for _, w := range traffic(s.at(0), 1, func(_ int, w *window.Window) {
+		w.Cases[0].Outcomes = []window.Count{{Name: "ok", N: 7}, {Name: "server_error", N: 93}}
+	}) {
+		s.judge.Window(w)
+	}
+	if v := s.judge.Verdict(true); v.Result != Fail || v.check("errors").Text != "93 of 100 valid requests were not answered rightly" {
+		t.Errorf("a short run: %s", v.Text)
+	}
+	s = newStory(t)
 	for _, w := range traffic(s.at(0), 60, func(_ int, w *window.Window) { w.Cases = w.Cases[1:] }) {
 		s.judge.Window(w)
 	}

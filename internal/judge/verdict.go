@@ -228,6 +228,11 @@ func (j *Judge) findingsCheck(name string, whole bool) Check {
 			c.Confidence = f.Confidence
 		}
 	}
+	if name == "errors" && whole && c.Result == Pass && 2*j.tally.unserved > j.tally.valid {
+		// So short that nothing could be found, or like that from the start.
+		c.Result, c.Confidence = Fail, 1
+		texts = []string{fmt.Sprintf("%d of %d valid requests were not answered rightly", j.tally.unserved, j.tally.valid)}
+	}
 	needed := map[string]int64{"latency": enoughForLatency, "resources": enoughForLeaks}[name]
 	switch {
 	case c.Result == Fail:

@@ -31,14 +31,15 @@ func latest(all []judge.Finding) []judge.Finding {
 // when writes a moment in UTC, to the second.
 func when(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
 
-// Judgement writes the verdict of a run and what was found, for the end of it; ""
-// when nothing was judged.
+// Judgement writes the verdict of a run and what was found in it, for the end of it;
+// "" when nothing was judged.
 func Judgement(v judge.Verdict, findings []judge.Finding) string {
 	if v.Windows == 0 {
 		return ""
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nverdict: %s\n", v.Text)
+	findings = slices.DeleteFunc(slices.Clone(findings), func(f judge.Finding) bool { return !v.Concerns(&f) })
 	for _, f := range latest(findings) {
 		state := "lasts"
 		if !f.Open() {

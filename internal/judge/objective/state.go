@@ -75,9 +75,12 @@ func (t *Tracker) Restore(data []byte) error {
 
 // BeginRun lets the counts of a run begin anew, for [Tracker.Judge] and those of
 // [Tracker.Status]. What is left of the error budget and how fast it burns goes on.
+// The minute in which the run before ended may be the one in which this one begins:
+// it is counted once more, with what is new of it.
 func (t *Tracker) BeginRun() {
 	for _, s := range t.all {
 		s.since, s.events, s.bad, s.uncounted, s.five, s.worst = time.Time{}, 0, 0, 0, span{}, span{}
+		s.shared = s.counted
 	}
 }
 

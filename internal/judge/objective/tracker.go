@@ -47,6 +47,8 @@ type series struct {
 	// five are the 5 minutes under way, worst the worst of those before.
 	five, worst span
 	burning     *burning
+	// shared is the end of the minute that the run before has counted a part of.
+	shared time.Time
 }
 
 // burning is a burn that holds.
@@ -109,9 +111,10 @@ func (t *Tracker) Observe(w *window.Window) []finding.Symptom {
 	}
 	var symptoms []finding.Symptom
 	for _, s := range t.all {
-		if w.Start.Before(s.counted) {
+		if w.Start.Before(s.counted) && !w.End().Equal(s.shared) {
 			continue
 		}
+		s.shared = time.Time{}
 		s.count(w)
 		if symptom := s.judge(t.burns); symptom != nil {
 			symptoms = append(symptoms, *symptom)

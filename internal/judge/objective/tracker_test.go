@@ -457,3 +457,28 @@ func BenchmarkObserve(b *testing.B) {
 		i++
 	}
 }
+
+// A run counts for itself, the minute that it shares with the run before too; the
+// budget is that of both.
+func TestARunBegins(t *testing.T) {
+	tracker := availability(t, 0.99, PolicyFor(0))
+	for i := range 10 {
+		tracker.Observe(traffic(i, 500, 500))
+	}
+	tracker.BeginRun()
+	if s := tracker.Status()[0]; s.Events != 0 || s.Bad != 0 || s.BudgetRemaining >= 0 {
+		t.Errorf("begun: %+v", s)
+	}
+	tracker.Observe(traffic(8, 1, 1000)) // replayed: it was counted
+	tracker.Observe(traffic(9, 1000, 0))
+	tracker.Observe(traffic(9, 1000, 0)) // counted now
+	for i := range 10 {
+		tracker.Observe(traffic(10+i, 1000, 0))
+	}
+	if s := tracker.Status()[0]; s.Events != 11_000 || s.Bad != 0 || s.Ratio > 0.8 {
+		t.Errorf("%+v", s)
+	}
+	if j := tracker.Judge()[0]; j.Run.Result != Met || j.Run.Events != 11_000 || !j.Run.From.Equal(minute(9)) {
+		t.Errorf("%+v", j)
+	}
+}
