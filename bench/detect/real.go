@@ -66,6 +66,8 @@ type demo struct {
 	// soakd and api are the addresses of soakd and of the reference API.
 	soakd, api, token string
 	client            http.Client
+	// every is how often the findings are read.
+	every time.Duration
 }
 
 // realRun switches the faults on in a running demo, one after the other, and waits
@@ -95,7 +97,7 @@ func realRun(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 
 // readBanner waits for the addresses that the demo prints.
 func readBanner(lines *bufio.Scanner) (*demo, error) {
-	d := &demo{client: http.Client{Timeout: adminTimeout}}
+	d := &demo{client: http.Client{Timeout: adminTimeout}, every: 5 * time.Second}
 	admin := regexp.MustCompile(`Bearer (\S+)' .* (http://\S+)/admin/faults/`)
 	page := regexp.MustCompile(`^\s*page\s+(http://\S+?)/?\s*$`)
 	for lines.Scan() {
@@ -155,7 +157,7 @@ func (d *demo) try(ctx context.Context, f *onReal) (row string, ok bool, err err
 	on, after := time.Now(), time.Duration(-1)
 	var fresh []judge.Finding
 	for after < 0 && time.Since(on) < f.within {
-		if err := wait(ctx, 5*time.Second); err != nil {
+		if err := wait(ctx, d.every); err != nil {
 			return "", false, err
 		}
 		now, err := d.findings(ctx)
