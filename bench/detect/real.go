@@ -111,7 +111,11 @@ func readBanner(lines *bufio.Scanner) (*demo, error) {
 			return d, nil
 		}
 	}
-	return nil, fmt.Errorf("the demo ended, or did not say where it serves and how its faults are switched (%v)", lines.Err())
+	err := lines.Err()
+	if err == nil {
+		err = io.EOF
+	}
+	return nil, fmt.Errorf("read where the demo serves and how its faults are switched: %w", err)
 }
 
 func (d *demo) tryAll(ctx context.Context, o options, stdout, stderr io.Writer) error {
@@ -179,7 +183,7 @@ func (d *demo) try(ctx context.Context, f *onReal) (row string, ok bool, err err
 	if after >= 0 {
 		text = span(after)
 	}
-	return fmt.Sprintf("| `%s` | %s | %s | %s |\n", f.name, f.kind, text, names(others)), after >= 0 && len(others) == 0, nil
+	return fmt.Sprintf("| %#q | %s | %s | %s |\n", f.name, f.kind, text, names(others)), after >= 0 && len(others) == 0, nil
 }
 
 func (f *onReal) is(x judge.Finding) bool { return x.Kind == f.kind && f.about(x.Subject) }
@@ -223,7 +227,7 @@ func (d *demo) askOnce(ctx context.Context, method, url, body string, into any) 
 	if err != nil {
 		return true, err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(response.Body, 8<<20))
 	switch {
 	case err != nil:
