@@ -68,9 +68,9 @@ type Judge struct {
 
 // watched is what was last known of the target and the load.
 type watched struct {
-	version  string
-	rate     float64
-	phase    string
+	version string
+	rate    float64
+	phase   string
 	// compared tells that the end of the present comparison was noted.
 	compared bool
 }
