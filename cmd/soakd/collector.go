@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"soakd/internal/judge/window"
 	"soakd/internal/load"
 	"soakd/internal/probes"
+	"soakd/internal/probes/api"
 )
 
 // collector puts what was measured into windows for the judgement: traffic from
@@ -33,12 +35,17 @@ type collector struct {
 	series   map[seriesKey]*window.Signal
 	counters map[seriesKey]*counterState
 	polls    map[string]*window.Probe
-	folded   int
+	// said are the versions that metrics pages gave; guarded by mu.
+	said   map[string]bool
+	folded int
 
 	// before is what the recorder had counted when the window began.
 	before load.Snapshot
 	rate   rateTrend
 }
+
+// maxSaid bounds the versions of one window.
+const maxSaid = 8
 
 // maxSeries bounds the signals that are judged.
 const maxSeries = 1024
@@ -58,7 +65,7 @@ const forgetCounter = 6 * time.Hour
 func newCollector(recorder *load.Recorder, versions *load.Versions, version string, start time.Time) *collector {
 	return &collector{
 		recorder: recorder, versions: versions, version: version, seconds: newSecondCounts(start),
-		series: map[seriesKey]*window.Signal{}, counters: map[seriesKey]*counterState{}, polls: map[string]*window.Probe{},
+		series: map[seriesKey]*window.Signal{}, counters: map[seriesKey]*counterState{}, polls: map[string]*window.Probe{}, said: map[string]bool{},
 		before: recorder.Snapshot(),
 	}
 }
@@ -71,6 +78,10 @@ func (c *collector) probe(result probes.Result) {
 	for _, sample := range result.Reading.Samples {
 		if sample.Times != nil {
 			continue // a histogram of soakd's own times; what it is about has a gauge too
+		}
+		if sample.Desc.Name == api.VersionInfo && len(c.said) < maxSaid {
+			c.said[sample.Labels[len(sample.Labels)-1]] = true
+			continue
 		}
 		key := seriesKey{sample.Desc.Name, labelText(sample.Desc.Labels, sample.Labels)}
 		signal := c.series[key]
@@ -189,6 +200,9 @@ func (c *collector) window(end closing) *window.Window {
 
 func (c *collector) targetVersion() string {
 	seen, noted := c.versions.Take(), c.noted.Load()
+	if len(seen) == 0 {
+		seen = c.takeSaid()
+	}
 	switch {
 	case c.version != "" && noted == nil:
 		return c.version
@@ -200,6 +214,15 @@ func (c *collector) targetVersion() string {
 		return *noted
 	}
 	return ""
+}
+
+// takeSaid returns the versions that the target's metrics pages gave in this window.
+func (c *collector) takeSaid() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	said := slices.Sorted(maps.Keys(c.said))
+	clear(c.said)
+	return said
 }
 
 // takeProbes moves what the probes read into the window.

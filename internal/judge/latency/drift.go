@@ -18,7 +18,7 @@ const (
 	lateZ = 6
 	// leastBins is how many bins a step has to last, leastSlope over how many a slope has to go on.
 	leastBins, leastSlope = 6, 9
-	// commonFactor is by how much more what all traffic has in common must stand out.
+	// commonFactor is by how much more a step of all traffic must stand out.
 	commonFactor = 1.15
 	// unlike is by how much the logarithm of the likelihood of one shape must be above
 	// that of the other to be named.
@@ -68,10 +68,10 @@ func (d *Detector) slow(s *series, c *traffic) (suspicion, bool) {
 	step := w.best(stepAt, leastBins, len(points)-2)
 	found := suspicion{trigger: c}
 	switch ahead := (slope.z*slope.z - step.z*step.z) / 2; {
-	case ahead > unlike/2 && d.drifting(points, &slope, c == nil) && lasting(w, &slope):
+	case ahead > unlike/2 && d.drifting(points, &slope) && lasting(w, &slope):
 		found.kind, found.change = finding.LatencyDrift, slope
 		found.rise = slope.size * (points[len(points)-1].t - slope.at)
-	case ahead < -unlike && d.stepped(points, &step):
+	case ahead < -unlike && d.stepped(points, &step, c == nil):
 		found.kind, found.change, found.rise = finding.Latency, step, step.size
 		d.date(&found, s, length)
 	default:
@@ -119,14 +119,10 @@ func (d *Detector) rising(points []point) bool {
 }
 
 // drifting reports whether a slope is steep and high enough, and still goes on.
-func (d *Detector) drifting(points []point, slope *change, common bool) bool {
-	least := driftZ
-	if common {
-		least *= commonFactor
-	}
+func (d *Detector) drifting(points []point, slope *change) bool {
 	end := points[len(points)-1].t
 	total := slope.size * (end - slope.at)
-	if slope.z < least || slope.size*60 < math.Log1p(d.cfg.LeastSlope) || total < math.Log1p(d.cfg.LeastDrift) {
+	if slope.z < driftZ || slope.size*60 < math.Log1p(d.cfg.LeastSlope) || total < math.Log1p(d.cfg.LeastDrift) {
 		return false
 	}
 	var since []float64
@@ -145,10 +141,14 @@ func (d *Detector) drifting(points []point, slope *change, common bool) bool {
 }
 
 // stepped reports whether a step is large and lasting enough that did not come as a jump.
-func (d *Detector) stepped(points []point, step *change) bool {
+func (d *Detector) stepped(points []point, step *change, common bool) bool {
+	leastZ := float64(lateZ)
+	if common {
+		leastZ *= commonFactor
+	}
 	end := points[len(points)-1].t
 	least := math.Log1p(d.cfg.LeastStep)
-	if step.z < lateZ || step.at > points[len(points)-leastBins].t || step.size < least || end-step.at < patient {
+	if step.z < leastZ || step.at > points[len(points)-leastBins].t || step.size < least || end-step.at < patient {
 		return false
 	}
 	count, up, sum := 0, 0, 0.0

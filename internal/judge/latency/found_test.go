@@ -16,7 +16,7 @@ import (
 // Every fault is found by its name and dated, and nothing else is found.
 func TestFaultsAreFoundByTheirNames(t *testing.T) {
 	seeds := uint64(5)
-	if testing.Short() {
+	if testing.Short() || slowly {
 		seeds = 1
 	}
 	for _, f := range faults() {

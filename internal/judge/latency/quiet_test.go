@@ -45,7 +45,7 @@ func run(t *testing.T, d *latency.Detector, w *world, minutes int) []finding.Sym
 // at a constant rate, half with a day curve.
 func TestQuietForWeeks(t *testing.T) {
 	weeks := 5 * 7 * 24 * 60
-	if testing.Short() {
+	if testing.Short() || slowly {
 		weeks /= 10
 	}
 	results := make(chan int, 4)

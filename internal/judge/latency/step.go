@@ -126,7 +126,7 @@ func (d *Detector) steep(points []point, n *noise, step *change, common bool) bo
 	latest := points[len(points)-1].t
 	size, z, lasting, sure := least, float64(stepZ), 4.0, 5.0
 	if common {
-		z, lasting, sure = commonZ, 4.5, 2
+		z, lasting, sure = commonZ, 5, 2
 	}
 	if latest-step.at < patient {
 		// Surely more than the least effect.
@@ -135,7 +135,7 @@ func (d *Detector) steep(points []point, n *noise, step *change, common bool) bo
 			size = max(size, least+3*n.meanError(latest-step.at+n.step))
 		}
 		if common {
-			lasting = 2
+			lasting = 2.5
 		}
 	}
 	if step.z < z || step.size < size {

@@ -14,19 +14,22 @@ const (
 	persistence = 2
 	// ahead is in how many horizons the limit has to be reached, at most: what a
 	// short horizon sees only matters when it is fast; the slower is left to a longer one.
-	ahead = 60
+	// 60 times 90 minutes are 90 hours, as a leak of 1 % an hour takes from nearly nothing.
+	// From longHorizon (minutes) on, which has time for slower ones, it is aheadLong.
+	ahead, aheadLong = 60, 25
+	longHorizon      = 6 * 60
 	// aheadDouble is the same for what has no limit and doubles.
 	aheadDouble = 20
 	// aheadShort and aheadDoubleShort are the same for horizons below shortHorizon, in
 	// minutes: they are there for what cannot wait, and are as long as a tooth.
 	aheadShort, aheadDoubleShort = 8, 4
 	shortHorizon                 = 90
-	// aheadYoung and aheadYoungShort are the same while it is not known how the series behaves.
-	aheadYoung, aheadYoungShort = 2, 1.5
+	// aheadYoung is the same while it is not known how the series behaves.
+	aheadYoung = 1.5
 	// sureYoung is the horizon, in minutes, from which on nothing need be known.
 	sureYoung = 24 * 60
 	// clear of noise: growth over the scale of the residuals, when the behaviour is known or not.
-	clearKnown, clearYoung = 5, 10
+	clearKnown, clearYoung = 6, 10
 	// coverage is the share of a horizon that has to have values.
 	coverage = 0.75
 )
@@ -110,8 +113,11 @@ func (d *Detector) look(s *series, index int) verdict {
 	}
 	load := d.loadOf(index)
 	needed := d.needed(s, h, ahead, aheadDouble)
-	if h.length < shortHorizon {
+	switch {
+	case h.length < shortHorizon:
 		needed = d.needed(s, h, aheadShort, aheadDoubleShort)
+	case h.length >= longHorizon:
+		needed = d.needed(s, h, aheadLong, aheadDouble)
 	}
 	// Most looks end here: nothing rises. What follows is dear.
 	if load.steady && s.roughRise(from, d.end, h.step)*1.5 < needed {
@@ -361,8 +367,9 @@ func (d *Detector) unlikeBefore(s *series, h *horizon, v *verdict, growth float6
 	factor := 3.0
 	switch {
 	case !v.load.none && len(rises) >= 4:
-		factor = 2.5 // what is known of the effect of the rate is not exact
+		factor = 3 // what is known of the effect of the rate is not exact
 	case !v.load.none:
+		factor = 4
 	case len(rises) >= 8 && h.length >= shortHorizon:
 		factor = 1.5
 	case len(rises) >= 4:
@@ -381,7 +388,7 @@ func (d *Detector) unlikeBefore(s *series, h *horizon, v *verdict, growth float6
 	}
 	// It also has to leave the levels of before: a tooth and a day curve come back to them.
 	last := v.slope.Intercept - v.slope.Slope*float64(h.length)/60/8
-	if len(p.levels) > 0 && last-stats.Quantile(p.levels, 0.95) < growth/3 {
+	if len(p.levels) > 0 && last-stats.Quantile(p.levels, 0.95) < growth/2 {
 		return false
 	}
 	return growth >= factor*usual && growth >= clearKnown*scatter
@@ -396,11 +403,7 @@ func (d *Detector) urgent(s *series, h *horizon, growth float64) bool {
 	if !s.limited() && h.length < shortHorizon {
 		return false
 	}
-	limited := float64(aheadYoung)
-	if h.length < shortHorizon {
-		limited = aheadYoungShort
-	}
-	return growth >= d.needed(s, h, limited, 1)
+	return growth >= d.needed(s, h, aheadYoung, 1)
 }
 
 // higherThanEver tells whether the troughs now lie above all that was since the
