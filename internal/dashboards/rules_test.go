@@ -92,8 +92,11 @@ func TestAlertsAreComplete(t *testing.T) {
 
 // The template of a description must name the figure, unless the alert says all.
 func TestDescriptionsHaveTheFigure(t *testing.T) {
-	without := []string{"SoakdDown", "SoakdAbsent", "SoakdProbeBlind", "SoakdPostgresReplicaCutOff", "SoakdDependencyDown"} // 0 or 1
+	without := []string{"SoakdDown", "SoakdAbsent", "SoakdProbeBlind", "SoakdPostgresReplicaCutOff", "SoakdDependencyDown", "SoakdOutage"} // 0 or 1
 	for _, a := range Alerts() {
+		if strings.Contains(a.Description, "| query }}") {
+			continue // the unit tests have the figure of another metric
+		}
 		if strings.Contains(a.Description, "$value") == slices.Contains(without, a.Name) {
 			t.Errorf("%s: description %q", a.Name, a.Description)
 		}
