@@ -91,8 +91,8 @@ func burnRate(window time.Duration) string {
 // caches, do not stand for hours, let alone for days.
 func seenOf(b objective.Burn) string {
 	step := (b.Short/5 + time.Minute - 1).Truncate(time.Minute)
-	return fmt.Sprintf("clamp_max(\n  count_over_time(soakd_slo_events_total[%s:%s]) / %s\n  or\n  0 * soakd_slo_events_total,\n  1\n)",
-		brief(b.Long), brief(step), strconv.FormatFloat(float64(b.Long)/float64(step), 'g', 6, 64))
+	return fmt.Sprintf("clamp_max(\n  count_over_time(soakd_slo_events_total[%s:%s]) / %d\n  or\n  0 * soakd_slo_events_total,\n  1\n)",
+		brief(b.Long), brief(step), b.Long/step)
 }
 
 // brief writes a number of whole minutes as Prometheus reads it, in one unit: 90m, 6h, 3d.
