@@ -11,7 +11,7 @@ func judgementDashboard() Dashboard {
 		UID: judgementUID, File: "judgement.json", Title: "soakd / Judgement",
 		Description: "What soakd finds wrong with the target: findings, leaks with the time to their limit, cases that got slower, error budgets, outages and recoveries. /api/v1/findings has every finding with its figures, what happened near its start and what moved with it.",
 		Variables: []Variable{
-			{Name: "case", Title: "Case", Selector: sel("soakd_baseline_ratio"), Label: "case", All: ".*"},
+			{Name: "case", Title: "Case", Selector: sel(everyCase), Label: "case", All: ".*"},
 			{Name: "slo", Title: "Objective", Selector: sel("soakd_slo_objective_ratio"), Label: "slo", All: ".*"},
 		},
 		Rows: []Row{
@@ -66,7 +66,7 @@ func verdictPanels() []Panel {
 		},
 		{
 			Title: "Findings that last", Unit: "short", Width: 10, Height: 6, Thresholds: badAt(1),
-			Description: "Findings by kind. Each raises SoakdFinding, SoakdRegression, SoakdLeak or SoakdOutage, or is one of the answers that have alerts of their own. The runbook has a section for each kind.",
+			Description: "Findings by kind. Each raises SoakdFinding or an alert of its own kind, such as SoakdLeak, SoakdRegression or SoakdOutage. The runbook has a section for each kind.",
 			Targets:     []Target{{Query: sum(sel("soakd_findings"), "kind"), Legend: "{{kind}}"}},
 		},
 		{
@@ -158,7 +158,7 @@ func recoveryPanels() []Panel {
 	return []Panel{
 		{
 			Title: "Outages", Unit: "none", Width: 8, Limits: ZeroToOne, Texts: map[int]string{0: "there", 1: "away"},
-			Description: "1 while the API, Postgres, Redis or another dependency is away; raises SoakdOutage. /api/v1/findings says since when and what the API does meanwhile.",
+			Description: "1 while the API, Postgres, Redis or another dependency is away; raises SoakdOutage, or for another dependency SoakdDependencyDown. /api/v1/findings says since when and what the API does meanwhile.",
 			Targets:     []Target{{Query: worst(sel("soakd_outage_in_progress"), "target"), Legend: "{{target}}"}},
 		},
 		{

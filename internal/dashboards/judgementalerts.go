@@ -63,7 +63,7 @@ func burnAlert(name string, b objective.Burn, policy objective.Policy) Alert {
 		Signal: burnRate(b.Long) + "\n*\n" + seenOf(b), Condition: above(b.Factor),
 		Only: "and on (job, instance, slo)\n(\n  " + strings.ReplaceAll(burnRate(b.Short), "\n", "\n  ") + "\n) " + above(b.Factor) + "\n" +
 			fmt.Sprintf("and on (job, instance, slo)\nincrease(soakd_slo_bad_events_total[%s]) >= %d", long, fewestBad),
-		Summary: "The error budget of {{ $labels.slo }} burns " + factor + " times too fast",
+		Summary: "The error budget of {{ $labels.slo }} burns more than " + factor + " times as fast as it lasts",
 		Description: "Over " + long + " objective {{ $labels.slo }} of {{ $labels.instance }} used its error budget {{ printf \"%.3g\" $value }} times as fast as it lasts " +
 			"(limit " + factor + "), and over the last " + short + " still. " +
 			spent(b, policy) + " of the budget goes in " + long + " at the limit.",
@@ -138,7 +138,7 @@ func leakAlerts() []Alert {
 // those of latency while no case tells, raise SoakdFinding.
 func ownAlerts() map[finding.Kind][]string {
 	return map[finding.Kind][]string{
-		finding.Outage: {"SoakdOutage"}, finding.Restarts: {"SoakdTargetRestarted"}, finding.Leak: {"SoakdLeak", "SoakdLeakUrgent"},
+		finding.Outage: {"SoakdOutage", "SoakdDependencyDown"}, finding.Restarts: {"SoakdTargetRestarted"}, finding.Leak: {"SoakdLeak", "SoakdLeakUrgent"},
 		finding.Evictions:       {"SoakdRedisEvictionsStarted"},
 		finding.AcceptedInvalid: {"SoakdInvalidInputAccepted"}, finding.InvalidServerError: {"SoakdInvalidInputServerError"},
 		finding.LeakedInternals: {"SoakdInternalsLeaked"}, finding.ForeignData: {"SoakdForeignDataShown"}, finding.DataLost: {"SoakdDataLost"},
@@ -175,7 +175,8 @@ func foundAlerts() []Alert {
 		},
 		{
 			Name: "SoakdOutage", Severity: Page, For: "1m", Dashboard: judgementUID,
-			Signal: "soakd_outage_in_progress", Condition: "== 1",
+			// SoakdDependencyDown tells of the others: whether the API needs them is not known.
+			Signal: `soakd_outage_in_progress{target!~"` + genericProbes + `"}`, Condition: "== 1",
 			Summary: "{{ $labels.target }} is away",
 			Description: "{{ $labels.target }}, as {{ $labels.instance }} sees it, has been away for more than a minute. " +
 				"/api/v1/findings says since when and what the API does meanwhile.",

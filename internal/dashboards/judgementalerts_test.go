@@ -142,3 +142,28 @@ func TestEveryKindOfFindingRaisesAnAlert(t *testing.T) {
 		t.Errorf("SoakdFinding leaves out %q, want those with alerts of their own %q", excluded, want)
 	}
 }
+
+// A change of the target's version is marked, and neither the first version that a
+// soakd sees nor one that stays.
+func TestVersionChangesAreMarked(t *testing.T) {
+	signal := ""
+	for _, a := range Annotations() {
+		if a.Name == "Version of the target" {
+			signal = substituted(a.Signal)
+		}
+	}
+	of := func(version, values string) inputSeries {
+		return inputSeries{Series: `soakd_target_info{job="soakd",instance="soakd:9470",version="` + version + `"}`, Values: values}
+	}
+	labels := func(version string) string { return `{job="soakd",instance="soakd:9470",version="` + version + `"}` }
+	checkQueries(t, queryTestFile{EvaluationInterval: "1s", Tests: []queryTestGroup{{
+		Name: "a version after another", Interval: "1s",
+		InputSeries: []inputSeries{of("1", "_x5 1+0x25 stale"), of("2", "_x31 1+0x30")},
+		Queries: []queryTest{
+			{signal, "8s", nil}, // it was not known before that there was one
+			{signal, "20s", []sample{{labels("1"), 0}}},
+			{signal, "35s", []sample{{labels("2"), 1}}},
+			{signal, "50s", []sample{{labels("2"), 0}}},
+		},
+	}}})
+}

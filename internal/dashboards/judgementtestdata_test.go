@@ -33,7 +33,7 @@ func (b burns) tests() []ruleTest {
 	const always, again = "0+600x100", "0+600x49 0+600x50" // soakd restarts at minute 50
 	want := []wanted{{
 		labels:  map[string]string{"slo": "availability"},
-		summary: "The error budget of availability burns " + b.factor + " times too fast",
+		summary: "The error budget of availability burns more than " + b.factor + " times as fast as it lasts",
 		description: "Over " + b.long + " objective availability of soakd:9470 used its error budget " + b.value + " times as fast as it lasts (limit " + b.factor +
 			"), and over the last " + b.short + " still. " + b.share + " of the budget goes in " + b.long + " at the limit.",
 	}}
@@ -150,7 +150,7 @@ func foundRuleTests() []ruleTest {
 
 		{
 			alert: "SoakdOutage", kind: fires, at: "8m", pending: "6m", calm: []string{"20m"},
-			series: [][2]string{{away, "0+0x5 1+0x10 0+0x20"}, {`soakd_outage_in_progress{target="api"}`, "0+0x30"}},
+			series: [][2]string{{away, "0+0x5 1+0x10 0+0x20"}, {`soakd_outage_in_progress{target="api"}`, "0+0x30"}, {`soakd_outage_in_progress{target="endpoint/fx"}`, "1+0x30"}},
 			want: []wanted{{
 				labels: map[string]string{"target": "postgres"}, summary: "postgres is away",
 				description: "postgres, as soakd:9470 sees it, has been away for more than a minute. /api/v1/findings says since when and what the API does meanwhile.",
