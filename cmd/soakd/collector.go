@@ -42,6 +42,8 @@ type collector struct {
 	// before is what the recorder had counted when the window began.
 	before load.Snapshot
 	rate   rateTrend
+	// next is where the next window begins if none is missing; zero before the first.
+	next time.Time
 }
 
 // maxSaid bounds the versions of one window.
@@ -177,11 +179,31 @@ type closing struct {
 	counts bool
 }
 
+// begin returns the start of a window that was measured from a moment on. A window
+// begins where the one before ends: ticks come some milliseconds late, or some
+// seconds on a busy machine, and detectors would take each such crack for a gap, and
+// each overlap for a window out of order. Only where a whole window is missing is
+// there a gap; where the clock was set back by one or more the windows follow it.
+// Windows begin with a whole second of the counts by second.
+func (c *collector) begin(start time.Time) time.Time {
+	begins := start.UTC().Round(0)
+	switch lag := begins.Sub(c.next); {
+	case c.next.IsZero():
+		begins = c.seconds.begin(start).UTC().Round(0)
+	case lag >= window.Short:
+		begins = c.next.Add(lag.Truncate(window.Short))
+	case lag > -window.Short:
+		begins = c.next
+	}
+	c.next = begins.Add(window.Short)
+	return begins
+}
+
 // window ends the window under way and begins the next.
 func (c *collector) window(end closing) *window.Window {
 	covered := end.end.Sub(end.start)
 	w := &window.Window{
-		Start: end.start.UTC().Round(0), Length: window.Short, Covered: covered, Rate: end.rate, Phase: c.rate.phase(end.rate),
+		Start: c.begin(end.start), Length: window.Short, Covered: covered, Rate: end.rate, Phase: c.rate.phase(end.rate),
 		Scheduled: end.scheduled, Sent: end.sent, Dropped: end.dropped, Version: c.targetVersion(), Seconds: c.seconds.take(end.end),
 	}
 	for _, reason := range end.unfit {
@@ -328,10 +350,20 @@ func (s *secondCounts) Done(r *load.Result) {
 	}
 }
 
-// take returns the whole seconds up to end and begins anew there. After a stall
-// only the latest are known.
+// begin leaves out what was before the first window, and returns when the second
+// begins that it starts in.
+func (s *secondCounts) begin(at time.Time) time.Time {
+	n := max(0, int64(at.Sub(s.start)/time.Second))
+	s.first.Store(n)
+	return s.start.Add(time.Duration(n) * time.Second)
+}
+
+// take returns the seconds of the window that ended about then, and of those after it
+// that are missing, and begins anew behind them. After a stall nothing is known.
 func (s *secondCounts) take(end time.Time) []window.Second {
-	from, to := s.first.Load(), int64(end.Sub(s.start)/time.Second)
+	const length = int64(window.Short / time.Second)
+	from := s.first.Load()
+	to := from + max(length, (int64(end.Sub(s.start)/time.Second)-from)/length*length)
 	if to-from > secondsKept {
 		for i := range s.counts {
 			s.counts[i].ok.Store(0)
@@ -340,11 +372,11 @@ func (s *secondCounts) take(end time.Time) []window.Second {
 		s.first.Store(to)
 		return nil
 	}
-	var counts []window.Second
+	counts := make([]window.Second, 0, to-from)
 	for at := from; at < to; at++ {
 		slot := &s.counts[at%secondsKept]
 		counts = append(counts, window.Second{OK: slot.ok.Swap(0), Failed: slot.failed.Swap(0)})
 	}
-	s.first.Store(max(from, to))
+	s.first.Store(to)
 	return counts
 }

@@ -70,6 +70,8 @@ type Judge struct {
 type watched struct {
 	version string
 	rate    float64
+	// compared tells that the end of the present comparison was noted.
+	compared bool
 }
 
 // Window takes the next window of the level [window.Short] in. It returns the
@@ -88,6 +90,7 @@ func (j *Judge) Window(w *window.Window) []*window.Window {
 		j.take(d)
 	}
 	j.noteRecoveries()
+	j.noteComparison()
 	j.findings.update(j.latest, j.reconcile(w.Start, j.seen()))
 	return done
 }
@@ -212,6 +215,18 @@ func (j *Judge) notice(w *window.Window) {
 	}
 }
 
+// noteComparison notes when a comparison of versions came to its end.
+func (j *Judge) noteComparison() {
+	c, final := j.versions.Comparison()
+	switch {
+	case c == nil || !final:
+		j.watched.compared = false
+	case !j.watched.compared:
+		j.watched.compared = true
+		j.log.add(Event{At: j.latest, Kind: Compared, Version: c.Version, Text: baselineCheck(c, final).Text})
+	}
+}
+
 // Annotate notes what somebody said happened at the target, such as a deployment.
 func (j *Judge) Annotate(at time.Time, text, version string) {
 	j.log.add(Event{At: at, Kind: Annotation, Text: text, Version: version})
@@ -252,6 +267,10 @@ func (j *Judge) Windows(level time.Duration, n int) []*window.Window {
 // Comparison is the latest comparison with another version or the baseline, and
 // whether it is final; nil while there is nothing to compare.
 func (j *Judge) Comparison() (c *baseline.Comparison, final bool) { return j.versions.Comparison() }
+
+// Outages are the latest outages of the API and of what it depends on: those that
+// last and at most a hundred that are over, in the order in which they were noticed.
+func (j *Judge) Outages() []outage.Record { return j.outage.Outages() }
 
 // Profile is what the present version of the target is like so far.
 func (j *Judge) Profile() *baseline.Profile { return j.versions.Profile() }
