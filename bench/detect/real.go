@@ -66,6 +66,8 @@ type demo struct {
 	// soakd and api are the addresses of soakd and of the reference API.
 	soakd, api, token string
 	client            http.Client
+	// every is how often the findings are read.
+	every time.Duration
 }
 
 // realRun switches the faults on in a running demo, one after the other, and waits
@@ -95,7 +97,7 @@ func realRun(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 
 // readBanner waits for the addresses that the demo prints.
 func readBanner(lines *bufio.Scanner) (*demo, error) {
-	d := &demo{client: http.Client{Timeout: adminTimeout}}
+	d := &demo{client: http.Client{Timeout: adminTimeout}, every: 5 * time.Second}
 	admin := regexp.MustCompile(`Bearer (\S+)' .* (http://\S+)/admin/faults/`)
 	page := regexp.MustCompile(`^\s*page\s+(http://\S+?)/?\s*$`)
 	for lines.Scan() {
@@ -109,7 +111,11 @@ func readBanner(lines *bufio.Scanner) (*demo, error) {
 			return d, nil
 		}
 	}
-	return nil, fmt.Errorf("the demo ended, or did not say where it serves and how its faults are switched (%v)", lines.Err())
+	err := lines.Err()
+	if err == nil {
+		err = io.EOF
+	}
+	return nil, fmt.Errorf("read where the demo serves and how its faults are switched: %w", err)
 }
 
 func (d *demo) tryAll(ctx context.Context, o options, stdout, stderr io.Writer) error {
@@ -155,7 +161,7 @@ func (d *demo) try(ctx context.Context, f *onReal) (row string, ok bool, err err
 	on, after := time.Now(), time.Duration(-1)
 	var fresh []judge.Finding
 	for after < 0 && time.Since(on) < f.within {
-		if err := wait(ctx, 5*time.Second); err != nil {
+		if err := wait(ctx, d.every); err != nil {
 			return "", false, err
 		}
 		now, err := d.findings(ctx)
@@ -177,7 +183,7 @@ func (d *demo) try(ctx context.Context, f *onReal) (row string, ok bool, err err
 	if after >= 0 {
 		text = span(after)
 	}
-	return fmt.Sprintf("| `%s` | %s | %s | %s |\n", f.name, f.kind, text, names(others)), after >= 0 && len(others) == 0, nil
+	return fmt.Sprintf("| %#q | %s | %s | %s |\n", f.name, f.kind, text, names(others)), after >= 0 && len(others) == 0, nil
 }
 
 func (f *onReal) is(x judge.Finding) bool { return x.Kind == f.kind && f.about(x.Subject) }
@@ -221,7 +227,7 @@ func (d *demo) askOnce(ctx context.Context, method, url, body string, into any) 
 	if err != nil {
 		return true, err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(response.Body, 8<<20))
 	switch {
 	case err != nil:

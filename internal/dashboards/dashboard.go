@@ -178,6 +178,18 @@ func Annotations() []Annotation {
 			Signal: "increase(" + sel("soakd_api_restarts_total") + "[$__rate_interval])", Condition: "> 0",
 		},
 		{
+			Name: "Finding", Color: orange, Text: "soakd found {{kind}}: the dashboard Judgement and /api/v1/findings say more.",
+			Signal: "increase(" + sel("soakd_findings_total") + "[$__rate_interval])", Condition: "> 0",
+		},
+		{
+			Name: "Version of the target", Color: "purple", Text: "The target answers as version {{version}}.",
+			// 1 for a version that was not there before, else 0. The first version that a
+			// soakd sees is no change.
+			Signal: sel("soakd_target_info") + " - (" + sel("soakd_target_info") + " offset $__rate_interval or 0 * " + sel("soakd_target_info") + ")" +
+				" and on (job, instance) " + sel("soakd_target_info") + " offset $__rate_interval",
+			Condition: "> 0",
+		},
+		{
 			Name: "soakd restarted", Color: "blue", Text: "soakd itself started anew: counters begin at 0.",
 			Signal:    "changes(" + sel("process_start_time_seconds") + "[$__rate_interval])",
 			Condition: "> 0",

@@ -13,6 +13,7 @@ import (
 	"github.com/kelseyhightower/envconfig"
 
 	"soakd/internal/exporter"
+	"soakd/internal/judge/finding"
 	"soakd/internal/load"
 	"soakd/internal/load/cashflow"
 	"soakd/internal/probes"
@@ -81,8 +82,9 @@ func enumerations(t *testing.T) map[string][]string {
 	all := map[string][]string{
 		"outcome": texts(load.Outcomes()),
 		"reason":  slices.Concat(texts(load.DropReasons()), texts(load.SubstituteReasons()), texts(load.UnfitReasons()), texts(probes.Reasons())),
-		"kind":    texts(load.SystemKinds()), "soakd_circuit_state.state": texts(load.CircuitStates()),
-		"percentile": {"50", "99", "99.9"}, "soakd_redis_cluster_slots.state": {"assigned", "ok", "pfail", "fail"},
+		"kind":    texts(load.SystemKinds()), "soakd_findings.kind": texts(finding.Kinds()), "result": {"stored", "failed"},
+		"soakd_circuit_state.state": texts(load.CircuitStates()),
+		"percentile":                {"50", "99", "99.9"}, "soakd_redis_cluster_slots.state": {"assigned", "ok", "pfail", "fail"},
 		"soakd_redis_canary_seconds_bucket.operation": {"write", "read", "delete"},
 		"check": load.BuiltinChecks(), "probe": {postgres.Name, redis.Name, api.Name},
 	}

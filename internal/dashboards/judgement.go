@@ -1,11 +1,17 @@
 package dashboards
 
+import (
+	"strings"
+
+	"soakd/internal/judge/objective"
+)
+
 func judgementDashboard() Dashboard {
 	return Dashboard{
 		UID: judgementUID, File: "judgement.json", Title: "soakd / Judgement",
 		Description: "What soakd finds wrong with the target: findings, leaks with the time to their limit, cases that got slower, error budgets, outages and recoveries. /api/v1/findings has every finding with its figures, what happened near its start and what moved with it.",
 		Variables: []Variable{
-			{Name: "case", Title: "Case", Selector: sel("soakd_baseline_ratio"), Label: "case", All: ".*"},
+			{Name: "case", Title: "Case", Selector: sel(everyCase), Label: "case", All: ".*"},
 			{Name: "slo", Title: "Objective", Selector: sel("soakd_slo_objective_ratio"), Label: "slo", All: ".*"},
 		},
 		Rows: []Row{
@@ -18,13 +24,41 @@ func judgementDashboard() Dashboard {
 	}
 }
 
+func verdictPanel(width int) Panel {
+	return Panel{
+		Title: "Verdict", Kind: Stat, Unit: "none", Width: width, Limits: ZeroToOne, Texts: map[int]string{0: "not well", 1: "well"}, Thresholds: badBelow(1),
+		Description: "1 while nothing that counts against the target is open. At 0, 'Findings that last' on the dashboard Judgement names the kind, and /api/v1/verdict says what was judged and what is not known yet. No value: nothing is known.",
+		Targets:     []Target{{Query: lowest(sel("soakd_verdict")), Legend: "verdict"}},
+	}
+}
+
+// verdictTiles are the judgement on the overview.
+func verdictTiles() []Panel {
+	tiles := []Panel{
+		verdictPanel(8),
+		{
+			Title: "Open findings", Kind: Stat, Unit: "none", Width: 8, Thresholds: badAt(1),
+			Description: "Findings of all kinds that last. With any: the dashboard Judgement has them by kind, /api/v1/findings the figures of each, and the runbook a section for each kind.",
+			Targets:     []Target{{Query: sum(sel("soakd_findings")), Legend: "findings"}},
+		},
+		{
+			Title: "Least error budget left", Kind: Stat, Unit: "percentunit", Width: 8, Limits: Free, Thresholds: badBelow(0), EmptyWhen: noObjectives,
+			Description: "What is left of the error budget of the objective that has least. Below 0 it is overspent.",
+			Targets:     []Target{{Query: lowest(sel("soakd_slo_error_budget_remaining_ratio")), Legend: "budget"}},
+		},
+	}
+	for i := range tiles {
+		tiles[i].Detail = judgementUID
+	}
+	return tiles
+}
+
+// noObjectives is when there is no error budget.
+const noObjectives = "where SOAKD_OBJECTIVES is none, and before the first minute"
+
 func verdictPanels() []Panel {
 	return []Panel{
-		{
-			Title: "Verdict", Kind: Stat, Unit: "none", Limits: ZeroToOne, Texts: map[int]string{0: "not well", 1: "well"}, Thresholds: badBelow(1),
-			Description: "1 while nothing that counts against the target is open. At 0, 'Findings that last' names the kind, and /api/v1/verdict says what was judged and what is not known yet. No value: nothing is known.",
-			Targets:     []Target{{Query: lowest(sel("soakd_verdict")), Legend: "verdict"}},
-		},
+		verdictPanel(4),
 		{
 			Title: "Version", Unit: "none", Width: 10, Height: 6, Limits: ZeroToOne,
 			Description: "The version that the target answers as. A change starts a comparison with the version before. Two at the same time for long: a deployment that got stuck half-way.",
@@ -32,7 +66,7 @@ func verdictPanels() []Panel {
 		},
 		{
 			Title: "Findings that last", Unit: "short", Width: 10, Height: 6, Thresholds: badAt(1),
-			Description: "Findings by kind. Each raises SoakdFinding, SoakdRegression, SoakdLeak or SoakdOutage, or is one of the answers that have alerts of their own. The runbook has a section for each kind.",
+			Description: "Findings by kind. Each raises SoakdFinding or an alert of its own kind, such as SoakdLeak, SoakdRegression or SoakdOutage. The runbook has a section for each kind.",
 			Targets:     []Target{{Query: sum(sel("soakd_findings"), "kind"), Legend: "{{kind}}"}},
 		},
 		{
@@ -87,21 +121,30 @@ func regressionPanels() []Panel {
 // sloSel selects the series of a metric of the chosen objectives.
 func sloSel(metric string) string { return sel(metric, `slo=~"$slo"`) }
 
+// burnsInWords says above which rates of burn over which windows somebody is told.
+func burnsInWords() string {
+	var all []string
+	for i, a := range burnAlerts(objective.Policy{}) {
+		b := objective.Policy{}.Burns()[i]
+		all = append(all, strings.TrimPrefix(a.Condition, "> ")+" over "+brief(b.Long)+" and "+brief(b.Short)+" raises "+a.Name)
+	}
+	return strings.Join(all, ", ")
+}
+
 func objectivePanels() []Panel {
-	const empty = "where SOAKD_OBJECTIVES is none, and before the first minute"
 	return []Panel{
 		{
-			Title: "Error budget left", Unit: "percentunit", Width: 8, Limits: Free, Thresholds: badBelow(0), EmptyWhen: empty,
+			Title: "Error budget left", Unit: "percentunit", Width: 8, Limits: Free, Thresholds: badBelow(0), EmptyWhen: noObjectives,
 			Description: "What is left of each objective's error budget over its period. Below 0 it is overspent: stop releasing and mend what costs most, which 'Share of bad events' shows.",
 			Targets:     []Target{{Query: lowest(sloSel("soakd_slo_error_budget_remaining_ratio"), "slo"), Legend: "{{slo}}"}},
 		},
 		{
-			Title: "Burn rate", Unit: "none", Width: 8, Log: true, EmptyWhen: empty,
-			Description: "How fast the budget is spent over each window, in multiples of the rate that spends it exactly in its period. 14.4 over both short windows pages, see SoakdErrorBudgetBurnsFast.",
+			Title: "Burn rate", Unit: "none", Width: 8, Log: true, EmptyWhen: noObjectives,
+			Description: "How fast the budget is spent over each window, in multiples of the rate that spends it exactly in its period. With a period of 30 days " + burnsInWords() + ".",
 			Targets:     []Target{{Query: worst(sloSel("soakd_slo_burn_rate"), "slo", "window"), Legend: "{{slo}} {{window}}"}},
 		},
 		{
-			Title: "Share of bad events", Unit: "percentunit", Width: 8, EmptyWhen: empty,
+			Title: "Share of bad events", Unit: "percentunit", Width: 8, EmptyWhen: noObjectives,
 			Description: "Share of the events that were bad; dashed the share that the objective allows. Above the dashed line for long, the budget is spent before its period is over.",
 			Targets: []Target{
 				{Query: share(sum(rate(sloSel("soakd_slo_bad_events_total")), "slo"), sum(rate(sloSel("soakd_slo_events_total")), "slo")), Legend: "{{slo}}"},
@@ -115,7 +158,7 @@ func recoveryPanels() []Panel {
 	return []Panel{
 		{
 			Title: "Outages", Unit: "none", Width: 8, Limits: ZeroToOne, Texts: map[int]string{0: "there", 1: "away"},
-			Description: "1 while the API, Postgres, Redis or another dependency is away; raises SoakdOutage. /api/v1/findings says since when and what the API does meanwhile.",
+			Description: "1 while the API, Postgres, Redis or another dependency is away; raises SoakdOutage, or for another dependency SoakdDependencyDown. /api/v1/findings says since when and what the API does meanwhile.",
 			Targets:     []Target{{Query: worst(sel("soakd_outage_in_progress"), "target"), Legend: "{{target}}"}},
 		},
 		{

@@ -23,6 +23,7 @@ func overviewDashboard() Dashboard {
 		UID: overviewUID, File: "overview.json", Title: "soakd / Overview",
 		Description: "The load, what it does to the API, its Postgres and its Redis, on one time axis. Read it from the top: is the load what was asked for, did latency or failures move, which dependency moved at the same moment?",
 		Rows: []Row{
+			{Title: "Is the target well?", Panels: verdictTiles()},
 			{Title: "Now", Panels: overviewTiles()},
 			{Title: "Traffic", Panels: overviewTraffic()},
 			{Title: "Postgres and Redis", Panels: overviewDependencies()},

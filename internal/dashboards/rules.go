@@ -84,6 +84,7 @@ func Rules() []Group {
 		{Name: "soakd.postgres", Alerts: postgresAlerts()},
 		{Name: "soakd.redis", Alerts: redisAlerts()},
 		{Name: "soakd.dependencies", Alerts: dependencyAlerts()},
+		{Name: "soakd.judgement", Alerts: judgementAlerts()},
 	}
 }
 

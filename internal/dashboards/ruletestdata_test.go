@@ -7,7 +7,7 @@ import (
 )
 
 func ruleTests() []ruleTest {
-	return slices.Concat(selfRuleTests(), trafficRuleTests(), findingRuleTests(), postgresRuleTests(), redisRuleTests(), dependencyRuleTests())
+	return slices.Concat(selfRuleTests(), trafficRuleTests(), findingRuleTests(), postgresRuleTests(), redisRuleTests(), dependencyRuleTests(), judgementRuleTests())
 }
 
 // nothing is the test of an alert that stays quiet while its series are absent.
@@ -392,8 +392,8 @@ const (
 // away for 20 minutes and comes back in minute 31 with the values after.
 func overAGap(before, after string) string { return before + "+0x10 stale _x19 " + after }
 
-// finding is what the tests of an alert about single answers need.
-type finding struct {
+// singleAnswer is what the tests of an alert about single answers need.
+type singleAnswer struct {
 	alert string
 	// found is the counter of the finding.
 	found string
@@ -407,7 +407,7 @@ type finding struct {
 // tests covers both ways in which a counter comes into being with the value 1: of
 // an old soakd (the recording goes from 0 to 1) and of a young one, which found
 // it before it was first scraped.
-func (f finding) tests() []ruleTest {
+func (f singleAnswer) tests() []ruleTest {
 	one := wanted{labels: f.labels, summary: f.summary, description: f.description}
 	const young = "young:9470"
 	another := wanted{labels: map[string]string{"instance": young}, summary: f.summary, description: strings.ReplaceAll(f.description, testInstance, young)}
@@ -455,7 +455,7 @@ func (f finding) tests() []ruleTest {
 	}
 }
 
-func findingCases() []finding {
+func findingCases() []singleAnswer {
 	invalidCase := map[string]string{"case": "invalid_term"}
 	always := `soakd_http_response_time_seconds_count{case="invalid_term",class="invalid"}`
 	request := func(outcome, code string) string {
@@ -464,7 +464,7 @@ func findingCases() []finding {
 	check := func(name string) string {
 		return `soakd_check_failures_total{case="get_scenario",check="` + name + `"}`
 	}
-	return []finding{
+	return []singleAnswer{
 		{
 			"SoakdInvalidInputAccepted", request("accepted_invalid", "200"), always, invalidCase,
 			"The target accepts invalid input: invalid_term",

@@ -17,7 +17,7 @@ func trafficDashboard() Dashboard {
 			{Title: "Is soakd fit to judge?", Panels: fitnessPanels()},
 			{Title: "Is the load held back?", Panels: mannersPanels()},
 			{Title: "Connections and bytes", Panels: connectionPanels()},
-			{Title: "soakd itself", Panels: selfPanels()},
+			{Title: "soakd itself", Panels: append(selfPanels(), historyPanels()...)},
 		},
 	}
 }
@@ -339,6 +339,32 @@ func selfPanels() []Panel {
 				Query:  "(time() - " + sel("process_start_time_seconds") + ") * on (job, instance) group_left (version) " + sel("soakd_build_info"),
 				Legend: "{{version}} {{instance}}",
 			}},
+		},
+	}
+}
+
+// noHistory is when soakd keeps nothing of what it sees.
+const noHistory = "where no history is kept (SOAKD_HISTORY_URL)"
+
+func historyPanels() []Panel {
+	return []Panel{
+		{
+			Title: "Batches for the history", Unit: "short", Width: 8, EmptyWhen: noHistory,
+			Description: "Batches of windows, findings and events in the last 10 minutes, of which there is one a minute. Failed ones are tried again; for 15 minutes nothing but those raises SoakdHistoryFailing: its disk is full, its Postgres away, or its file not soakd's to write.",
+			Targets:     []Target{{Query: sum("increase("+sel("soakd_history_batches_total")+"[10m])", "result", "instance"), Legend: "{{result}} {{instance}}"}},
+		},
+		{
+			Title: "Windows that are not stored", Unit: "short", Width: 8, EmptyWhen: noHistory,
+			Description: "Windows that wait for the next batch, and those that were given up since the start of soakd because the history was away for two hours. Waiting ones rise and fall between 0 and a few; a climb is a history that cannot be written.",
+			Targets: []Target{
+				{Query: sum(sel("soakd_history_windows_pending"), "instance"), Legend: "waiting {{instance}}"},
+				{Query: sum(sel("soakd_history_windows_dropped_total"), "instance"), Legend: "given up {{instance}}", Dashed: true},
+			},
+		},
+		{
+			Title: "Size of the history", Unit: "bytes", Width: 8, EmptyWhen: "in the first hour, and where no history is kept",
+			Description: "Size when it was last pruned, once an hour. It finds a level below SOAKD_HISTORY_MAX_BYTES after the times of SOAKD_HISTORY_RETENTION. Several soakds may share one.",
+			Targets:     []Target{{Query: worst(sel("soakd_history_size_bytes"), "instance"), Legend: "{{instance}}"}},
 		},
 	}
 }

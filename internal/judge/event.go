@@ -2,6 +2,7 @@ package judge
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -76,7 +77,7 @@ func (l *log) add(e Event) {
 	l.seq++
 	e.Seq = l.seq
 	if len(e.Text) > maxEventText {
-		e.Text = e.Text[:maxEventText]
+		e.Text = strings.ToValidUTF8(e.Text[:maxEventText], "") // not half a letter
 	}
 	if len(l.events) == maxEvents {
 		l.events = slices.Delete(l.events, 0, maxEvents/10) // one move for a hundred events

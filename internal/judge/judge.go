@@ -149,6 +149,7 @@ func (j *Judge) seen() []finding.Symptom {
 	for _, d := range j.detectors {
 		for _, s := range d.seen {
 			if j.expected(&s) {
+				j.findings.withdraw(j.latest, &s)
 				continue
 			}
 			i, twice := at[s.Key()]
@@ -166,9 +167,10 @@ func (j *Judge) seen() []finding.Symptom {
 }
 
 // expected reports whether somebody meant what is seen: a restart that brings
-// another version is a deployment.
+// another version is a deployment. One after the other for longer than that is not,
+// whatever it began with.
 func (j *Judge) expected(s *finding.Symptom) bool {
-	if s.Kind != finding.Restarts {
+	if s.Kind != finding.Restarts || j.latest.Sub(s.Onset) > settled {
 		return false
 	}
 	return slices.ContainsFunc(j.log.around(s.Onset.Add(-deployment), s.Onset.Add(deployment)), func(e Event) bool {
@@ -179,6 +181,10 @@ func (j *Judge) expected(s *finding.Symptom) bool {
 // deployment is how long one may take from the first process that stops to the
 // first answer of the new version.
 const deployment = 5 * time.Minute
+
+// settled is after what time a deployment is forgotten: a restart stays a symptom
+// for half an hour, so one that still lasts was not the last.
+const settled = 40 * time.Minute
 
 // rateChange is by how much the rate has to change to be an event: less is the
 // slope of a day.

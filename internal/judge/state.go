@@ -96,7 +96,7 @@ func (j *Judge) Replay(w *window.Window) {
 			d.see(w)
 		}
 	}
-	if j.latest.Before(w.End()) {
+	if j.latest.IsZero() { // else the state says it, to the second
 		j.latest = w.End()
 	}
 	j.restored = true

@@ -51,6 +51,11 @@ func (d *Detector) slow(s *series, c *traffic) (suspicion, bool) {
 	if !n.ok {
 		return suspicion{}, false
 	}
+	// Whatever is found must be there now, by half at least: mostly that ends it here.
+	level, count := s.mean(d.now-int64(max(30, 6*n.step)), d.now)
+	if count == 0 || level < math.Log1p(min(d.cfg.LeastDrift, d.cfg.LeastStep))/2 {
+		return suspicion{}, false
+	}
 	n.long *= n.banded
 	points := d.bins(s, &n)
 	if len(points) < leastBins+leastSlope || !d.rising(points) {
@@ -64,8 +69,8 @@ func (d *Detector) slow(s *series, c *traffic) (suspicion, bool) {
 	white := noise{step: length, ok: true, sigma: max(n.meanError(length), n.long/math.Sqrt(length), leastNoise)}
 	white.spread = white.sigma
 	w := whiten(points, &white)
-	slope := w.best(slopeFrom, 0, len(points)-leastSlope)
-	step := w.best(stepAt, leastBins, len(points)-2)
+	slope := w.bestSlope(0, len(points)-leastSlope)
+	step := w.bestStep(leastBins, len(points)-2)
 	found := suspicion{trigger: c}
 	switch ahead := (slope.z*slope.z - step.z*step.z) / 2; {
 	case ahead > unlike/2 && d.drifting(points, &slope) && lasting(w, &slope):
@@ -78,7 +83,7 @@ func (d *Detector) slow(s *series, c *traffic) (suspicion, bool) {
 		return suspicion{}, false
 	}
 	back := int64(max(30, 6*n.step))
-	if mean, count := s.mean(d.now-back, d.now); count == 0 || mean < found.rise/2 || c != nil && !d.reallySlower(c, d.now-back) {
+	if level < found.rise/2 || c != nil && !d.reallySlower(c, d.now-back) {
 		return suspicion{}, false // it is over
 	}
 	found.windows = after(points, found.at)
@@ -172,7 +177,7 @@ func (d *Detector) date(found *suspicion, s *series, length float64) {
 	if len(points) < 6 {
 		return
 	}
-	if best := whiten(points, &s.noise).best(stepAt, 2, len(points)-2); best.z > 0 {
+	if best := whiten(points, &s.noise).bestStep(2, len(points)-2); best.z > 0 {
 		found.at, found.low, found.high = best.at, best.low, best.high
 	}
 }

@@ -103,7 +103,7 @@ func (d *Detector) raised(s *series, n *noise) bool {
 // levels: then it is left out.
 func sharpest(points []point, n *noise) change {
 	first := max(stepsBefore, len(points)-stepsSearched)
-	best := whiten(points, n).best(stepAt, first, len(points)-2)
+	best := whiten(points, n).bestStep(first, len(points)-2)
 	if best.z == 0 {
 		return best
 	}
@@ -165,7 +165,7 @@ func (d *Detector) steep(points []point, n *noise, step *change, common bool) bo
 		return false
 	}
 	w := whiten(points, n)
-	slope := w.best(slopeFrom, 0, len(points)-stepsAfter)
+	slope := w.bestSlope(0, len(points)-stepsAfter)
 	return slope.z*slope.z < step.z*step.z
 }
 
