@@ -1,7 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -141,6 +145,54 @@ func TestRunRefuses(t *testing.T) {
 	} {
 		if err := run(t.Context(), args, new(bytes.Buffer), new(bytes.Buffer)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("run(%q) = %v, want %q in it", args, err, want)
+		}
+	}
+}
+
+func TestBannerOfTheDemo(t *testing.T) {
+	const banner = `The API can be made worse while it is watched: this slows all of it for two minutes.
+  curl -X PUT -H 'Authorization: Bearer token' -d '{"factor": 3, "for": "2m"}' http://127.0.0.1:4000/admin/faults/slow_all
+
+soakd v1
+  metrics                http://127.0.0.1:9470/metrics
+  page                   http://127.0.0.1:9470/
+`
+	d, err := readBanner(bufio.NewScanner(strings.NewReader(banner)))
+	if err != nil || d.soakd != "http://127.0.0.1:9470" || d.api != "http://127.0.0.1:4000" || d.token != "token" {
+		t.Errorf("the banner was read as %+v, %v", d, err)
+	}
+	if _, err := readBanner(bufio.NewScanner(strings.NewReader("soakd v1\n"))); err == nil {
+		t.Error("a demo that says nothing is no error")
+	}
+}
+
+// A running soakd finds a fault, and nothing else.
+func TestTry(t *testing.T) {
+	on := false
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/v1/findings", func(w http.ResponseWriter, _ *http.Request) {
+		found := `{"id":"old","kind":"leak"}`
+		if on {
+			found += `,{"id":"new","kind":"errors","subject":{"class":"all"}}`
+		}
+		fmt.Fprintf(w, `{"findings":[%s]}`, found)
+	})
+	mux.HandleFunc("/admin/faults/errors", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer token" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+		on = r.Method == http.MethodPut
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	d := demo{soakd: server.URL, api: server.URL, token: "token", every: time.Millisecond}
+	for _, f := range realFaults() {
+		if f.name != "errors" {
+			continue
+		}
+		row, ok, err := d.try(t.Context(), &f)
+		if want := "| `errors` | errors | 0 s |  |\n"; err != nil || !ok || row != want || on {
+			t.Errorf("the fault became %q, %v, %v, still on: %v; want %q", row, ok, err, on, want)
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"soakd/internal/judge"
+	"soakd/internal/judge/objective"
 	"soakd/internal/judge/simulate"
 	"soakd/internal/judge/window"
 )
@@ -148,9 +149,9 @@ func (j *job) run(ctx context.Context) (result, error) {
 	if err != nil {
 		return res, err
 	}
-	judged, err := judge.New(judge.Config{})
+	judged, err := newJudge()
 	if err != nil {
-		return res, fmt.Errorf("make the judge: %w", err)
+		return res, err
 	}
 	next := time.Duration(0)
 	for world.Age() < j.length {
@@ -166,6 +167,20 @@ func (j *job) run(ctx context.Context) (result, error) {
 	res.findings = judged.Findings()
 	res.events = judged.Events(0)
 	return res, nil
+}
+
+// newJudge makes the judge of a soak that has no end, with the objectives that
+// soakd has when nobody sets any.
+func newJudge() (*judge.Judge, error) {
+	objectives, err := objective.Parse("", simulate.Classes())
+	if err != nil {
+		return nil, fmt.Errorf("objectives: %w", err)
+	}
+	judged, err := judge.New(judge.Config{Objectives: objectives, Policy: objective.PolicyFor(0)})
+	if err != nil {
+		return nil, fmt.Errorf("make the judge: %w", err)
+	}
+	return judged, nil
 }
 
 // world is the seed of the world: another one for each fault, so that what is wrong

@@ -25,7 +25,9 @@ type options struct {
 	seeds, weeks, pairs, parallel int
 	first                         uint64
 	fault, out                    string
-	story, day                    bool
+	story, day, real              bool
+	soakd                         string
+	settle                        time.Duration
 	rate                          float64
 }
 
@@ -53,6 +55,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.BoolVar(&o.story, "v", false, "tell what was found in each run")
 	flags.IntVar(&o.parallel, "parallel", runtime.GOMAXPROCS(0), "runs at the same time")
 	flags.StringVar(&o.out, "out", "", "file that gets the tables as well")
+	flags.BoolVar(&o.real, "real", false, "no simulation: switch some faults of a running reference API on (soakd demo) and wait for soakd to find them, 2 to 4 hours; -fault chooses")
+	flags.DurationVar(&o.settle, "settle", usualSettle, "how long the demo of -real runs before the first fault; a third of it between two")
+	flags.StringVar(&o.soakd, "soakd", "bin/soakd", "the binary for -real")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -69,6 +74,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o, err := parse(args, stderr)
 	if err != nil {
 		return err
+	}
+	if o.real {
+		return realRun(ctx, o, stdout, stderr)
 	}
 	jobs, err := o.jobs()
 	if err != nil {

@@ -28,6 +28,7 @@ type chronicle struct {
 	series   history.Series
 	workload string
 	run      string
+	began    time.Time
 	log      *slog.Logger
 
 	mu sync.Mutex
@@ -74,7 +75,7 @@ func openChronicle(ctx context.Context, cfg *config, workload string, start time
 		return nil, nil //nolint:nilnil // documented
 	}
 	c := &chronicle{
-		store: store, log: log, workload: workload, series: history.Series{Target: cfg.TargetURL, Instance: cfg.userPrefix()}, stored: map[string]uint64{}, seed: maphash.MakeSeed(), pruned: start,
+		store: store, log: log, workload: workload, began: start, series: history.Series{Target: cfg.TargetURL, Instance: cfg.userPrefix()}, stored: map[string]uint64{}, seed: maphash.MakeSeed(), pruned: start,
 	}
 	c.run, err = store.BeginRun(ctx, history.Run{Series: c.series, Workload: workload, SoakdVersion: report.Version(), Settings: cfg.publicSettings(), Started: start})
 	if err != nil {
@@ -283,8 +284,12 @@ func (c *chronicle) batch(j *judgement, now time.Time) (history.Batch, func(), e
 	c.mu.Unlock()
 	for _, w := range windows {
 		b.Windows = append(b.Windows, history.Window{Level: w.Length, Start: w.Start, Version: w.Version, Data: w.AppendBinary(nil)})
-		if w.Version != "" && w.Version != window.Mixed {
-			b.Versions = append(b.Versions, history.Version{Name: w.Version, Since: w.Start})
+		if w.Length == window.Minute && w.Version != "" && w.Version != window.Mixed {
+			since := w.Start
+			if since.Before(c.began) {
+				since = c.began
+			}
+			b.Versions = append(b.Versions, history.Version{Name: w.Version, Since: since})
 		}
 	}
 	snapshot, err := j.snapshot(c.lastEvent)

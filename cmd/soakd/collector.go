@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"soakd/internal/judge/window"
 	"soakd/internal/load"
 	"soakd/internal/probes"
+	"soakd/internal/probes/api"
 )
 
 // collector puts what was measured into windows for the judgement: traffic from
@@ -33,12 +35,19 @@ type collector struct {
 	series   map[seriesKey]*window.Signal
 	counters map[seriesKey]*counterState
 	polls    map[string]*window.Probe
-	folded   int
+	// said are the versions that metrics pages gave; guarded by mu.
+	said   map[string]bool
+	folded int
 
 	// before is what the recorder had counted when the window began.
 	before load.Snapshot
 	rate   rateTrend
+	// next is where the next window begins if none is missing; zero before the first.
+	next time.Time
 }
+
+// maxSaid bounds the versions of one window.
+const maxSaid = 8
 
 // maxSeries bounds the signals that are judged.
 const maxSeries = 1024
@@ -58,7 +67,7 @@ const forgetCounter = 6 * time.Hour
 func newCollector(recorder *load.Recorder, versions *load.Versions, version string, start time.Time) *collector {
 	return &collector{
 		recorder: recorder, versions: versions, version: version, seconds: newSecondCounts(start),
-		series: map[seriesKey]*window.Signal{}, counters: map[seriesKey]*counterState{}, polls: map[string]*window.Probe{},
+		series: map[seriesKey]*window.Signal{}, counters: map[seriesKey]*counterState{}, polls: map[string]*window.Probe{}, said: map[string]bool{},
 		before: recorder.Snapshot(),
 	}
 }
@@ -71,6 +80,10 @@ func (c *collector) probe(result probes.Result) {
 	for _, sample := range result.Reading.Samples {
 		if sample.Times != nil {
 			continue // a histogram of soakd's own times; what it is about has a gauge too
+		}
+		if sample.Desc.Name == api.VersionInfo && len(c.said) < maxSaid {
+			c.said[sample.Labels[len(sample.Labels)-1]] = true
+			continue
 		}
 		key := seriesKey{sample.Desc.Name, labelText(sample.Desc.Labels, sample.Labels)}
 		signal := c.series[key]
@@ -166,11 +179,31 @@ type closing struct {
 	counts bool
 }
 
+// begin returns the start of a window that was measured from a moment on. A window
+// begins where the one before ends: ticks come some milliseconds late, or some
+// seconds on a busy machine, and detectors would take each such crack for a gap, and
+// each overlap for a window out of order. Only where a whole window is missing is
+// there a gap; where the clock was set back by one or more the windows follow it.
+// Windows begin with a whole second of the counts by second.
+func (c *collector) begin(start time.Time) time.Time {
+	begins := start.UTC().Round(0)
+	switch lag := begins.Sub(c.next); {
+	case c.next.IsZero():
+		begins = c.seconds.begin(start).UTC().Round(0)
+	case lag >= window.Short:
+		begins = c.next.Add(lag.Truncate(window.Short))
+	case lag > -window.Short:
+		begins = c.next
+	}
+	c.next = begins.Add(window.Short)
+	return begins
+}
+
 // window ends the window under way and begins the next.
 func (c *collector) window(end closing) *window.Window {
 	covered := end.end.Sub(end.start)
 	w := &window.Window{
-		Start: end.start.UTC().Round(0), Length: window.Short, Covered: covered, Rate: end.rate, Phase: c.rate.phase(end.rate),
+		Start: c.begin(end.start), Length: window.Short, Covered: covered, Rate: end.rate, Phase: c.rate.phase(end.rate),
 		Scheduled: end.scheduled, Sent: end.sent, Dropped: end.dropped, Version: c.targetVersion(), Seconds: c.seconds.take(end.end),
 	}
 	for _, reason := range end.unfit {
@@ -189,6 +222,9 @@ func (c *collector) window(end closing) *window.Window {
 
 func (c *collector) targetVersion() string {
 	seen, noted := c.versions.Take(), c.noted.Load()
+	if len(seen) == 0 {
+		seen = c.takeSaid()
+	}
 	switch {
 	case c.version != "" && noted == nil:
 		return c.version
@@ -200,6 +236,15 @@ func (c *collector) targetVersion() string {
 		return *noted
 	}
 	return ""
+}
+
+// takeSaid returns the versions that the target's metrics pages gave in this window.
+func (c *collector) takeSaid() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	said := slices.Sorted(maps.Keys(c.said))
+	clear(c.said)
+	return said
 }
 
 // takeProbes moves what the probes read into the window.
@@ -305,10 +350,20 @@ func (s *secondCounts) Done(r *load.Result) {
 	}
 }
 
-// take returns the whole seconds up to end and begins anew there. After a stall
-// only the latest are known.
+// begin leaves out what was before the first window, and returns when the second
+// begins that it starts in.
+func (s *secondCounts) begin(at time.Time) time.Time {
+	n := max(0, int64(at.Sub(s.start)/time.Second))
+	s.first.Store(n)
+	return s.start.Add(time.Duration(n) * time.Second)
+}
+
+// take returns the seconds of the window that ended about then, and of those after it
+// that are missing, and begins anew behind them. After a stall nothing is known.
 func (s *secondCounts) take(end time.Time) []window.Second {
-	from, to := s.first.Load(), int64(end.Sub(s.start)/time.Second)
+	const length = int64(window.Short / time.Second)
+	from := s.first.Load()
+	to := from + max(length, (int64(end.Sub(s.start)/time.Second)-from)/length*length)
 	if to-from > secondsKept {
 		for i := range s.counts {
 			s.counts[i].ok.Store(0)
@@ -317,11 +372,11 @@ func (s *secondCounts) take(end time.Time) []window.Second {
 		s.first.Store(to)
 		return nil
 	}
-	var counts []window.Second
+	counts := make([]window.Second, 0, to-from)
 	for at := from; at < to; at++ {
 		slot := &s.counts[at%secondsKept]
 		counts = append(counts, window.Second{OK: slot.ok.Swap(0), Failed: slot.failed.Swap(0)})
 	}
-	s.first.Store(max(from, to))
+	s.first.Store(to)
 	return counts
 }

@@ -10,12 +10,16 @@ import (
 	"soakd/internal/probes"
 )
 
+func testWorkload() *load.Workload {
+	return &load.Workload{Cases: []*load.Case{{Name: "forecast", Class: "standard"}, {Name: "invalid_x", Class: "invalid", Invalid: true}}, Versions: new(load.Versions)}
+}
+
 // collected is a collector of a workload with one valid and one invalid case.
 func collected(t *testing.T) (c *collector, valid, invalid *load.Case, start time.Time) {
 	t.Helper()
-	valid, invalid = &load.Case{Name: "forecast", Class: "standard"}, &load.Case{Name: "invalid_x", Class: "invalid", Invalid: true}
+	workload := testWorkload()
 	start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	workload := &load.Workload{Cases: []*load.Case{valid, invalid}, Versions: new(load.Versions)}
+	valid, invalid = workload.Cases[0], workload.Cases[1]
 	return newCollector(load.NewRecorder(workload, start), workload.Versions, "", start), valid, invalid, start
 }
 
@@ -110,7 +114,55 @@ func TestSecondsAfterAStall(t *testing.T) {
 	}
 	s.Done(one) // long ago
 	s.Done(&load.Result{Case: &load.Case{}, Outcome: load.Timeout, Done: time.Unix(1601, 5)})
-	if got := s.take(time.Unix(1603, 0)); len(got) != 3 || got[0] != (window.Second{}) || got[1].Failed != 1 {
+	if got := s.take(time.Unix(1610, 0)); len(got) != 10 || got[0] != (window.Second{}) || got[1].Failed != 1 {
 		t.Errorf("%v", got)
+	}
+}
+
+// Ticks are late, more so on a busy machine, and some are lost: windows follow one
+// another all the same, without cracks or overlaps, and the seconds are where they
+// belong.
+func TestWindowsFollowOneAnother(t *testing.T) {
+	c, valid, _, made := collected(t)
+	start := made.Add(2300 * time.Millisecond) // what was kept was read first
+	at := func(s float64) time.Time { return start.Add(time.Duration(s * float64(time.Second))) }
+	line := made.Add(2 * time.Second)
+	c.done(&load.Result{Case: valid, Outcome: load.OK, Done: made.Add(time.Second)}) // in no window
+	from := start
+	for _, step := range []struct {
+		to, request float64 // seconds after the start
+		begins      int     // seconds on the line
+		second, of  int     // where the request is counted, -1 for nowhere
+	}{
+		{to: 10.002, request: 9.5, begins: 0, second: 9, of: 10},
+		{to: 19.999, request: 10, begins: 10, second: 0, of: 10},
+		{to: 33, request: 27.8, begins: 20, second: 8, of: 10}, // late
+		{to: 40, request: 34, begins: 30, second: 4, of: 10},
+		{to: 59.5, request: 57, begins: 40, second: -1, of: 10}, // later: the request belongs to the next
+		{to: 60.1, request: 59.6, begins: 50, second: 9, of: 10},
+		{to: 81, request: 79, begins: 60, second: 19, of: 20}, // a tick was lost
+		{to: 90, request: 89, begins: 80, second: 9, of: 10},
+		{to: 390, request: 380, begins: 90, second: -1, of: 0}, // a stall
+		{to: 400, request: 395, begins: 390, second: 5, of: 10},
+	} {
+		c.done(&load.Result{Case: valid, Outcome: load.OK, Done: at(step.request)})
+		w := c.window(closing{start: from, end: at(step.to)})
+		from = at(step.to)
+		if want := line.Add(time.Duration(step.begins) * time.Second); !w.Start.Equal(want) || len(w.Seconds) != step.of {
+			t.Errorf("until %v: begins at %v with %d seconds, want %v and %d", step.to, w.Start, len(w.Seconds), want, step.of)
+		}
+		for i, s := range w.Seconds {
+			want := uint32(0)
+			if i == step.second || (step.begins == 50 && i == 7) {
+				want = 1
+			}
+			if s.OK != want {
+				t.Errorf("until %v: second %d has %d, want %d", step.to, i, s.OK, want)
+			}
+		}
+	}
+	back := at(-3600)
+	if w := c.window(closing{start: back, end: back.Add(window.Short)}); !w.Start.Equal(back) {
+		t.Errorf("after the clock was set back it begins at %v, want %v", w.Start, back)
 	}
 }

@@ -119,6 +119,7 @@ func runDemo(ctx context.Context, cfg *config, services *services, stdout io.Wri
 	if err != nil {
 		return err
 	}
+	d.print(services.howToFault())
 	return d.run(ctx)
 }
 
@@ -171,9 +172,11 @@ type services struct {
 	postgres  *localservices.Postgres
 	redis     *localservices.Redis
 	jwtSecret secret.String
-	api       *localservices.Program
-	cancel    context.CancelFunc
-	tasks     sync.WaitGroup
+	// adminToken is what switches the API's faults.
+	adminToken secret.String
+	api        *localservices.Program
+	cancel     context.CancelFunc
+	tasks      sync.WaitGroup
 }
 
 // errStopped is the reason when a signal came before the demo ran.
@@ -186,7 +189,7 @@ const demoRedisMemory = "6mb"
 // startServices starts everything or nothing. ctx bounds the start alone. faults
 // are REFAPI_FAULT_... variables for the API.
 func startServices(ctx context.Context, options demoOptions, log *slog.Logger, faults ...string) (_ *services, err error) {
-	s := &services{log: log, jwtSecret: secret.New(rand.Text())}
+	s := &services{log: log, jwtSecret: secret.New(rand.Text()), adminToken: secret.New(rand.Text())}
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
 	defer func() {

@@ -162,7 +162,7 @@ func (h *historian) action(words []string) (act func(context.Context) error, cre
 func (h *historian) exportTo(ctx context.Context, words []string) error {
 	options := history.ExportOptions{At: h.now()}
 	for _, word := range words[1:] {
-		run, err := h.store.FindRun(ctx, word)
+		run, err := h.findRun(ctx, word)
 		if err != nil {
 			return err
 		}

@@ -98,6 +98,9 @@ func TestHistoryListAndShow(t *testing.T) {
 	if want := first[:shortID] + "  2026-03-01 12:00:00  1h0m0s  pass     v1       http://api.example  soakd     cashflow"; lines[2] != want {
 		t.Errorf("%s, want\n%s", lines[2], want)
 	}
+	if _, err := historyOf(t, path, "show", "last", "--target", "http://other"); !errors.Is(err, history.ErrNotFound) {
+		t.Error(err)
+	}
 	if text, err := historyOf(t, path, "list", "--limit", "1"); err != nil || strings.Contains(text, first[:shortID]) {
 		t.Errorf("%v\n%s", err, text)
 	}
@@ -110,7 +113,7 @@ func TestHistoryListAndShow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	has(t, text, first, "http://api.example", `{"SOAKD_RATE":"50"}`, "leak", "open files grow by 5 an hour", "lasts", "the target answers with v1")
+	has(t, text, first, "http://api.example", `{"SOAKD_RATE":"50"}`, "leak", "open files grow by 5 an hour", "open", "the target answers with v1")
 	text, err = historyOf(t, path, "show", "--json", first)
 	var shown shownRun
 	if err != nil || json.Unmarshal([]byte(text), &shown) != nil || shown.Run.ID != first || len(shown.Findings) != 1 || shown.Events[0].Kind != "version" {

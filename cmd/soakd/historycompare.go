@@ -76,7 +76,7 @@ func (h *historian) side(ctx context.Context, word string) (side, error) {
 		}
 		return side{name: "baseline " + name, target: stored.Target, workload: stored.Workload, profile: profile}, nil
 	}
-	run, err := h.store.FindRun(ctx, word)
+	run, err := h.findRun(ctx, word)
 	if err != nil {
 		return side{}, err
 	}
@@ -178,7 +178,7 @@ func (h *historian) baselineSet(ctx context.Context, words []string) error {
 	if !baselineName.MatchString(name) {
 		return usageError{fmt.Errorf("%.80q must be 1 to 64 letters, digits, dots, dashes or underscores, such as release-1.4", name)}
 	}
-	run, err := h.store.FindRun(ctx, words[1])
+	run, err := h.findRun(ctx, words[1])
 	if err != nil {
 		return err
 	}

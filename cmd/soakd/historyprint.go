@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"soakd/internal/history"
 )
@@ -34,9 +35,23 @@ func (h *historian) encode(value any) error {
 func (h *historian) table(header string, rows [][]string) {
 	writer := tabwriter.NewWriter(h.stdout, 0, 0, 2, ' ', 0)
 	for _, row := range append([][]string{strings.Split(header, "|")}, rows...) {
+		for i := range row {
+			row[i] = printable(row[i])
+		}
 		_, _ = io.WriteString(writer, strings.Join(row, "\t")+"\n") // as printf
 	}
 	_ = writer.Flush() // as printf
+}
+
+// printable keeps what a target said of itself from moving the cursor, and a cell
+// on its line.
+func printable(cell string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, cell)
 }
 
 func (h *historian) list(ctx context.Context, _ []string) error {
@@ -94,8 +109,13 @@ type shownRun struct {
 	Events   []history.Event   `json:"events"`
 }
 
+// findRun returns the run that is meant, of the target and workload of the flags.
+func (h *historian) findRun(ctx context.Context, word string) (history.Run, error) {
+	return h.store.FindRun(ctx, word, history.RunFilter{Target: h.target, Workload: h.workload})
+}
+
 func (h *historian) show(ctx context.Context, words []string) error {
-	run, err := h.store.FindRun(ctx, words[0])
+	run, err := h.findRun(ctx, words[0])
 	if err != nil {
 		return err
 	}
@@ -136,7 +156,7 @@ func (h *historian) showFindings(found []history.Finding) {
 	}
 	rows := make([][]string, len(found))
 	for i, f := range found {
-		ended := "lasts"
+		ended := "open"
 		if !f.Ended.IsZero() {
 			ended = f.Ended.Format(stamp)
 		}

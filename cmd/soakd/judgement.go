@@ -9,6 +9,7 @@ import (
 	"soakd/internal/judge"
 	"soakd/internal/judge/baseline"
 	"soakd/internal/judge/objective"
+	"soakd/internal/judge/outage"
 	"soakd/internal/judge/window"
 	"soakd/internal/load"
 	"soakd/internal/probes"
@@ -162,6 +163,20 @@ func (j *judgement) Windows(level time.Duration, n int) []*window.Window {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.judge.Windows(level, n)
+}
+
+// Comparison is the latest with another version or the baseline.
+func (j *judgement) Comparison() (c *baseline.Comparison, final bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.judge.Comparison()
+}
+
+// Outages are the latest ones.
+func (j *judgement) Outages() []outage.Record {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.judge.Outages()
 }
 
 // Annotate notes what somebody said happened at the target.

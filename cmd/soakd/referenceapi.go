@@ -46,11 +46,23 @@ func (s *services) startAPI(ctx context.Context, faults []string) error {
 		}, faults...),
 		Secrets: map[string]secret.String{
 			"REFAPI_POSTGRES_URL": s.postgres.URL(), "REFAPI_REDIS_URL": s.redis.URL(), "REFAPI_JWT_SECRET": s.jwtSecret,
+			"REFAPI_ADMIN_TOKEN": s.adminToken,
 		},
 		ListenEnv: "REFAPI_LISTEN", ReadyPath: "/health",
 		Output: passOn(s.log.With("part", "reference API")), Logger: s.log,
 	})
 	return err
+}
+
+// howToFault says how the API's faults are switched while the demo runs. It holds
+// the admin token, which is the demo's own and is good on the loopback alone: it is
+// for the terminal, not for a log.
+func (s *services) howToFault() string {
+	return fmt.Sprintf(`The API can be made worse while it is watched: this slows all of it for two minutes.
+  curl -X PUT -H 'Authorization: Bearer %s' -d '{"factor": 3, "for": "2m"}' %s/admin/faults/slow_all
+GET /admin/faults lists all faults, DELETE switches them off.
+
+`, s.adminToken.Value(), s.url())
 }
 
 // levelOf returns the lowest level that a log writes.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"soakd/internal/judge"
+	"soakd/internal/judge/baseline"
+	"soakd/internal/judge/outage"
 	"soakd/internal/judge/window"
 )
 
@@ -23,6 +25,10 @@ type Judgement interface {
 	Events(after int64) []judge.Event
 	// Windows returns the latest n windows of a level that are in memory, oldest first.
 	Windows(level time.Duration, n int) []*window.Window
+	// Comparison is the latest with another version or the baseline; nil while there is none.
+	Comparison() (c *baseline.Comparison, final bool)
+	// Outages are the latest outages, oldest first.
+	Outages() []outage.Record
 	// Annotate notes what happened at the target.
 	Annotate(at time.Time, text, version string)
 }
@@ -50,6 +56,7 @@ func handleAPI(mux *http.ServeMux, api API) {
 	mux.HandleFunc("GET /api/v1/status", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, http.StatusOK, api.Status()) })
 	for path, read := range map[string]func(url.Values) (any, error){
 		"verdict": api.verdict, "findings": api.findings, "events": api.events, "windows": api.windows,
+		"comparison": api.comparison, "outages": api.outages,
 	} {
 		mux.HandleFunc("GET /api/v1/"+path, func(w http.ResponseWriter, r *http.Request) {
 			document, err := read(r.URL.Query())
@@ -168,6 +175,32 @@ func (a API) windows(query url.Values) (any, error) {
 		list = append(list, documentOf(w, query.Get("case")))
 	}
 	return map[string]any{"level_seconds": level.Seconds(), "windows": list}, nil
+}
+
+// comparisonDocument is a comparison as JSON.
+type comparisonDocument struct {
+	// Final tells that it does not change any more.
+	Final      bool                 `json:"final"`
+	Comparison *baseline.Comparison `json:"comparison"`
+}
+
+func (a API) comparison(query url.Values) (any, error) {
+	if err := only(query); err != nil {
+		return nil, err
+	}
+	c, final := a.Judgement.Comparison()
+	return comparisonDocument{Final: final, Comparison: c}, nil
+}
+
+func (a API) outages(query url.Values) (any, error) {
+	if err := only(query); err != nil {
+		return nil, err
+	}
+	list := a.Judgement.Outages()
+	if list == nil {
+		list = []outage.Record{}
+	}
+	return map[string]any{"outages": list}, nil
 }
 
 // windowDocument is a window as JSON. Times are seconds, of response times from

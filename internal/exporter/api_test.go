@@ -99,6 +99,19 @@ func TestAPIVerdict(t *testing.T) {
 	}
 }
 
+func TestAPIOutagesAndComparison(t *testing.T) {
+	ask := served(t, judgedMinutes(t, 2), false)
+	if _, d := ask(http.MethodGet, "/api/v1/outages", ""); len(d["outages"].([]any)) != 0 {
+		t.Errorf("%v", d)
+	}
+	if _, d := ask(http.MethodGet, "/api/v1/comparison", ""); d["comparison"] != nil || d["final"] != false {
+		t.Errorf("%v", d)
+	}
+	if status, _ := ask(http.MethodGet, "/api/v1/outages?x=1", ""); status != 400 {
+		t.Errorf("status %d", status)
+	}
+}
+
 func TestAPISaysWhatIsWrong(t *testing.T) {
 	ask := served(t, judgedMinutes(t, 1), true)
 	for path, want := range map[string]string{

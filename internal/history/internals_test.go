@@ -12,6 +12,17 @@ func Execute(ctx context.Context, s *Store, query string, args ...any) error {
 	return err
 }
 
+// HoldWriter begins a transaction that writes, as a long import does, and returns
+// what ends it.
+func HoldWriter(ctx context.Context, s *Store) (release func() error, err error) {
+	tx, err := s.write.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	_, err = tx.ExecContext(ctx, "DELETE FROM events")
+	return tx.Rollback, err
+}
+
 // LatestVersion returns the version of the schema that this soakd makes.
 func LatestVersion(t *testing.T) int64 {
 	t.Helper()

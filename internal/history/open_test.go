@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -43,6 +44,27 @@ func TestOpenKeepsWhatIsThere(t *testing.T) {
 		again := p.open(t)
 		if n := len(collect(t, again, history.WindowQuery{Run: id, Level: 60e9})); n != 2 {
 			t.Errorf("%d windows came back, want 2", n)
+		}
+	})
+}
+
+// `soakd history list` does not wait for a soakd that writes, or for an import.
+func TestOpenDoesNotWaitForAWriter(t *testing.T) {
+	both(t, func(t *testing.T, p place) {
+		first := p.open(t)
+		id := begin(t, first, history.Run{})
+		release, err := history.HoldWriter(t.Context(), first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		run, err := p.open(t).FindRun(t.Context(), "last", history.RunFilter{})
+		const less = 5 * time.Second // than one would wait for the lock
+		if took := time.Since(began); err != nil || run.ID != id || took > less {
+			t.Errorf("%+v, %v, after %v", run, err, took)
+		}
+		if err := release(); err != nil {
+			t.Error(err)
 		}
 	})
 }
@@ -189,7 +211,7 @@ func TestMigrationFromEachVersion(t *testing.T) {
 			}
 			history.Fixture(t, old.cfg, version)
 			s := old.open(t)
-			run, err := s.FindRun(t.Context(), "last")
+			run, err := s.FindRun(t.Context(), "last", history.RunFilter{})
 			if err != nil || run.Verdict != history.Passed || run.Target != "http://old" || len(run.Versions) != 1 {
 				t.Errorf("from version %d: %+v, %v", version, run, err)
 			}
@@ -242,6 +264,33 @@ func TestPostgresRights(t *testing.T) {
 	err = openError(t, history.Config{Location: locate(t, u.String()), Schema: "other"})
 	if !errors.Is(err, history.ErrUnusable) || !strings.Contains(err.Error(), "the role needs CREATE on the database") {
 		t.Error(err)
+	}
+}
+
+// Sessions that the server ended, as in a restart or a failover, cost one batch at
+// most, which can be appended again.
+func TestPostgresSessionsThatEnd(t *testing.T) {
+	s := postgresPlace(t).open(t)
+	id := begin(t, s, history.Run{})
+	if err := history.Execute(t.Context(), s, "SELECT 1"); err != nil {
+		t.Fatal(err)
+	}
+	admin, err := pgx.Connect(t.Context(), postgres(t).AdminURL().Value())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = admin.Exec(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'soakd history'")
+	if err := errors.Join(err, admin.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	batch := history.Batch{Run: id, At: at, Windows: minutes(at, 3)}
+	if err := s.Append(t.Context(), batch); err != nil {
+		if err := s.Append(t.Context(), batch); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := len(collect(t, s, history.WindowQuery{Run: id, Level: 60e9})); n != 3 {
+		t.Errorf("%d windows, want 3", n)
 	}
 }
 

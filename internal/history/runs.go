@@ -191,20 +191,30 @@ const selectRuns = `SELECT r.number, r.id, s.target, s.instance, r.workload, r.s
 
 // Runs returns runs, those that started last first.
 func (s *Store) Runs(ctx context.Context, filter RunFilter) ([]Run, error) {
-	where := conditions{}
-	where.add(filter.Target != "", "s.target = ?", filter.Target)
-	where.add(filter.Instance != "", "s.instance = ?", filter.Instance)
-	where.add(filter.Workload != "", "r.workload = ?", filter.Workload)
-	where.add(filter.Version != "", "EXISTS (SELECT 1 FROM run_versions v WHERE v.run = r.number AND v.version = ?)", filter.Version)
-	where.add(filter.Verdict != "", "r.verdict = ?", filter.Verdict)
-	where.add(!filter.From.IsZero(), "r.started >= ?", nanos(filter.From))
-	where.add(!filter.To.IsZero(), "r.started < ?", nanos(filter.To))
-	query := selectRuns + where.text() + " ORDER BY r.started DESC, r.number DESC"
-	if filter.Limit > 0 {
-		query += fmt.Sprintf(" LIMIT %d", filter.Limit)
-	}
-	runs, err := s.selectRuns(ctx, s.read, query, where.args...)
+	where := filter.conditions()
+	runs, err := s.selectRuns(ctx, s.read, selectRuns+where.text()+newest(filter.Limit), where.args...)
 	return runs, s.wrap("read runs", err)
+}
+
+func (f *RunFilter) conditions() conditions {
+	where := conditions{}
+	where.add(f.Target != "", "s.target = ?", clean(f.Target))
+	where.add(f.Instance != "", "s.instance = ?", clean(f.Instance))
+	where.add(f.Workload != "", "r.workload = ?", clean(f.Workload))
+	where.add(f.Version != "", "EXISTS (SELECT 1 FROM run_versions v WHERE v.run = r.number AND v.version = ?)", clean(f.Version))
+	where.add(f.Verdict != "", "r.verdict = ?", clean(f.Verdict))
+	where.add(!f.From.IsZero(), "r.started >= ?", nanos(f.From))
+	where.add(!f.To.IsZero(), "r.started < ?", nanos(f.To))
+	return where
+}
+
+// newest orders runs; limit 0 is no limit.
+func newest(limit int) string {
+	order := " ORDER BY r.started DESC, r.number DESC"
+	if limit > 0 {
+		order += fmt.Sprintf(" LIMIT %d", limit)
+	}
+	return order
 }
 
 // conditions gathers what a query asks for.
@@ -300,24 +310,26 @@ const (
 
 // FindRun returns the run that a person means by an id or its start (4 characters
 // or more), by "last" or "last-passed", or by "version=X" for the last one that saw
-// this version of the target.
-func (s *Store) FindRun(ctx context.Context, what string) (Run, error) {
-	const newest = " ORDER BY r.started DESC, r.number DESC LIMIT 1"
-	if version, found := strings.CutPrefix(what, "version="); found {
-		return s.oneRun(ctx, fmt.Sprintf("a run of the target's version %q", version),
-			selectRuns+" WHERE EXISTS (SELECT 1 FROM run_versions v WHERE v.run = r.number AND v.version = ?)"+newest, version)
-	}
-	switch what {
-	case "last":
-		return s.oneRun(ctx, "the last run", selectRuns+newest)
-	case "last-passed":
-		return s.oneRun(ctx, "the last run that passed", selectRuns+" WHERE r.verdict = ?"+newest, Passed)
+// this version of the target, among those of the filter.
+func (s *Store) FindRun(ctx context.Context, what string, filter RunFilter) (Run, error) {
+	version, found := strings.CutPrefix(what, "version=")
+	switch {
+	case found:
+		filter.Version = version
+		return s.lastRun(ctx, fmt.Sprintf("a run of the target's version %q", version), filter)
+	case what == "last":
+		return s.lastRun(ctx, "the last run", filter)
+	case what == "last-passed":
+		filter.Verdict = Passed
+		return s.lastRun(ctx, "the last run that passed", filter)
 	}
 	prefix := strings.ToLower(what)
 	if len(prefix) < minPrefix || strings.Trim(prefix, "0123456789abcdef-") != "" {
-		return Run{}, fmt.Errorf("%q names no run: it must be an id or its first %d characters or more, last, last-passed or version=VERSION", what, minPrefix)
+		return Run{}, fmt.Errorf("%w: %q names no run: it must be an id or its first %d characters or more, last, last-passed or version=VERSION", ErrNotFound, what, minPrefix)
 	}
-	runs, err := s.selectRuns(ctx, s.read, selectRuns+" WHERE r.id LIKE ?"+strings.Replace(newest, "LIMIT 1", fmt.Sprintf("LIMIT %d", maxCandidates), 1), prefix+"%")
+	where := filter.conditions()
+	where.add(true, "r.id LIKE ?", prefix+"%")
+	runs, err := s.selectRuns(ctx, s.read, selectRuns+where.text()+newest(maxCandidates), where.args...)
 	switch {
 	case err != nil:
 		return Run{}, s.wrap("look for the run", err)
@@ -328,7 +340,12 @@ func (s *Store) FindRun(ctx context.Context, what string) (Run, error) {
 		for _, run := range runs {
 			ids = append(ids, run.ID)
 		}
-		return Run{}, fmt.Errorf("%q is the start of several runs: %s: give more of the id", what, strings.Join(ids, ", "))
+		return Run{}, fmt.Errorf("%w: %q is the start of several runs: %s: give more of the id", ErrNotFound, what, strings.Join(ids, ", "))
 	}
 	return runs[0], nil
+}
+
+func (s *Store) lastRun(ctx context.Context, what string, filter RunFilter) (Run, error) {
+	where := filter.conditions()
+	return s.oneRun(ctx, what, selectRuns+where.text()+newest(1), where.args...)
 }

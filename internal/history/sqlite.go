@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -24,9 +25,9 @@ const (
 	// maxJournal is how many bytes of the write-ahead log stay on the disk when it
 	// has been written back.
 	maxJournal = "16777216"
-	// bringUpTries and bringUpPause are how often, and how long after a failure, a
-	// file is brought up to date.
-	bringUpTries = 20
+	// bringUpLimit bounds for how long one tries to bring a file up to date, and
+	// bringUpPause is how long one waits after a failure.
+	bringUpLimit = 15 * time.Second
 	bringUpPause = 100 * time.Millisecond
 	// readers is how many may read at the same time.
 	readers = 4
@@ -38,18 +39,28 @@ type inFile struct{ path string }
 func openSQLite(ctx context.Context, s *Store) error {
 	file := inFile{path: s.cfg.Location.path}
 	s.dialect = file
-	if err := file.prepare(s.cfg.MustExist); err != nil {
+	empty, err := file.prepare(s.cfg.MustExist)
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
-	var err error
-	if s.write, err = sql.Open("sqlite", file.source(false)); err != nil {
+	settings := url.Values{
+		// A transaction that reads before it writes must not find that another one
+		// wrote in between.
+		"_txlock": {"immediate"},
+	}
+	if empty {
+		// Of a file with tables it cannot be changed, and asking for it would wait for
+		// others that write.
+		settings.Set("_auto_vacuum", "INCREMENTAL")
+	}
+	if s.write, err = sql.Open("sqlite", file.source(settings)); err != nil {
 		return err
 	}
 	s.write.SetMaxOpenConns(1)
 	if err := file.bringUp(ctx, s); err != nil {
 		return err
 	}
-	if s.read, err = sql.Open("sqlite", file.source(true)); err != nil {
+	if s.read, err = sql.Open("sqlite", file.source(url.Values{"_query_only": {"1"}})); err != nil {
 		return err
 	}
 	s.read.SetMaxOpenConns(readers)
@@ -58,41 +69,35 @@ func openSQLite(ctx context.Context, s *Store) error {
 
 // prepare makes sure that the file is there and can be written, so that the error
 // that a person sees is the system's and not SQLite's. The histories of a service
-// are nobody else's business.
-func (f inFile) prepare(mustExist bool) error {
+// are nobody else's business. It reports whether the file is empty.
+func (f inFile) prepare(mustExist bool) (empty bool, err error) {
 	flags := os.O_RDWR
 	if !mustExist {
 		if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
-			return err
+			return false, err
 		}
 		flags |= os.O_CREATE
 	}
 	file, err := os.OpenFile(f.path, flags, 0o600)
 	if mustExist && errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%w: there is no history here yet: soakd run makes it", ErrNotFound)
+		return false, fmt.Errorf("%w: there is no history here yet: soakd run makes it", ErrNotFound)
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
-	return file.Close()
+	info, err := file.Stat()
+	return err == nil && info.Size() == 0, errors.Join(err, file.Close())
 }
 
 // source is the data source name. WAL lets others read while one writes; with
 // synchronous=FULL a commit is on the disk when it returns
 // (https://www.sqlite.org/pragma.html#pragma_synchronous).
-func (f inFile) source(readOnly bool) string {
+func (f inFile) source(settings url.Values) string {
 	values := url.Values{
 		"mode": {"rw"}, "_busy_timeout": {busyTimeout}, "_journal_mode": {"WAL"}, "_synchronous": {"FULL"},
 		"_foreign_keys": {"1"}, "_pragma": {"journal_size_limit(" + maxJournal + ")"},
 	}
-	if readOnly {
-		values.Set("_query_only", "1")
-	} else {
-		// A transaction that reads before it writes must not find that another one
-		// wrote in between.
-		values.Set("_txlock", "immediate")
-		values.Set("_auto_vacuum", "INCREMENTAL")
-	}
+	maps.Copy(values, settings)
 	return (&url.URL{Scheme: "file", Path: f.path, RawQuery: values.Encode()}).String()
 }
 
@@ -100,12 +105,12 @@ func (f inFile) source(readOnly bool) string {
 // same time, and neither the change to a write-ahead log nor a migration waits for
 // the other: who comes too late tries again and finds it done.
 func (f inFile) bringUp(ctx context.Context, s *Store) error {
-	for try := 1; ; try++ {
+	for began := time.Now(); ; {
 		err := f.claim(ctx, s.write)
 		if err == nil {
 			err = migrate(ctx, s)
 		}
-		if err = s.explain(err); err == nil || try == bringUpTries || errors.Is(err, ErrUnusable) {
+		if err = s.explain(err); err == nil || time.Since(began) > bringUpLimit || errors.Is(err, ErrUnusable) {
 			return err
 		}
 		select {
@@ -118,17 +123,18 @@ func (f inFile) bringUp(ctx context.Context, s *Store) error {
 
 // claim marks a new file as soakd's, and refuses one of something else.
 func (f inFile) claim(ctx context.Context, db *sql.DB) error {
+	var id, tables int64
+	// Without a transaction, which would wait for others that write.
+	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil || id == applicationID {
+		return err
+	}
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
-	var id, tables int64
-	if err := tx.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
-		return err
-	}
-	if id == applicationID {
-		return nil
+	if err := tx.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil || id == applicationID {
+		return err // another soakd was faster
 	}
 	if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM sqlite_schema").Scan(&tables); err != nil {
 		return err

@@ -152,7 +152,7 @@ func TestWindowsAcrossRuns(t *testing.T) {
 func TestFindRun(t *testing.T) {
 	both(t, func(t *testing.T, p place) {
 		s := p.open(t)
-		if _, err := s.FindRun(t.Context(), "last"); !errors.Is(err, history.ErrNotFound) {
+		if _, err := s.FindRun(t.Context(), "last", history.RunFilter{}); !errors.Is(err, history.ErrNotFound) {
 			t.Error(err)
 		}
 		ids := []string{"01980000-0000-7000-8000-000000000001", "01980000-0000-7000-8000-000000000002", "01990000-0000-7000-8000-000000000003"}
@@ -165,14 +165,19 @@ func TestFindRun(t *testing.T) {
 		for what, want := range map[string]string{
 			"last": ids[2], "last-passed": ids[1], "version=v0": ids[2], "version=v1": ids[1], "0199": ids[2], "01980000-0000-7000-8000-000000000002": ids[1], "01990000-0000-7": ids[2],
 		} {
-			if run, err := s.FindRun(t.Context(), what); err != nil || run.ID != want {
+			if run, err := s.FindRun(t.Context(), what, history.RunFilter{}); err != nil || run.ID != want {
 				t.Errorf("%s: %s, %v, want %s", what, run.ID, err, want)
+			}
+		}
+		for what, filter := range map[string]history.RunFilter{"last": {Target: "http://other"}, "0199": {Instance: "other"}, "last-passed": {Workload: "other"}} {
+			if _, err := s.FindRun(t.Context(), what, filter); !errors.Is(err, history.ErrNotFound) {
+				t.Errorf("%s of %+v: %v", what, filter, err)
 			}
 		}
 		for what, want := range map[string]string{
 			"0198": "several runs: " + ids[1] + ", " + ids[0], "version=v9": "not found", "abcd": "not found", "%%%%": "names no run", "": "names no run", "01": "names no run",
 		} {
-			if _, err := s.FindRun(t.Context(), what); err == nil || !strings.Contains(err.Error(), want) {
+			if _, err := s.FindRun(t.Context(), what, history.RunFilter{}); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %v, want %q", what, err, want)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"soakd/internal/judge/answers"
 	"soakd/internal/judge/baseline"
 	"soakd/internal/judge/cause"
+	"soakd/internal/judge/correlate"
 	"soakd/internal/judge/finding"
 	"soakd/internal/judge/latency"
 	"soakd/internal/judge/leak"
@@ -35,7 +36,7 @@ type Config struct {
 // New returns a judge that has seen nothing, or an error that joins everything that
 // is wrong with cfg.
 func New(cfg Config) (*Judge, error) {
-	j := &Judge{rings: map[time.Duration]*ring{}, answers: answers.New(cfg.Answers), cause: cause.New(cfg.Cause), versions: baseline.NewTracker(cfg.Versions)}
+	j := &Judge{rings: map[time.Duration]*ring{}, answers: answers.New(cfg.Answers), cause: cause.New(cfg.Cause), moves: correlate.New(correlate.DefaultSeries), versions: baseline.NewTracker(cfg.Versions)}
 	for _, level := range window.Levels() {
 		j.rings[level] = &ring{size: ringSize(level)}
 	}
@@ -59,7 +60,7 @@ func New(cfg Config) (*Judge, error) {
 		{detector: j.versions, level: window.Minute, replayed: true},
 		{detector: j.objectives, level: window.Minute, replayed: true},
 	}
-	j.findings = findings{log: &j.log, opened: map[finding.Kind]int64{}, hints: func(*finding.Symptom) []finding.Hint { return nil }}
+	j.findings = findings{log: &j.log, opened: map[finding.Kind]int64{}, hints: j.hints}
 	j.recovery = map[string]*Times{}
 	j.recovered = map[int64]bool{}
 	return j, nil

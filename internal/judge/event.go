@@ -2,6 +2,7 @@ package judge
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -18,6 +19,8 @@ const (
 	LoadChanged EventKind = "load"
 	// Annotation: somebody said so over the API, such as a deployment.
 	Annotation EventKind = "annotation"
+	// Compared: a comparison with another version or the baseline came to its end.
+	Compared EventKind = "comparison"
 	// Gap: soakd was away.
 	Gap EventKind = "gap"
 	// FindingOpened, FindingRenamed, FindingEnded: what the judgement found, found
@@ -29,7 +32,7 @@ const (
 
 // EventKinds lists every kind.
 func EventKinds() []EventKind {
-	return []EventKind{VersionChanged, TargetRestarted, LoadChanged, Annotation, Gap, FindingOpened, FindingRenamed, FindingEnded}
+	return []EventKind{VersionChanged, TargetRestarted, LoadChanged, Annotation, Compared, Gap, FindingOpened, FindingRenamed, FindingEnded}
 }
 
 // aboutTarget tells the events that may be the reason of a change from those that
@@ -74,7 +77,7 @@ func (l *log) add(e Event) {
 	l.seq++
 	e.Seq = l.seq
 	if len(e.Text) > maxEventText {
-		e.Text = e.Text[:maxEventText]
+		e.Text = strings.ToValidUTF8(e.Text[:maxEventText], "") // not half a letter
 	}
 	if len(l.events) == maxEvents {
 		l.events = slices.Delete(l.events, 0, maxEvents/10) // one move for a hundred events

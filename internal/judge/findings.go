@@ -35,6 +35,8 @@ type Finding struct {
 	Nearby []Event `json:"nearby,omitempty"`
 	// Hints are signals that moved with it, most likely first. They prove nothing.
 	Hints []finding.Hint `json:"hints,omitempty"`
+	// hinted is when the hints were looked up last.
+	hinted time.Time
 }
 
 // Open reports whether it lasts.
@@ -47,8 +49,13 @@ const (
 	// eventsBefore and eventsAfter bound where around the onset an event counts as nearby.
 	eventsBefore = 15 * time.Minute
 	eventsAfter  = 2 * time.Minute
-	// maxHints bounds the hints of a finding.
-	maxHints = 5
+	// maxHints bounds the hints of a finding. They are looked up once a minute for as
+	// long as its symptoms come together.
+	maxHints  = 5
+	hintEvery = time.Minute
+	// maxSymptoms bounds the symptoms of a finding, maxNearby the events near its start.
+	maxSymptoms = 100
+	maxNearby   = 20
 	// joinAfter is for how long after its end a finding still takes symptoms that it
 	// explains: those that need a few minutes of data come after short causes.
 	joinAfter = 15 * time.Minute
@@ -64,8 +71,7 @@ type findings struct {
 	opened map[finding.Kind]int64
 }
 
-// update takes what detectors see at the time now. A symptom that none of them
-// mentions any more is over too.
+// update takes what detectors see at the time now.
 func (fs *findings) update(now time.Time, seen []finding.Symptom) {
 	slices.SortStableFunc(seen, func(a, b finding.Symptom) int { return finding.Compare(&a, &b) })
 	for i := range seen {
@@ -74,8 +80,8 @@ func (fs *findings) update(now time.Time, seen []finding.Symptom) {
 			fs.refresh(f, s)
 			continue
 		}
-		if s.Over && !s.Ended.After(s.Onset) {
-			continue
+		if s.Over && !toldAfterwards(s.Kind) {
+			continue // it was over before it was known
 		}
 		fs.place(now, s)
 	}
@@ -86,6 +92,10 @@ func (fs *findings) update(now time.Time, seen []finding.Symptom) {
 	}
 	fs.trim()
 }
+
+// toldAfterwards are the kinds that are sure only when they are over, if they were
+// short.
+func toldAfterwards(kind finding.Kind) bool { return kind == finding.Outage || kind == finding.Hang }
 
 // holding returns the open finding that has the symptom.
 func (fs *findings) holding(s *finding.Symptom) *Finding {
@@ -110,22 +120,60 @@ func (fs *findings) refresh(f *Finding, s *finding.Symptom) {
 // place finds the findings that a new symptom belongs to, makes them one, or opens
 // another.
 func (fs *findings) place(now time.Time, s *finding.Symptom) {
-	var into *Finding
-	for _, f := range slices.Clone(fs.list) {
-		if (!f.Open() && now.Sub(f.Ended) > joinAfter) || !f.belongs(s) {
-			continue
-		}
-		if into == nil {
-			into = f
-			into.Symptoms = append(into.Symptoms, *s)
-			if !s.Over {
-				into.Ended = time.Time{}
-			}
-			continue
-		}
-		fs.absorb(into, f)
+	group := fs.group(now, s)
+	if len(group) == 0 {
+		fs.open(now, s)
+		return
 	}
-	if into != nil {
+	into := group[0]
+	into.add(s)
+	for _, other := range group[1:] {
+		fs.absorb(into, other)
+	}
+	switch {
+	case into.Open():
+	case !s.Over:
+		into.Ended = time.Time{}
+		fs.log.add(Event{At: now, Kind: FindingOpened, Finding: into.ID, Text: "goes on: " + s.Text})
+	default:
+		// It was over before it was known, as a cause that is told afterwards.
+		if s.Ended.After(into.Ended) {
+			into.Ended = s.Ended
+		}
+		fs.name(now, into)
+	}
+}
+
+// group returns the findings that a new symptom makes one, the oldest first: all
+// that it explains, and of those that explain it the one that began nearest to it.
+// What has several possible causes shows none of them to be the cause of another:
+// a missed objective does not join whatever is wrong at the time.
+func (fs *findings) group(now time.Time, s *finding.Symptom) []*Finding {
+	var group []*Finding
+	var cause *Finding
+	least := time.Duration(0)
+	for _, f := range fs.list {
+		if !f.Open() && now.Sub(f.Ended) > joinAfter {
+			continue
+		}
+		if f.explainedBy(s) {
+			group = append(group, f)
+			continue
+		}
+		if distance, explains := f.explains(s); explains && (cause == nil || distance < least) {
+			cause, least = f, distance
+		}
+	}
+	if cause != nil {
+		group = append(group, cause)
+		slices.SortStableFunc(group, func(a, b *Finding) int { return cmp.Compare(slices.Index(fs.list, a), slices.Index(fs.list, b)) })
+	}
+	return group
+}
+
+// open begins a finding. So many that last say no more than one more would.
+func (fs *findings) open(now time.Time, s *finding.Symptom) {
+	if len(fs.list) >= maxFindings && !slices.ContainsFunc(fs.list, func(f *Finding) bool { return !f.Open() }) {
 		return
 	}
 	f := &Finding{ID: identify(s), Found: now, Symptoms: []finding.Symptom{*s}}
@@ -154,14 +202,49 @@ func identify(s *finding.Symptom) string {
 	return fmt.Sprintf("%s-%s-%06x", s.Onset.UTC().Format("20060102T150405Z"), s.Kind, hash.Sum32()&0xffffff)
 }
 
-// belongs reports whether the symptom and one of the finding's explain each other.
-func (f *Finding) belongs(s *finding.Symptom) bool {
-	return slices.ContainsFunc(f.Symptoms, func(known finding.Symptom) bool { return explains(&known, s) || explains(s, &known) })
+// explainedBy reports whether a new symptom explains one of the finding's.
+func (f *Finding) explainedBy(s *finding.Symptom) bool {
+	return slices.ContainsFunc(f.Symptoms, func(known finding.Symptom) bool { return explains(s, &known) })
+}
+
+// explains reports whether one of the finding's symptoms explains a new one, and how
+// far apart they began at least.
+func (f *Finding) explains(s *finding.Symptom) (distance time.Duration, ok bool) {
+	for i := range f.Symptoms {
+		known := &f.Symptoms[i]
+		if !explains(known, s) {
+			continue
+		}
+		if d := apart(known, s); !ok || d < distance {
+			distance, ok = d, true
+		}
+	}
+	return distance, ok
+}
+
+// add takes a symptom in, in place of what was known of the same before.
+func (f *Finding) add(s *finding.Symptom) {
+	same := func(known finding.Symptom) bool { return known.Key() == s.Key() }
+	if i := slices.IndexFunc(f.Symptoms, same); i >= 0 {
+		f.Symptoms[i] = *s
+		return
+	}
+	if len(f.Symptoms) == maxSymptoms {
+		// The first names the finding.
+		i := slices.IndexFunc(f.Symptoms[1:], func(known finding.Symptom) bool { return known.Over })
+		if i < 0 {
+			return
+		}
+		f.Symptoms = slices.Delete(f.Symptoms, i+1, i+2)
+	}
+	f.Symptoms = append(f.Symptoms, *s)
 }
 
 // absorb makes one finding of two that turned out to have the same cause.
 func (fs *findings) absorb(into, other *Finding) {
-	into.Symptoms = append(into.Symptoms, other.Symptoms...)
+	for i := range other.Symptoms {
+		into.add(&other.Symptoms[i])
+	}
 	if other.Found.Before(into.Found) {
 		into.Found = other.Found
 	}
@@ -172,17 +255,40 @@ func (fs *findings) absorb(into, other *Finding) {
 	fs.log.add(Event{At: other.Found, Kind: FindingRenamed, Finding: other.ID, Text: "is part of " + into.ID})
 }
 
-// settle brings a finding up to date with its symptoms, and ends it when none lasts.
-func (fs *findings) settle(now time.Time, f *Finding) {
-	before := f.Kind
+// name names a finding anew by what is known of it.
+func (fs *findings) name(now time.Time, f *Finding) {
+	kind, onset := f.Kind, f.Onset
 	f.lead()
-	if f.Kind != before {
+	if f.Kind != kind {
 		fs.opened[f.Kind]++
 		fs.log.add(Event{At: now, Kind: FindingRenamed, Finding: f.ID, Text: f.Text})
 	}
-	f.Nearby = fs.log.around(f.Onset.Add(-eventsBefore), f.Onset.Add(eventsAfter))
-	if f.Hints == nil || now.Sub(f.Found) < joinAfter {
-		f.Hints = fs.hints(&f.Symptoms[0])
+	// Later the log has lost what happened then.
+	if now.Sub(f.Found) < joinAfter || !f.Onset.Equal(onset) {
+		near := fs.log.around(f.Onset.Add(-eventsBefore), f.Onset.Add(eventsAfter))
+		f.Nearby = near[max(0, len(near)-maxNearby):]
+	}
+}
+
+// withdraw takes a symptom back that turned out to be meant.
+func (fs *findings) withdraw(now time.Time, s *finding.Symptom) {
+	f := fs.holding(s)
+	if f == nil {
+		return
+	}
+	f.Symptoms = slices.DeleteFunc(f.Symptoms, func(known finding.Symptom) bool { return known.Key() == s.Key() })
+	if len(f.Symptoms) > 0 {
+		return
+	}
+	fs.list = slices.DeleteFunc(fs.list, func(other *Finding) bool { return other == f })
+	fs.log.add(Event{At: now, Kind: FindingEnded, Finding: f.ID, Text: "it was a deployment: " + f.Text})
+}
+
+// settle brings a finding up to date with its symptoms, and ends it when none lasts.
+func (fs *findings) settle(now time.Time, f *Finding) {
+	fs.name(now, f)
+	if now.Sub(f.Found) < joinAfter && now.Sub(f.hinted) >= hintEvery {
+		f.Hints, f.hinted = fs.hints(&f.Symptoms[0]), now
 	}
 	if slices.ContainsFunc(f.Symptoms, func(s finding.Symptom) bool { return !s.Over }) {
 		return
@@ -192,8 +298,8 @@ func (fs *findings) settle(now time.Time, f *Finding) {
 			f.Ended = ended
 		}
 	}
-	if f.Ended.IsZero() {
-		f.Ended = now
+	if f.Ended.IsZero() || (f.Ended.Before(f.Found) && !toldAfterwards(f.Kind)) {
+		f.Ended = now // since when it is over is not known better
 	}
 	fs.log.add(Event{At: now, Kind: FindingEnded, Finding: f.ID, Text: f.Text})
 }
@@ -209,24 +315,45 @@ func (f *Finding) lead() {
 // order puts the symptom first that explains most of the others and is explained by
 // fewest, then by kind.
 func (f *Finding) order() {
-	weight := make(map[string]int, len(f.Symptoms))
-	for i := range f.Symptoms {
-		for j := range f.Symptoms {
-			if i != j && explains(&f.Symptoms[i], &f.Symptoms[j]) {
-				weight[f.Symptoms[i].Key()]--
-				weight[f.Symptoms[j].Key()]++
+	if len(f.Symptoms) < 2 {
+		return
+	}
+	type weighed struct {
+		symptom finding.Symptom
+		weight  int
+	}
+	list := make([]weighed, len(f.Symptoms))
+	for i := range list {
+		list[i].symptom = f.Symptoms[i]
+	}
+	for i := range list {
+		may := effects(list[i].symptom.Kind) // once, not for each pair
+		for j := range list {
+			kind := list[j].symptom.Kind
+			if i == j || (kind != finding.Objective && !slices.Contains(may, kind)) {
+				continue
+			}
+			if explains(&list[i].symptom, &list[j].symptom) {
+				list[i].weight--
+				list[j].weight++
 			}
 		}
 	}
-	slices.SortStableFunc(f.Symptoms, func(a, b finding.Symptom) int {
-		return cmp.Or(cmp.Compare(weight[a.Key()], weight[b.Key()]), finding.Compare(&a, &b))
+	slices.SortStableFunc(list, func(a, b weighed) int {
+		return cmp.Or(cmp.Compare(a.weight, b.weight), finding.Compare(&a.symptom, &b.symptom))
 	})
+	for i := range list {
+		f.Symptoms[i] = list[i].symptom
+	}
 }
 
 // trim forgets the oldest findings that are over.
 func (fs *findings) trim() {
 	for len(fs.list) > maxFindings {
 		i := slices.IndexFunc(fs.list, func(f *Finding) bool { return !f.Open() })
-		fs.list = slices.Delete(fs.list, max(i, 0), max(i, 0)+1)
+		if i < 0 {
+			return // cannot be: see open
+		}
+		fs.list = slices.Delete(fs.list, i, i+1)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"soakd/internal/judge/finding"
 	"soakd/internal/judge/window"
@@ -265,5 +266,134 @@ func TestVerdict(t *testing.T) {
 	}
 	if v := s.judge.Verdict(true); v.Result != Fail {
 		t.Errorf("what is over does not count for the run: %+v", v)
+	}
+}
+
+// A missed objective has one reason or another; it does not make one of all that is
+// wrong at the time, and least of all hides what users lose.
+func TestACommonEffectJoinsNothing(t *testing.T) {
+	s := newStory(t)
+	s.sees(finding.ForeignData, forCase("history"), 0)
+	s.sees(finding.RateLimited, finding.Subject{Class: "standard"}, 200)
+	s.minute(210, "v1")
+	s.want(210, "rate_limited(1)+ foreign_data(1)+")
+	s.sees(finding.Objective, finding.Subject{Objective: "availability"}, 205)
+	s.minute(215, "v1")
+	s.want(215, "rate_limited(2)+ foreign_data(1)+")
+}
+
+// A symptom that comes back while its finding may still be joined is in it once.
+func TestASymptomIsInAFindingOnce(t *testing.T) {
+	s := newStory(t)
+	s.sees(finding.RateLimited, finding.Subject{Class: "all"}, 0)
+	s.sees(finding.Errors, forCase("a"), 0)
+	s.minute(0, "v1")
+	s.seen = map[string]finding.Symptom{}
+	s.minute(1, "v1")
+	s.want(1, "rate_limited(2)")
+	s.sees(finding.Errors, forCase("a"), 3)
+	s.minute(3, "v1")
+	s.want(3, "rate_limited(2)+")
+	if events := s.judge.Events(0); events[len(events)-1].Kind != FindingOpened {
+		t.Errorf("nothing says that it goes on: %+v", events)
+	}
+}
+
+// A cause that is told when it is over names the finding of its effects, also when
+// they are over too.
+func TestACauseThatIsToldAfterwardsNamesTheFinding(t *testing.T) {
+	s := newStory(t)
+	s.sees(finding.Errors, forCase("a"), 0)
+	s.minute(0, "v1")
+	s.seen = map[string]finding.Symptom{}
+	s.minute(1, "v1")
+	s.want(1, "errors(1)")
+	s.seen["x"] = finding.Symptom{Kind: finding.Outage, Subject: finding.Subject{Target: "api"}, Onset: s.at(0), Over: true, Ended: s.at(1), Text: "away", Confidence: 1}
+	s.minute(2, "v1")
+	s.want(2, "outage(2)")
+}
+
+// A finding that lasts is not forgotten for another.
+func TestOpenFindingsAreKept(t *testing.T) {
+	s := newStory(t)
+	for i := range maxFindings + 50 {
+		s.sees(finding.DataLost, forCase(fmt.Sprint(i)), 0)
+	}
+	s.minute(0, "v1")
+	events := len(s.judge.Events(0))
+	s.minute(1, "v1")
+	if n := len(s.judge.Findings()); n != maxFindings {
+		t.Errorf("%d findings", n)
+	}
+	if more := len(s.judge.Events(0)) - events; more != 0 {
+		t.Errorf("%d events of the same findings", more)
+	}
+}
+
+// The symptoms of a finding that lasts for weeks are bounded, those that last kept.
+func TestSymptomsAreBounded(t *testing.T) {
+	s := newStory(t)
+	s.sees(finding.RateLimited, finding.Subject{Class: "all"}, 0)
+	for i := range 2 * maxSymptoms {
+		s.sees(finding.Errors, forCase(fmt.Sprint(i)), i)
+		s.minute(i, "v1")
+		s.forgets(finding.Errors, forCase(fmt.Sprint(i)))
+	}
+	s.minute(2*maxSymptoms, "v1")
+	f := s.judge.Findings()
+	if len(f) != 1 || f[0].Kind != finding.RateLimited || len(f[0].Symptoms) > maxSymptoms {
+		t.Errorf("%s", s.names())
+	}
+}
+
+// The restart may be seen before the first answer of the new version.
+func TestADeploymentThatIsSeenLateIsTakenBack(t *testing.T) {
+	s := newStory(t)
+	s.minute(0, "v1")
+	s.sees(finding.Restarts, finding.Subject{Target: "api"}, 1)
+	s.minute(1, "v1")
+	s.want(1, "restarts(1)+")
+	s.minute(4, "v2")
+	s.want(4, "")
+	if v := s.judge.Verdict(true); v.Result == Fail {
+		t.Errorf("%+v", v)
+	}
+}
+
+// A deployment after which the target restarts again and again is no deployment
+// that went well.
+func TestACrashLoopAfterADeploymentIsFound(t *testing.T) {
+	s := newStory(t)
+	s.minute(0, "v1")
+	s.judge.Annotate(s.at(1), "deployed", "")
+	s.sees(finding.Restarts, finding.Subject{Target: "api"}, 2)
+	for i := 2; i < 60; i++ {
+		s.minute(i, "v1")
+	}
+	s.want(60, "restarts(1)+")
+}
+
+// What happened near the start is kept for as long as the finding is, whatever else
+// happens later, and bounded.
+func TestNearbyIsKept(t *testing.T) {
+	s := newStory(t)
+	s.minute(0, "v1")
+	for range 100 {
+		s.judge.Annotate(s.at(11), strings.Repeat("é", 400), "")
+	}
+	s.sees(finding.Latency, forCase("forecast"), 12)
+	s.minute(12, "v1")
+	for i := range 2 * maxEvents {
+		s.judge.Annotate(s.at(40), fmt.Sprint(i), "")
+	}
+	s.minute(40, "v1")
+	near := s.judge.Findings()[0].Nearby
+	if len(near) != maxNearby {
+		t.Errorf("%d events nearby", len(near))
+	}
+	for _, e := range near {
+		if !utf8.ValidString(e.Text) {
+			t.Errorf("cut within a letter: %q", e.Text)
+		}
 	}
 }

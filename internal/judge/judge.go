@@ -13,6 +13,7 @@ import (
 	"soakd/internal/judge/answers"
 	"soakd/internal/judge/baseline"
 	"soakd/internal/judge/cause"
+	"soakd/internal/judge/correlate"
 	"soakd/internal/judge/finding"
 	"soakd/internal/judge/latency"
 	"soakd/internal/judge/leak"
@@ -49,6 +50,7 @@ type Judge struct {
 	latency    *latency.Detector
 	versions   *baseline.Tracker
 	objectives *objective.Tracker
+	moves      *correlate.Store
 	findings   findings
 	log        log
 	// recovery counts times to recover by target, recovered the ids of the outages
@@ -66,10 +68,11 @@ type Judge struct {
 
 // watched is what was last known of the target and the load.
 type watched struct {
-	version  string
-	rate     float64
-	phase    string
-	restarts float64
+	version string
+	rate    float64
+	phase   string
+	// compared tells that the end of the present comparison was noted.
+	compared bool
 }
 
 // Window takes the next window of the level [window.Short] in. It returns the
@@ -85,6 +88,7 @@ func (j *Judge) Window(w *window.Window) []*window.Window {
 		j.take(d)
 	}
 	j.noteRecoveries()
+	j.noteComparison()
 	j.findings.update(j.latest, j.reconcile(w.Start, j.seen()))
 	return done
 }
@@ -104,11 +108,21 @@ func (j *Judge) Finish() []*window.Window {
 func (j *Judge) take(w *window.Window) {
 	j.rings[w.Length].put(w)
 	j.tally.add(w)
+	j.moves.Observe(w)
 	for _, d := range j.detectors {
 		if d.level == w.Length {
 			d.see(w)
 		}
 	}
+}
+
+// hints are the signals that moved with a symptom.
+func (j *Judge) hints(s *finding.Symptom) []finding.Hint {
+	var list []finding.Hint
+	for _, h := range j.moves.Around(s, maxHints) {
+		list = append(list, finding.Hint{Signal: h.Signal, Before: h.Before, After: h.After, Unit: h.Unit, Score: h.Score, Moved: h.Moved, LagSeconds: h.Lag.Seconds(), Text: h.Text})
+	}
+	return list
 }
 
 // see keeps what a detector sees now. What it saw before and does not mention any
@@ -135,6 +149,7 @@ func (j *Judge) seen() []finding.Symptom {
 	for _, d := range j.detectors {
 		for _, s := range d.seen {
 			if j.expected(&s) {
+				j.findings.withdraw(j.latest, &s)
 				continue
 			}
 			i, twice := at[s.Key()]
@@ -152,9 +167,10 @@ func (j *Judge) seen() []finding.Symptom {
 }
 
 // expected reports whether somebody meant what is seen: a restart that brings
-// another version is a deployment.
+// another version is a deployment. One after the other for longer than that is not,
+// whatever it began with.
 func (j *Judge) expected(s *finding.Symptom) bool {
-	if s.Kind != finding.Restarts {
+	if s.Kind != finding.Restarts || j.latest.Sub(s.Onset) > settled {
 		return false
 	}
 	return slices.ContainsFunc(j.log.around(s.Onset.Add(-deployment), s.Onset.Add(deployment)), func(e Event) bool {
@@ -165,6 +181,10 @@ func (j *Judge) expected(s *finding.Symptom) bool {
 // deployment is how long one may take from the first process that stops to the
 // first answer of the new version.
 const deployment = 5 * time.Minute
+
+// settled is after what time a deployment is forgotten: a restart stays a symptom
+// for half an hour, so one that still lasts was not the last.
+const settled = 40 * time.Minute
 
 // rateChange is by how much the rate has to change to be an event: less is the
 // slope of a day.
@@ -190,6 +210,18 @@ func (j *Judge) notice(w *window.Window) {
 	}
 	if last.rate == 0 {
 		last.rate = w.Rate
+	}
+}
+
+// noteComparison notes when a comparison of versions came to its end.
+func (j *Judge) noteComparison() {
+	c, final := j.versions.Comparison()
+	switch {
+	case c == nil || !final:
+		j.watched.compared = false
+	case !j.watched.compared:
+		j.watched.compared = true
+		j.log.add(Event{At: j.latest, Kind: Compared, Version: c.Version, Text: baselineCheck(c, final).Text})
 	}
 }
 
@@ -233,6 +265,10 @@ func (j *Judge) Windows(level time.Duration, n int) []*window.Window {
 // Comparison is the latest comparison with another version or the baseline, and
 // whether it is final; nil while there is nothing to compare.
 func (j *Judge) Comparison() (c *baseline.Comparison, final bool) { return j.versions.Comparison() }
+
+// Outages are the latest outages of the API and of what it depends on: those that
+// last and at most a hundred that are over, in the order in which they were noticed.
+func (j *Judge) Outages() []outage.Record { return j.outage.Outages() }
 
 // Profile is what the present version of the target is like so far.
 func (j *Judge) Profile() *baseline.Profile { return j.versions.Profile() }

@@ -130,6 +130,9 @@ const redisTarget = "redis"
 // out. Memory that runs out costs pauses and ends in a restart; that it makes
 // requests slow before would explain too much.
 func leakExplains(cause, effect *finding.Symptom) bool {
+	if cause.Subject.Target == redisTarget {
+		return false // what Redis keeps has its own limit, and evictions to show for it
+	}
 	switch effect.Kind {
 	case finding.GCPauses, finding.Restarts, finding.PoolExhausted:
 		return true

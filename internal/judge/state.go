@@ -90,12 +90,13 @@ func (j *Judge) Replay(w *window.Window) {
 	if w.Length != window.Minute {
 		return
 	}
+	j.moves.Observe(w)
 	for _, d := range j.detectors {
 		if d.replayed {
 			d.see(w)
 		}
 	}
-	if j.latest.Before(w.End()) {
+	if j.latest.IsZero() { // else the state says it, to the second
 		j.latest = w.End()
 	}
 	j.restored = true

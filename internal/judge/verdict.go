@@ -84,7 +84,7 @@ func (t *tally) add(w *window.Window) {
 		if t.from.IsZero() {
 			t.from = w.Start
 		}
-		t.to = w.End()
+		t.to = w.Start.Add(w.Covered)
 		t.windows++
 		if w.IsFit() {
 			t.fit++
@@ -299,9 +299,9 @@ func (j *Judge) keptInRun() promises {
 	for _, o := range j.objectives.Judge() {
 		switch {
 		case o.Run.Result == objective.Missed:
-			p.missed = append(p.missed, o.Objective.Name+": "+o.Run.Text)
+			p.missed = append(p.missed, o.Run.Text)
 		case o.Worst.Result == objective.Missed:
-			p.missed = append(p.missed, o.Objective.Name+": "+o.Worst.Text)
+			p.missed = append(p.missed, o.Worst.Text)
 		case o.Run.Result == objective.NotEnough:
 			p.unknown = append(p.unknown, o.Objective.Name+": "+o.Run.Text)
 		default:

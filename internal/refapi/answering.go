@@ -27,7 +27,8 @@ const (
 // answer is what a handler returns: a status and what is written as JSON.
 type answer struct {
 	status int
-	body   any // rawJSON is written as it is
+	body   any    // rawJSON is written as it is
+	class  string // of a forecast, for faults that are of one class
 }
 
 // rawJSON is JSON in pieces that are written one after the other.
@@ -106,7 +107,7 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	detail := struct {
 		Detail any `json:"detail"`
 	}{f.detail}
-	if err := write(w, answer{f.status, detail}); err != nil {
+	if err := write(w, answer{status: f.status, body: detail}); err != nil {
 		a.logger.Error("an error could not be written", "request_id", requestID(r.Context()), "error", err)
 	}
 }

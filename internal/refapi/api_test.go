@@ -593,7 +593,7 @@ func TestHistory(t *testing.T) {
 
 // What the client hangs up on is neither a fault of Postgres nor of the server.
 func TestClientThatLeaves(t *testing.T) {
-	c := serve(t, func(c *Config) { c.Faults.Latency = time.Hour })
+	c := serve(t, func(c *Config) { c.Faults = faultsOn("slow_endpoint", `{"factor":1,"add":"1m"}`) })
 	ctx, cancel := context.WithCancel(t.Context())
 	request := c.request("POST", forecastPath, body(t), nil).WithContext(ctx)
 	failed := make(chan error, 1)

@@ -29,6 +29,7 @@ type cache struct {
 	client *redis.Client
 	ttl    time.Duration
 	redis  *dependency
+	links  *links
 
 	hits, misses, failures atomic.Int64
 }
@@ -48,8 +49,11 @@ func openCache(url secret.String, ttl time.Duration, name string, logger *slog.L
 	options.ContextTimeoutEnabled = true
 	options.DisableIdentity = true // CLIENT SETINFO is an error for servers before 7.2
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	links := newLinks()
+	options.Dialer = links.dialed(redis.NewDialer(options))
 	return &cache{
 		client: redis.NewClient(options),
+		links:  links,
 		ttl:    ttl,
 		redis:  &dependency{name: "redis", logger: logger},
 	}, nil
@@ -60,6 +64,13 @@ func (c *cache) close() error {
 		return fmt.Errorf("close redis: %w", err)
 	}
 	return nil
+}
+
+// another opens a client of its own, for a fault, whose uses may take longer.
+func (c *cache) another(timeout time.Duration) *redis.Client {
+	options := *c.client.Options()
+	options.ReadTimeout, options.WriteTimeout, options.PoolTimeout = timeout, timeout, timeout
+	return redis.NewClient(&options)
 }
 
 func (c *cache) ping(ctx context.Context) error {

@@ -24,9 +24,12 @@ func (a *API) health(*http.Request, string) (answer, error) {
 	if a.cache != nil {
 		cacheState = a.cache.redis.state()
 	}
-	return answer{http.StatusOK, map[string]any{
+	if err := a.effects().fail(opHealth, ""); err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, body: map[string]any{
 		"status":       "ok",
-		"version":      a.config.Version,
+		"version":      a.Version(),
 		"dependencies": map[string]string{"postgres": a.store.postgres.state(), "redis": cacheState},
 	}}, nil
 }
@@ -43,10 +46,18 @@ func (a *API) forecast(r *http.Request, user string) (answer, error) {
 	if len(bad) > 0 {
 		return answer{}, invalid(bad...)
 	}
-	if err := a.suffer(r.Context()); err != nil {
+	result, err := a.calculate(r.Context(), user, &request)
+	result.class = request.class()
+	return result, err
+}
+
+// calculate answers a valid forecast request and notes it in the history.
+func (a *API) calculate(ctx context.Context, user string, request *forecastRequest) (answer, error) {
+	faults := a.effects()
+	if err := faults.fail(opForecast, request.class()); err != nil {
 		return answer{}, err
 	}
-	result, cached, err := a.answerFor(r.Context(), &request)
+	result, cached, err := a.answerFor(ctx, request)
 	if err != nil {
 		return answer{}, err
 	}
@@ -54,33 +65,42 @@ func (a *API) forecast(r *http.Request, user string) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	err = a.store.addHistory(r.Context(), historyRow{
+	err = a.store.addHistory(ctx, historyRow{
 		ID: id, UserID: user, NPV: result.npv, IRR: result.irr, Loans: len(request.Loans),
 		ForecastMonths: request.Months, MonteCarlo: request.MonteCarlo != nil, Cached: cached,
 	})
 	if err != nil {
 		return answer{}, err
 	}
+	if request.MonteCarlo != nil {
+		result.rest = faults.simulated(result.rest)
+	}
+	return forecastAnswer(id, cached, result.rest), nil
+}
+
+func forecastAnswer(id uuid.UUID, cached bool, rest []byte) answer {
 	head := `{"id":"` + id.String() + `","cached":` + strconv.FormatBool(cached) + `,`
-	return answer{http.StatusOK, rawJSON{[]byte(head), result.rest}}, nil
+	return answer{status: http.StatusOK, body: rawJSON{[]byte(head), rest}}
 }
 
 // answerFor takes the answer from the cache, or computes it on the pool.
 func (a *API) answerFor(ctx context.Context, request *forecastRequest) (result computed, cached bool, err error) {
-	key := ""
+	key, kept := "", false
 	if request.cacheable() {
 		if key, err = request.key(); err != nil {
 			return computed{}, false, err
 		}
-		if result, cached = a.cache.get(ctx, key); cached {
-			return result, true, nil
+		if key, kept = a.effects().cacheKey(key); key != "" {
+			if result, cached = a.cache.get(ctx, key); cached {
+				return result, true, nil
+			}
 		}
 	}
 	err = a.calculations.do(ctx, func(ctx context.Context) error {
 		result, err = compute(ctx, request)
 		return err
 	})
-	if err == nil && key != "" {
+	if err == nil && kept {
 		a.cache.put(ctx, key, result)
 	}
 	return result, false, err
@@ -98,8 +118,16 @@ func (a *API) saveScenario(r *http.Request, user string) (answer, error) {
 	if len(bad) > 0 {
 		return answer{}, invalid(bad...)
 	}
-	saved, err := a.store.saveScenario(r.Context(), user, request)
-	return answer{http.StatusCreated, saved}, err
+	faults := a.effects()
+	if err := faults.fail(opSave, ""); err != nil {
+		return answer{}, err
+	}
+	save := a.store.saveScenario
+	if faults.loses() {
+		save = a.unstored
+	}
+	saved, err := save(r.Context(), user, request)
+	return answer{status: http.StatusCreated, body: saved}, err
 }
 
 func (a *API) listScenarios(r *http.Request, user string) (answer, error) {
@@ -107,8 +135,11 @@ func (a *API) listScenarios(r *http.Request, user string) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	list, err := a.store.scenarios(r.Context(), user, query.limit)
-	return answer{http.StatusOK, list}, err
+	if err := a.effects().fail(opScenarios, ""); err != nil {
+		return answer{}, err
+	}
+	list, err := a.scenarioList(r.Context(), user, query.limit)
+	return answer{status: http.StatusOK, body: list}, err
 }
 
 func (a *API) getScenario(r *http.Request, user string) (answer, error) {
@@ -117,17 +148,24 @@ func (a *API) getScenario(r *http.Request, user string) (answer, error) {
 	if err != nil || len(text) != len(id.String()) { // Parse knows other forms too
 		return answer{}, invalid(fieldError{[]any{"path", "id"}, "Input should be a UUID", "uuid_parsing"})
 	}
-	found, err := a.store.scenario(r.Context(), user, id)
+	if err := a.effects().fail(opScenario, ""); err != nil {
+		return answer{}, err
+	}
+	found, err := a.readScenario(r.Context(), user, id)
 	if err != nil {
 		return answer{}, err
 	}
+	return scenarioAnswer(found)
+}
+
+func scenarioAnswer(found storedScenario) (answer, error) {
 	head, err := json.Marshal(found.scenario)
 	if err != nil {
 		return answer{}, err
 	}
 	// The parameters are written as they were read: encoding/json would compact them.
 	head = append(head[:len(head)-1], `,"forecast_params":`...)
-	return answer{http.StatusOK, rawJSON{head, found.params, []byte("}")}}, nil
+	return answer{status: http.StatusOK, body: rawJSON{head, found.params, []byte("}")}}, nil
 }
 
 func (a *API) listHistory(r *http.Request, user string) (answer, error) {
@@ -135,8 +173,13 @@ func (a *API) listHistory(r *http.Request, user string) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	list, err := a.store.history(r.Context(), user, query.since, query.limit)
-	return answer{http.StatusOK, list}, err
+	if err := a.effects().fail(opHistory, ""); err != nil {
+		return answer{}, err
+	}
+	list, err := lagging(r.Context(), a, query.limit, func(ctx context.Context, limit int) ([]historyRow, error) {
+		return a.store.history(ctx, user, query.since, limit)
+	}, func(row historyRow) time.Time { return row.CreatedAt })
+	return answer{status: http.StatusOK, body: list}, err
 }
 
 // listQuery is what a list operation is asked for.

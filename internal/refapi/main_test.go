@@ -23,7 +23,10 @@ import (
 	"soakd/internal/secret"
 )
 
-const testKey = "a key for tests"
+const (
+	testKey    = "a key for tests"
+	adminToken = "an admin token for tests"
+)
 
 // services are the servers that all tests share. They are started by the first
 // test that needs them, so that a fuzz worker starts none.
@@ -37,6 +40,9 @@ type services struct {
 var shared services
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		os.Exit(program())
+	}
 	code := m.Run()
 	if err := shared.stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "stop the servers:", err)
@@ -88,6 +94,7 @@ func config(t testing.TB) Config {
 		RedisURL:    s.redis.URL(),
 		JWTSecret:   secret.New(testKey),
 		Version:     "v-test",
+		AdminToken:  secret.New(adminToken),
 		Logger:      slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 }

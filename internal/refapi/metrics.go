@@ -42,7 +42,7 @@ func newMetrics(a *API) *metrics {
 	}
 	m.registry.MustRegister(m.requests, m.duration, m.inFlight,
 		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		a.config.restarted.collector(),
 		newReadings(a))
 	return m
 }
@@ -75,7 +75,7 @@ type reading struct {
 	desc   *prometheus.Desc
 	kind   prometheus.ValueType
 	value  func() float64
-	labels []string
+	labels func() []string // nil: none
 }
 
 // readings collects them at a scrape.
@@ -91,8 +91,15 @@ func (r readings) Describe(descs chan<- *prometheus.Desc) {
 // Collect implements [prometheus.Collector].
 func (r readings) Collect(values chan<- prometheus.Metric) {
 	for _, one := range r {
-		values <- prometheus.MustNewConstMetric(one.desc, one.kind, one.value(), one.labels...)
+		values <- prometheus.MustNewConstMetric(one.desc, one.kind, one.value(), one.labelled()...)
 	}
+}
+
+func (r reading) labelled() []string {
+	if r.labels == nil {
+		return nil
+	}
+	return r.labels()
 }
 
 func gauge(name, help string, value func() float64) reading {
@@ -107,7 +114,7 @@ func newReadings(a *API) readings {
 	all := readings{{
 		prometheus.NewDesc("app_info", "The version of the API; always 1.", []string{"version"}, nil),
 		prometheus.GaugeValue, func() float64 { return 1 },
-		[]string{a.config.Version},
+		func() []string { return []string{a.Version()} },
 	}}
 	all = append(all, poolReadings(a.store)...)
 	all = append(all, calculationReadings(a.calculations)...)

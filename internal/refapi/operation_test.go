@@ -258,36 +258,6 @@ func TestPanicIsAnsweredCleanly(t *testing.T) {
 	late.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), "GET", "/x", nil))
 }
 
-func TestFaults(t *testing.T) {
-	c := serve(t, nil)
-	c.api.SetFaults(Faults{ErrorRatio: 1})
-	if got := c.post(forecastPath, body(t)).is(500); string(got.body) != `{"detail":"internal error"}` {
-		t.Errorf("%s", got.body)
-	}
-	c.post(forecastPath, "{}").is(422)
-	c.get(listPath).is(200)
-
-	c.api.SetFaults(Faults{Latency: 50 * time.Millisecond})
-	start := time.Now()
-	c.forecast(body(t))
-	if took := time.Since(start); took < 50*time.Millisecond {
-		t.Errorf("took %v", took)
-	}
-
-	c.api.SetFaults(Faults{ErrorRatio: 0.5})
-	failed := 0
-	for range 200 {
-		if c.post(forecastPath, body(t)).status == 500 {
-			failed++
-		}
-	}
-	if failed < 60 || failed > 140 { // 5.6 standard deviations
-		t.Errorf("%d of 200 failed", failed)
-	}
-	c.api.SetFaults(Faults{})
-	c.forecast(body(t))
-}
-
 func TestRetention(t *testing.T) {
 	c := serve(t, nil)
 	other := c.another()
@@ -466,7 +436,9 @@ func TestServeLetsRequestsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer api.Close()
-	api.SetFaults(Faults{Latency: 300 * time.Millisecond})
+	if err := api.SwitchOn("slow_endpoint", []byte(`{"factor":1,"add":"300ms"}`)); err != nil {
+		t.Fatal(err)
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -663,7 +635,7 @@ func TestMainServesUntilItIsStopped(t *testing.T) {
 func TestMainNamesEveryMistake(t *testing.T) {
 	env := map[string]string{
 		"REFAPI_JWT_SECRET": "hunter2hunter2", "REFAPI_JWT_SECRET_FILE": "/nowhere", "REFAPI_CACHE_TTL": "60", "REFAPI_CALCULATION_THREADS": "0",
-		"REFAPI_POOL_MAX_CONNS": "99999", "REFAPI_FAULT_ERROR_RATIO": "NaN", "REFAPI_LOG_LEVEL": "loud", "REFAPI_FAULT_LATENCY": "-1s",
+		"REFAPI_POOL_MAX_CONNS": "99999", "REFAPI_FAULT_ERROR_RATIO": "NaN", "REFAPI_FAULTS": "x", "REFAPI_LOG_LEVEL": "loud", "REFAPI_FAULT_LATENCY": "-1s",
 	}
 	err := Main(t.Context(), func(name string) string { return env[name] }, io.Discard)
 	want := `read the environment: REFAPI_POSTGRES_URL: want it, or REFAPI_POSTGRES_URL_FILE, to be set
@@ -671,6 +643,7 @@ REFAPI_JWT_SECRET: give the value or the file, not both
 REFAPI_CACHE_TTL: want a duration above 0, such as 60s
 REFAPI_CALCULATION_THREADS: want a whole number from 1 to 10000
 REFAPI_POOL_MAX_CONNS: want a whole number from 1 to 10000
+REFAPI_FAULTS: want a JSON object such as {"slow_all": {"factor": 3}}
 REFAPI_FAULT_LATENCY: want a duration above 0, such as 60s
 REFAPI_FAULT_ERROR_RATIO: want a number from 0 to 1
 REFAPI_LOG_LEVEL: want debug, info, warn or error`

@@ -6,12 +6,15 @@ package refapi
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,7 +61,17 @@ type Config struct {
 	ApplicationName string // seen in pg_stat_activity and CLIENT LIST; default DefaultApplicationName
 	Version         string // default DefaultVersion
 	Logger          *slog.Logger
-	Faults          Faults // those to start with
+
+	// AdminToken lets who knows it switch faults under /admin; not set: there is
+	// no such path.
+	AdminToken secret.String
+	// Faults are those to start with: parameters in JSON by name.
+	Faults map[string]json.RawMessage
+
+	// restart has the process start anew; nil where that cannot be.
+	restart func(graceful bool)
+	// restarted is when a process began that took over from itself; see startedAnew.
+	restarted *incarnation
 }
 
 // complete returns the configuration with its defaults, or all that is wrong with it.
@@ -103,7 +116,8 @@ type API struct {
 	calculations *calculations
 	metrics      *metrics
 	handler      http.Handler
-	faults       atomic.Pointer[Faults]
+	faults       *board
+	version      atomic.Pointer[[]string] // one text: what the header holds
 
 	stop       context.CancelFunc
 	background sync.WaitGroup
@@ -119,7 +133,8 @@ func New(ctx context.Context, cfg Config) (*API, error) {
 		return nil, fmt.Errorf("configure the reference API: %w", err)
 	}
 	a := &API{config: cfg, logger: cfg.Logger, verifier: newVerifier(cfg.JWTSecret, cfg.Audience)}
-	a.SetFaults(cfg.Faults)
+	a.SetVersion(cfg.Version)
+	a.faults = newBoard(a)
 	if cfg.RedisURL.IsSet() {
 		if a.cache, err = openCache(cfg.RedisURL, cfg.CacheTTL, cfg.ApplicationName, cfg.Logger); err != nil {
 			return nil, fmt.Errorf("configure the reference API: %w", err)
@@ -132,8 +147,22 @@ func New(ctx context.Context, cfg Config) (*API, error) {
 		return nil, fmt.Errorf("start the reference API: %w", err)
 	}
 	a.start()
+	for _, name := range slices.Sorted(maps.Keys(cfg.Faults)) {
+		if err := a.SwitchOn(name, cfg.Faults[name]); err != nil {
+			a.Close()
+			return nil, fmt.Errorf("start the reference API: %s: %w", name, err)
+		}
+	}
 	return a, nil
 }
+
+// SetVersion changes, from the next answer on, what /health, app_info and the
+// header X-App-Version say, as a deployment without a restart does. It may be
+// called at any time.
+func (a *API) SetVersion(version string) { a.version.Store(&[]string{version}) }
+
+// Version is what the API calls its version now.
+func (a *API) Version() string { return (*a.version.Load())[0] }
 
 // start starts all goroutines that the API owns.
 func (a *API) start() {
@@ -153,6 +182,7 @@ func (a *API) start() {
 // still running get 503. It may be called more than once.
 func (a *API) Close() {
 	a.closing.Do(func() {
+		a.faults.close()
 		a.stop()
 		a.calculations.stop()
 		a.background.Wait()
@@ -193,6 +223,7 @@ func (a *API) Serve(ctx context.Context, l net.Listener) error {
 	case err = <-ended:
 		err = fmt.Errorf("serve on %s: %w", l.Addr(), err)
 	case <-ctx.Done():
+		a.faults.switchAllOff() // what hangs or waits for what a fault holds must end
 		err = a.drain(server)
 		<-ended //nolint:errcheck // always http.ErrServerClosed
 	}

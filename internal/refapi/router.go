@@ -2,6 +2,7 @@ package refapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -21,6 +22,7 @@ const requestTimeout = 60 * time.Second
 
 // endpoint is one operation. The user is that of the token, or "" where none is needed.
 type endpoint struct {
+	name         string // as faults call it
 	method, path string
 	open         bool // needs no token
 	serve        func(r *http.Request, user string) (answer, error)
@@ -28,12 +30,12 @@ type endpoint struct {
 
 func (a *API) endpoints() []endpoint {
 	return []endpoint{
-		{method: http.MethodGet, path: "/health", open: true, serve: a.health},
-		{method: http.MethodPost, path: base + "/cashflow/forecast", serve: a.forecast},
-		{method: http.MethodPost, path: base + "/cashflow/scenario/save", serve: a.saveScenario},
-		{method: http.MethodGet, path: base + "/cashflow/scenarios", serve: a.listScenarios},
-		{method: http.MethodGet, path: base + "/cashflow/scenario/{id}", serve: a.getScenario},
-		{method: http.MethodGet, path: base + "/cashflow/history", serve: a.listHistory},
+		{name: opHealth, method: http.MethodGet, path: "/health", open: true, serve: a.health},
+		{name: opForecast, method: http.MethodPost, path: base + "/cashflow/forecast", serve: a.forecast},
+		{name: opSave, method: http.MethodPost, path: base + "/cashflow/scenario/save", serve: a.saveScenario},
+		{name: opScenarios, method: http.MethodGet, path: base + "/cashflow/scenarios", serve: a.listScenarios},
+		{name: opScenario, method: http.MethodGet, path: base + "/cashflow/scenario/{id}", serve: a.getScenario},
+		{name: opHistory, method: http.MethodGet, path: base + "/cashflow/history", serve: a.listHistory},
 	}
 }
 
@@ -42,8 +44,12 @@ func (a *API) routes() http.Handler {
 	scrape := a.metrics.handler()
 	refused := a.identified(refuseMethod(a, []string{http.MethodGet, http.MethodHead}))
 	counted := a.identified(a.observed(newRouter(a)))
+	admin := a.identified(a.administration())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["X-App-Version"] = *a.version.Load()
 		switch {
+		case a.config.AdminToken.IsSet() && strings.HasPrefix(r.URL.Path, adminPath):
+			admin.ServeHTTP(w, r)
 		case r.URL.Path != "/metrics":
 			counted.ServeHTTP(w, r)
 		case r.Method == http.MethodGet || r.Method == http.MethodHead:
@@ -141,8 +147,8 @@ func (a *API) identified(next http.Handler) http.Handler {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), requestIDKey, id), requestTimeout)
 		defer cancel()
+		recorded := &recorder{ResponseWriter: w, request: r} // whose context ends when the client leaves, and no sooner
 		r = r.WithContext(ctx)
-		recorded := &recorder{ResponseWriter: w, request: r}
 		defer a.recovered(recorded, r)
 		next.ServeHTTP(recorded, r)
 	})
@@ -204,15 +210,7 @@ func route(r *http.Request) string {
 // serveEndpoint checks who asks, and answers.
 func (a *API) serveEndpoint(e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		user := ""
-		if !e.open {
-			var err error
-			if user, err = a.authenticate(r); err != nil {
-				a.writeError(w, r, err)
-				return
-			}
-		}
-		result, err := e.serve(r, user)
+		result, err := a.answerEndpoint(e, w, r)
 		if err == nil {
 			err = write(w, result)
 		}
@@ -220,6 +218,39 @@ func (a *API) serveEndpoint(e endpoint) http.Handler {
 			a.writeError(w, r, err)
 		}
 	})
+}
+
+// answerEndpoint answers, with the faults that are on.
+func (a *API) answerEndpoint(e endpoint, w http.ResponseWriter, r *http.Request) (answer, error) {
+	faults := a.effects()
+	if recorded, ok := w.(*recorder); ok {
+		if err := faults.arrive(recorded, r, e.name); err != nil {
+			return answer{}, err
+		}
+	}
+	user := ""
+	if !e.open {
+		var err error
+		if user, err = a.authenticate(r); err != nil {
+			return answer{}, err
+		}
+	}
+	start := time.Now()
+	result, err := e.serve(r, user)
+	if faults == nil {
+		return result, err
+	}
+	var told *failure
+	refused := errors.As(err, &told) && told.status < http.StatusInternalServerError
+	switch {
+	case refused && invalidStatus(told.status):
+		return faults.refused(e.name, err)
+	case !refused:
+		if gone := sleep(r.Context(), faults.delay(e.name, result.class, time.Since(start))); gone != nil {
+			return answer{}, gone
+		}
+	}
+	return result, err
 }
 
 // authenticate returns the user of the token, who must be the one the client names.

@@ -2,6 +2,7 @@ package refapi
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"soakd/internal/secret"
@@ -27,8 +29,13 @@ const DefaultListen = "127.0.0.1:8000"
 // that the parent left open as file descriptor N), REFAPI_AUDIENCE,
 // REFAPI_CACHE_TTL, REFAPI_CALCULATION_THREADS, REFAPI_CALCULATION_QUEUE,
 // REFAPI_POOL_MAX_CONNS, REFAPI_APPLICATION_NAME, REFAPI_VERSION,
-// REFAPI_LOG_LEVEL (info), and for the faults REFAPI_FAULT_LATENCY and
-// REFAPI_FAULT_ERROR_RATIO.
+// REFAPI_LOG_LEVEL (info), REFAPI_ADMIN_TOKEN (with which faults are switched
+// under /admin; also from a file), REFAPI_FAULTS (faults to start with: a JSON
+// object of names, each with an object of parameters), and, shorter, for two of
+// them REFAPI_FAULT_LATENCY (added to forecasts) and REFAPI_FAULT_ERROR_RATIO
+// (of forecasts).
+//
+// The fault "restart" ends Main by replacing the process.
 func Main(ctx context.Context, getenv func(string) string, stderr io.Writer) error {
 	env := environment{get: getenv}
 	cfg := env.config()
@@ -37,6 +44,9 @@ func Main(ctx context.Context, getenv func(string) string, stderr io.Writer) err
 		return fmt.Errorf("read the environment: %w", err)
 	}
 	cfg.Logger = slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level}))
+	restarts := make(chan bool, 1)
+	cfg.restart = func(graceful bool) { restarts <- graceful }
+	cfg.restarted = startedAnew(getenv)
 	api, err := New(ctx, cfg)
 	if err != nil {
 		return err
@@ -46,13 +56,45 @@ func Main(ctx context.Context, getenv func(string) string, stderr io.Writer) err
 	if err != nil {
 		return err
 	}
-	cfg.Logger.Info("serving", "address", listener.Addr().String(), "version", api.config.Version)
-	return api.Serve(ctx, listener)
+	cfg.Logger.Info("serving", "address", listener.Addr().String(), "version", api.Version())
+	child := strings.HasPrefix(getenv("REFAPI_LISTEN"), inheritedSocket) && getenv(restartedEnv) != alone
+	return serveAndRestart(ctx, api, listener, child, restarts)
 }
+
+// serveAndRestart serves until ctx ends, or until the process is to start anew.
+func serveAndRestart(ctx context.Context, api *API, listener net.Listener, child bool, restarts <-chan bool) error {
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	var next *successor
+	var failed error
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-serving.Done():
+			return
+		case graceful := <-restarts:
+			if next, failed = newSuccessor(listener, api, child); failed == nil && !graceful {
+				failed = next.takeOver()
+			}
+			stop()
+		}
+	})
+	err := api.Serve(serving, listener)
+	stop()
+	watch.Wait()
+	if err = errors.Join(err, failed); err != nil || next == nil || ctx.Err() != nil {
+		return err
+	}
+	api.Close()
+	return next.takeOver()
+}
+
+// inheritedSocket begins an address that is a descriptor.
+const inheritedSocket = "fd:"
 
 // listen opens an address, or takes over the socket that fd:N names.
 func listen(ctx context.Context, address string) (net.Listener, error) {
-	number, inherited := strings.CutPrefix(address, "fd:")
+	number, inherited := strings.CutPrefix(address, inheritedSocket)
 	if !inherited {
 		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 		if err != nil {
@@ -91,11 +133,33 @@ func (e *environment) config() Config {
 		PoolMaxConns:       int32(e.count("REFAPI_POOL_MAX_CONNS")), //nolint:gosec // count is at most 10 000
 		ApplicationName:    e.get("REFAPI_APPLICATION_NAME"),
 		Version:            e.get("REFAPI_VERSION"),
-		Faults: Faults{
-			Latency:    e.duration("REFAPI_FAULT_LATENCY"),
-			ErrorRatio: e.ratio("REFAPI_FAULT_ERROR_RATIO"),
-		},
+		AdminToken:         e.secret("REFAPI_ADMIN_TOKEN", false),
+		Faults:             e.faults(),
 	}
+}
+
+// faults reads the faults to start with; what they say is checked when they are
+// switched on.
+func (e *environment) faults() map[string]json.RawMessage {
+	all := map[string]json.RawMessage{}
+	if text := e.get("REFAPI_FAULTS"); text != "" {
+		if err := json.Unmarshal([]byte(text), &all); err != nil {
+			e.fail("REFAPI_FAULTS", `a JSON object such as {"slow_all": {"factor": 3}}`)
+		}
+	}
+	add := func(variable, fault, parameters string) {
+		if _, twice := all[fault]; twice {
+			e.fail(variable, "it not to be set when REFAPI_FAULTS has "+fault)
+		}
+		all[fault] = json.RawMessage(parameters)
+	}
+	if latency := e.duration("REFAPI_FAULT_LATENCY"); latency > 0 {
+		add("REFAPI_FAULT_LATENCY", "slow_endpoint", fmt.Sprintf(`{"route": "forecast", "factor": 1, "add": "%v"}`, latency))
+	}
+	if ratio := e.ratio("REFAPI_FAULT_ERROR_RATIO"); ratio > 0 {
+		add("REFAPI_FAULT_ERROR_RATIO", "errors", fmt.Sprintf(`{"route": "forecast", "ratio": %g}`, ratio))
+	}
+	return all
 }
 
 func (e *environment) fail(name, want string) {

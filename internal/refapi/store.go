@@ -43,6 +43,7 @@ var errNotFound = errors.New("no such scenario")
 type store struct {
 	pool     *pgxpool.Pool
 	postgres *dependency
+	links    *links
 	waiting  atomic.Int64 // callers that wait for a connection now
 }
 
@@ -59,11 +60,13 @@ func openStore(ctx context.Context, url secret.String, maxConns int32, name stri
 	parameters := config.ConnConfig.RuntimeParams
 	parameters["application_name"] = name
 	parameters["statement_timeout"] = strconv.FormatInt(databaseTimeout.Milliseconds(), 10)
+	links := newLinks()
+	config.ConnConfig.DialFunc = pgconn.DialFunc(links.dialed(dialer(config.ConnConfig.DialFunc)))
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open the postgres pool: %w", err)
 	}
-	s := &store{pool: pool, postgres: &dependency{name: "postgres", logger: logger}}
+	s := &store{pool: pool, links: links, postgres: &dependency{name: "postgres", logger: logger}}
 	if err := s.await(ctx); err != nil {
 		pool.Close()
 		return nil, err
@@ -273,6 +276,29 @@ func (s *store) scenario(ctx context.Context, user string, id uuid.UUID) (stored
 	})
 	found.CreatedAt = found.CreatedAt.UTC()
 	return found, wrap(err, "read a scenario")
+}
+
+// foreignScenario returns a scenario that is not the user's: the one with the id,
+// or else, with newest, the newest; nil when there is none. Only a fault asks for it.
+func (s *store) foreignScenario(ctx context.Context, user string, id uuid.UUID, newest bool) (*storedScenario, error) {
+	var found storedScenario
+	err := s.with(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
+		err := conn.QueryRow(ctx, `SELECT id, user_id, name, description, forecast_params, created_at FROM public.cashflow_scenarios
+			WHERE user_id <> $1 AND (id = $2 OR $3) ORDER BY id = $2 DESC, id DESC LIMIT 1`, user, id, newest).
+			Scan(&found.ID, &found.UserID, &found.Name, &found.Description, &found.params, &found.CreatedAt)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return errNotFound
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, errNotFound):
+		return nil, nil //nolint:nilnil // there is none, which is no error
+	case err != nil:
+		return nil, wrap(err, "read another's scenario")
+	}
+	found.CreatedAt = found.CreatedAt.UTC()
+	return &found, nil
 }
 
 func (s *store) addHistory(ctx context.Context, r historyRow) error {

@@ -36,7 +36,8 @@ func traffic() []kind {
 		{"save_scenario", "standard", 3.2, false},
 		{"sensitivity", "sensitivity", 1.6, false},
 	}
-	for i := range 28 {
+	list = append(list, kind{foreignCase, "invalid", 0.055, true})
+	for i := range 27 {
 		list = append(list, kind{fmt.Sprintf("invalid_%02d", i), "invalid", 0.055, true})
 	}
 	slices.SortFunc(list, func(a, b kind) int { return strings.Compare(a.name, b.name) })
@@ -268,6 +269,17 @@ func TestFaults(t *testing.T) {
 			"other user's scenario", onCases(check("foreign_scenario", 0.02), "list_scenarios", "get_scenario"),
 			finding.ForeignData, class("standard"), 2 * time.Minute,
 		},
+		{
+			"other user's scenario, also for those who ask", both(
+				onCases(check("foreign_scenario", 0.02), "list_scenarios", "get_scenario"), onCases(outcome("accepted_invalid", 1), foreignCase)),
+			finding.ForeignData, class("standard"), 2 * time.Minute,
+		},
+		{
+			"other user's scenario for those who ask", onCases(outcome("accepted_invalid", 1), foreignCase),
+			finding.ForeignData,
+			finding.Subject{Case: foreignCase, Class: "invalid"},
+			4 * time.Minute,
+		},
 		{"errors 0.5 %", onCases(outcome("server_error", 0.005), forecasts...), finding.Errors, class("all"), 10 * time.Minute},
 		{"errors 2 %", onCases(outcome("server_error", 0.02), forecasts...), finding.Errors, class("all"), 5 * time.Minute},
 		{"errors 2 % of all", onValid(outcome("timeout", 0.02)), finding.Errors, class("all"), 5 * time.Minute},
@@ -292,7 +304,7 @@ func TestFaults(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			for seed := range uint64(3) {
+			for seed := range uint64(2) {
 				w := newWorld(seed)
 				w.run(t, 2*time.Hour)
 				since := w.at
@@ -664,9 +676,9 @@ func FuzzDetector(f *testing.F) {
 			nil, outcome("server_error", 0.3), outcome("rate_limited", 1), check("in_list", 0.1), check("stale_read", 0.1),
 			onInvalid(outcome("server_error", 1)), outcome("timeout", 1), onCases(outcome("connect", 0.05), "forecast"),
 		}
-		for _, step := range steps[:min(len(steps), 40)] {
+		for _, step := range steps[:min(len(steps), 24)] {
 			w.spoil = faults[int(step)%len(faults)]
-			w.run(t, time.Duration(step)*window.Short)
+			w.run(t, time.Duration(step%24)*window.Short)
 			if step > 240 {
 				w.at = w.at.Add(time.Duration(step) * time.Hour)
 			}

@@ -21,6 +21,13 @@ type family struct {
 	name string
 }
 
+// foreignCase asks for another user's scenario. When it is answered, that is no
+// input that should have been refused for its form: it is another's data.
+const foreignCase = "invalid_foreign_scenario"
+
+// byRequest is the family of that.
+func byRequest() family { return family{finding.ForeignData, "by_request"} }
+
 // soaksOwn is the check that fails when soakd's own check broke: no word about the target.
 const soaksOwn = "soakd_check_panic"
 
@@ -62,15 +69,19 @@ type mistake struct {
 
 // mistakes appends what is wrong with the answers to a case.
 func mistakes(list []mistake, c *window.Case) []mistake {
-	add := func(kind finding.Kind, n int64) {
+	add := func(f family, n int64) {
 		if n > 0 {
-			list = append(list, mistake{family: family{kind, ""}, n: n})
+			list = append(list, mistake{family: f, n: n})
 		}
 	}
-	add(finding.AcceptedInvalid, window.Of(c.Outcomes, acceptedInvalid))
-	add(finding.LeakedInternals, window.Of(c.Outcomes, leakedInternals))
+	accepted := family{finding.AcceptedInvalid, ""}
+	if c.Name == foreignCase {
+		accepted = byRequest()
+	}
+	add(accepted, window.Of(c.Outcomes, acceptedInvalid))
+	add(family{finding.LeakedInternals, ""}, window.Of(c.Outcomes, leakedInternals))
 	if c.Invalid {
-		add(finding.InvalidServerError, window.Of(c.Outcomes, serverError))
+		add(family{finding.InvalidServerError, ""}, window.Of(c.Outcomes, serverError))
 	}
 	for _, check := range c.Checks {
 		if f, ok := familyOf(check.Name); ok && check.N > 0 {

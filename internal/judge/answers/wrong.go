@@ -167,8 +167,9 @@ func (d *wrong) symptoms(w *window.Window) []finding.Symptom {
 	return list
 }
 
+// group returns that of a kind without families, nil when there is none.
 func (d *wrong) group(kind finding.Kind) *group {
-	i := slices.IndexFunc(d.groups, func(g *group) bool { return g.kind == kind })
+	i := slices.IndexFunc(d.groups, func(g *group) bool { return g.family == family{kind, ""} })
 	if i < 0 {
 		return nil
 	}
@@ -197,13 +198,13 @@ func (d *wrong) joinStale() *finding.Symptom {
 // ready reports whether a group can be reported for the first time.
 func (d *wrong) ready(g *group, now time.Time) bool {
 	age := now.Sub(g.first)
-	switch g.kind {
-	case finding.StaleRead:
+	switch {
+	case g.kind == finding.StaleRead:
 		return age >= d.cfg.StaleWait && d.group(finding.DataLost) == nil
-	case finding.InvalidServerError:
-		if !d.unexplained(g, age) {
-			return false
-		}
+	case g.kind == finding.InvalidServerError && !d.unexplained(g, age):
+		return false
+	case g.family == byRequest() && (d.group(finding.AcceptedInvalid) != nil || d.group(finding.ForeignData) != nil):
+		return false // it is part of that: everything is accepted, or shown to everybody
 	}
 	return g.n >= settled || age >= d.cfg.Settle
 }
@@ -239,8 +240,8 @@ func (g *group) settle() {
 		g.subject.Case = slices.Collect(maps.Keys(g.cases))[0]
 	}
 	switch {
-	case len(g.checks) == 1 && g.name == "":
-		// Kinds without families say all by themselves: which check noticed is chance.
+	case len(g.checks) == 0 || len(g.checks) == 1 && g.name == "":
+		// Outcomes have no check. Kinds without families say all by themselves: which check noticed is chance.
 	case len(g.checks) == 1:
 		g.subject.Check = slices.Collect(maps.Keys(g.checks))[0]
 	default:
@@ -282,7 +283,7 @@ func (g *group) text() string {
 	case finding.StaleRead:
 		return "reads lack what was confirmed less than 30 s before: " + seen
 	case finding.ForeignData:
-		return "users are shown data of others: " + seen + " (" + names(g.checks) + ")"
+		return "users are shown data of others: " + seen
 	default:
 		return "answers are wrong: " + seen + " fail " + names(g.checks)
 	}

@@ -20,7 +20,8 @@ type Config struct {
 	// after a change of the version and after a restart of the target. Default 3 min;
 	// below 0 for none.
 	WarmUp time.Duration
-	// Samples is how many samples a case, band, phase and figure keeps. Default 160.
+	// Samples is how many samples a case, band, phase and figure keeps, 1024 at most.
+	// Default 160.
 	Samples int
 }
 
@@ -28,6 +29,7 @@ type Config struct {
 const (
 	defaultWarmUp  = 3 * time.Minute
 	defaultSamples = 160
+	mostSamples    = 1024
 	// maxCases and maxStrata bound the cases of a profile and the strata of a case;
 	// what is beyond is left out. A day between 20 and 80 arrivals a second
 	// has 14 bands that rise and 14 that fall.
@@ -50,6 +52,7 @@ func (c Config) withDefaults() Config {
 	if c.Samples <= 0 {
 		c.Samples = defaultSamples
 	}
+	c.Samples = min(c.Samples, mostSamples)
 	return c
 }
 

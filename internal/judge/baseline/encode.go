@@ -18,7 +18,7 @@ const magic = "SBP\x01"
 // The bounds of what is read back: beyond, it was never written.
 const (
 	maxText    = 1 << 12
-	maxSamples = 1 << 14
+	maxSamples = mostSamples
 	maxCounts  = 1 << 8
 	// longestSample is in minutes: that of a block, and a window of up to a day.
 	longestSample = 2 * 24 * 60

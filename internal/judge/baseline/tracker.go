@@ -1,6 +1,9 @@
 package baseline
 
 import (
+	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"soakd/internal/judge/finding"
@@ -185,6 +188,7 @@ func (t *Tracker) compare() {
 	now := t.current.builder.figures()
 	now.Version = t.current.version
 	c := Compare(t.Reference(), now, t.Limits)
+	t.hold(&c)
 	t.state.latest, t.state.at = &c, t.current.builder.Windows()
 	worse := map[rowKey]int{}
 	decided := true
@@ -199,6 +203,30 @@ func (t *Tracker) compare() {
 	}
 	t.state.worse = worse
 	t.state.final = decided || t.state.at >= t.longest
+}
+
+// hold keeps what was found until it is no more than half of what counts: a
+// regression that is found does not come and go with the noise.
+func (t *Tracker) hold(c *Comparison) {
+	for i := range c.Rows {
+		r := &c.Rows[i]
+		if r.Result != NotEnoughData || t.state.worse[r.key()] < twice || !t.half(r) {
+			continue
+		}
+		c.Unknown = slices.DeleteFunc(c.Unknown, func(line string) bool { return line == r.Text })
+		r.Result, r.Text = Worse, strings.Replace(r.Text, "not enough data", "worse", 1)
+	}
+	c.Result = overall(c.Rows)
+}
+
+// half reports whether a row is worse by half of the effect that counts.
+func (t *Tracker) half(r *Row) bool {
+	for f, figure := range figures() {
+		if figure.signal == r.Signal {
+			return r.Ratio > math.Exp(t.effect(f)/2)
+		}
+	}
+	return r.After-r.Before > t.ErrorPoints/2
 }
 
 func (r *Row) key() rowKey { return rowKey{r.Case, r.Class, r.Signal} }

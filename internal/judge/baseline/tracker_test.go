@@ -14,6 +14,7 @@ import (
 )
 
 func TestRegressionsAreNamed(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		change  func(w *world)
@@ -110,11 +111,12 @@ func TestSymptomIsWhole(t *testing.T) {
 }
 
 func TestComparisonBecomesFinal(t *testing.T) {
+	t.Parallel()
 	_, tracker, _, _ := deployed(3, 120, 20, func(*world) {})
 	if c, final := tracker.Comparison(); c == nil || final {
 		t.Errorf("%v, final %v after twenty minutes", c, final)
 	}
-	w, tracker, _, last := deployed(3, 120, 250, func(w *world) { w.slower = only("get", 1.5, 1) })
+	w, tracker, _, last := deployed(3, 60, 250, func(w *world) { w.quieter(4).slower = only("get", 1.5, 1) })
 	c, final := tracker.Comparison()
 	if c == nil || !final || c.Result != Worse || c.BaseVersion != "v1" || c.Version != "v2" || len(last) != 1 {
 		t.Fatalf("final %v, %d symptoms", final, len(last))
@@ -220,12 +222,13 @@ func TestPinnedReference(t *testing.T) {
 // Deployments that change nothing raise nothing, though the machine has other things
 // to do for some minutes now and then.
 func TestDeploymentsThatChangeNothing(t *testing.T) {
-	w, tracker := newWorld(77).quieter(4), NewTracker(TrackerConfig{Longest: 200})
+	t.Parallel()
+	w, tracker := newWorld(77).quieter(8), NewTracker(TrackerConfig{Longest: 150})
 	results := map[Result]int{}
 	left := 0
-	for d := range 16 {
+	for d := range 8 {
 		w.version = fmt.Sprint("v", d)
-		for range 220 {
+		for range 160 {
 			if left == 0 && w.random.Float64() < 4.0/1440 {
 				left = 1 + w.random.IntN(5)
 			}
@@ -243,7 +246,75 @@ func TestDeploymentsThatChangeNothing(t *testing.T) {
 		}
 	}
 	t.Log(results)
-	if results[Same] < 8 {
-		t.Errorf("%v of 15 deployments that changed nothing", results)
+	if results[Same] < 4 {
+		t.Errorf("%v of 7 deployments that changed nothing", results)
+	}
+}
+
+// What was found stays while it is there, and does not come and go with the noise.
+func TestWhatWasFoundStays(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(5) {
+		_, _, story, last := deployed(seed+50, 120, 100, func(w *world) {
+			w.slower = everywhere(1.2)
+			w.cases = w.cases[:5]
+			for i := range w.cases {
+				w.cases[i].rate /= 4
+			}
+		})
+		if !slices.Equal(story, []string{"latency class all false"}) {
+			t.Errorf("seed %d: %q", seed, story)
+		}
+		if len(last) == 1 && (last[0].Ratio() < 1.05 || strings.Contains(last[0].Text, "not enough")) {
+			t.Errorf("seed %d: %s", seed, last[0].Text)
+		}
+	}
+}
+
+// A day between 20 and 80 requests a second, with times that depend on the rate: a
+// deployment at any hour is compared with the same rates of the day before.
+func TestDayCurve(t *testing.T) {
+	t.Parallel()
+	w, tracker := newWorld(12).quieter(16), NewTracker(TrackerConfig{})
+	minute := 0
+	step := func(factor float64) []finding.Symptom {
+		at := 2 * math.Pi * float64(minute) / 1440
+		minute++
+		w.rate, w.phase = 50+30*math.Sin(at), "rising"
+		if math.Cos(at) < 0 {
+			w.phase = "falling"
+		}
+		busy := 1 / (1 - w.rate/160)
+		w.slower = func(name string) float64 { return busy * only("forecast", factor, 1)(name) }
+		return tracker.Observe(w.minute())
+	}
+	for range 1440 {
+		step(1)
+	}
+	day := tracker.Profile()
+	for d := range 2 { // every seven hours
+		w.version = fmt.Sprint("v", 2+d)
+		for range 420 {
+			for _, s := range step(1) {
+				t.Errorf("deployment %d: %s", d, s.Text)
+			}
+		}
+		if c, final := tracker.Comparison(); d == 0 && (c == nil || !final || len(c.Rows) == 0) {
+			t.Errorf("the first deployment is not compared: final %v", final)
+		}
+	}
+	found := false
+	w.version = "slow"
+	tracker.SetReference(day)
+	for range 420 {
+		for _, s := range step(1.4) {
+			found = found || (s.Kind == finding.Latency && s.Subject.Case == "forecast")
+			if s.Kind != finding.Latency || s.Subject.Case != "forecast" {
+				t.Error(s.Text)
+			}
+		}
+	}
+	if !found {
+		t.Error("a case that is slower by 40 % was not found against the day before")
 	}
 }

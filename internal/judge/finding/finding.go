@@ -180,6 +180,7 @@ type Hint struct {
 	// what a counter gained a second.
 	Before float64 `json:"before"`
 	After  float64 `json:"after"`
+	Unit   string  `json:"unit,omitempty"`
 	// Score says how clearly it moved and how near in time, 0..1.
 	Score float64 `json:"score"`
 	// Moved is when it moved, LagSeconds how long after the onset; below 0 before it.

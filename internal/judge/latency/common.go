@@ -123,6 +123,10 @@ func (d *Detector) relearn() {
 func (d *Detector) fit(s *series, first int64, stretch float64) {
 	d.scratch.points = s.points(d.scratch.points[:0], first, d.now-settling)
 	s.noise = fitNoise(d.scratch.points, stretch)
+	s.noise.banded = 1
+	if stretch < kept {
+		s.noise.banded = math.Sqrt2
+	}
 }
 
 // compare finds what the cases have in common in a minute, and how far each of the

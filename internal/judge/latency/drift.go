@@ -1,7 +1,6 @@
 package latency
 
 import (
-	"fmt"
 	"math"
 
 	"soakd/internal/judge/finding"
@@ -16,9 +15,11 @@ const (
 	// moments at which it may begin, looked at for weeks.
 	driftZ = 6.5
 	// lateZ is the same for a step that did not come as a jump.
-	lateZ = 6.5
-	// leastBins is over how many bins a slope has to go on, and how many a step has to last.
-	leastBins = 6
+	lateZ = 6
+	// leastBins is how many bins a step has to last, leastSlope over how many a slope has to go on.
+	leastBins, leastSlope = 6, 9
+	// commonFactor is by how much more a step of all traffic must stand out.
+	commonFactor = 1.15
 	// unlike is by how much the logarithm of the likelihood of one shape must be above
 	// that of the other to be named.
 	unlike = 2
@@ -50,8 +51,14 @@ func (d *Detector) slow(s *series, c *traffic) (suspicion, bool) {
 	if !n.ok {
 		return suspicion{}, false
 	}
+	// Whatever is found must be there now, by half at least: mostly that ends it here.
+	level, count := s.mean(d.now-int64(max(30, 6*n.step)), d.now)
+	if count == 0 || level < math.Log1p(min(d.cfg.LeastDrift, d.cfg.LeastStep))/2 {
+		return suspicion{}, false
+	}
+	n.long *= n.banded
 	points := d.bins(s, &n)
-	if len(points) < 2*leastBins || !d.rising(points) {
+	if len(points) < leastBins+leastSlope || !d.rising(points) {
 		return suspicion{}, false
 	}
 	// Means of bins hardly depend on one another; what is left of that is in n.long.
@@ -62,24 +69,22 @@ func (d *Detector) slow(s *series, c *traffic) (suspicion, bool) {
 	white := noise{step: length, ok: true, sigma: max(n.meanError(length), n.long/math.Sqrt(length), leastNoise)}
 	white.spread = white.sigma
 	w := whiten(points, &white)
-	slope := w.best(slopeFrom, 0, len(points)-leastBins)
-	step := w.best(stepAt, leastBins, len(points)-leastBins)
+	slope := w.bestSlope(0, len(points)-leastSlope)
+	step := w.bestStep(leastBins, len(points)-2)
 	found := suspicion{trigger: c}
 	switch ahead := (slope.z*slope.z - step.z*step.z) / 2; {
-	case ahead > unlike/2 && d.drifting(points, &slope):
+	case ahead > unlike/2 && d.drifting(points, &slope) && lasting(w, &slope):
 		found.kind, found.change = finding.LatencyDrift, slope
 		found.rise = slope.size * (points[len(points)-1].t - slope.at)
-	case ahead < -unlike && d.stepped(points, &step):
+	case ahead < -unlike && d.stepped(points, &step, c == nil):
 		found.kind, found.change, found.rise = finding.Latency, step, step.size
 		d.date(&found, s, length)
 	default:
 		return suspicion{}, false
 	}
-	if c != nil && !d.reallySlower(c, d.now-30) {
-		return suspicion{}, false
-	}
-	if c == nil {
-		d.debugS(&found, fmt.Sprint("slow ", slope, step))
+	back := int64(max(30, 6*n.step))
+	if level < found.rise/2 || c != nil && !d.reallySlower(c, d.now-back) {
+		return suspicion{}, false // it is over
 	}
 	found.windows = after(points, found.at)
 	return found, true
@@ -131,20 +136,24 @@ func (d *Detector) drifting(points []point, slope *change) bool {
 			since = append(since, p.x)
 		}
 	}
-	if len(since) < leastBins || stats.MannKendall(since).P > 0.01 {
+	if len(since) < leastSlope || stats.MannKendall(since).P > 0.01 {
 		return false
 	}
-	// The last third still rises by a good part of what the slope says.
+	// From third to third it rises by a good part of what the slope says.
 	third := len(since) / 3
-	rise := stats.Median(since[len(since)-third:]) - stats.Median(since[len(since)-2*third:len(since)-third])
-	return rise > 0.4*total/3
+	begin, middle, last := stats.Median(since[:third]), stats.Median(since[third:2*third]), stats.Median(since[2*third:])
+	return middle-begin > 0.25*total/3 && last-middle > 0.4*total/3
 }
 
 // stepped reports whether a step is large and lasting enough that did not come as a jump.
-func (d *Detector) stepped(points []point, step *change) bool {
+func (d *Detector) stepped(points []point, step *change, common bool) bool {
+	leastZ := float64(lateZ)
+	if common {
+		leastZ *= commonFactor
+	}
 	end := points[len(points)-1].t
 	least := math.Log1p(d.cfg.LeastStep)
-	if step.z < lateZ || step.size < least || end-step.at < patient {
+	if step.z < leastZ || step.at > points[len(points)-leastBins].t || step.size < least || end-step.at < patient {
 		return false
 	}
 	count, up, sum := 0, 0, 0.0
@@ -168,7 +177,15 @@ func (d *Detector) date(found *suspicion, s *series, length float64) {
 	if len(points) < 6 {
 		return
 	}
-	if best := whiten(points, &s.noise).best(stepAt, 2, len(points)-2); best.z > 0 {
+	if best := whiten(points, &s.noise).bestStep(2, len(points)-2); best.z > 0 {
 		found.at, found.low, found.high = best.at, best.low, best.high
 	}
+}
+
+// lasting reports whether a slope is there without the last bins too: a job of 20
+// minutes at the end makes none.
+func lasting(w *whitened, slope *change) bool {
+	earlier := whitened{points: w.points[:len(w.points)-3], keep: w.keep, scale: w.scale, x: w.x, one: w.one}
+	f := earlier.fit(slopeFrom(slope.at))
+	return f.size >= 0.6*slope.size && f.z >= 0.7*driftZ
 }

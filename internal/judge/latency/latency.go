@@ -79,8 +79,12 @@ func (c Config) validate() error {
 		value     float64
 		low, high float64
 	}{
-		{"LeastStep", c.LeastStep, 0.01, 10}, {"LeastDrift", c.LeastDrift, 0.01, 10}, {"LeastSlope", c.LeastSlope, 0.001, 10},
-		{"TailFactor", c.TailFactor, 1.5, 100}, {"TailShare", c.TailShare, 0.0001, 0.5}, {"WarmUp", float64(c.WarmUp), 0, 600},
+		{"LeastStep", c.LeastStep, 0.01, 10},
+		{"LeastDrift", c.LeastDrift, 0.01, 10},
+		{"LeastSlope", c.LeastSlope, 0.001, 10},
+		{"TailFactor", c.TailFactor, 1.5, 100},
+		{"TailShare", c.TailShare, 0.0001, 0.5},
+		{"WarmUp", float64(c.WarmUp), 0, 600},
 	} {
 		if math.IsNaN(s.value) || s.value < s.low || s.value > s.high {
 			all = append(all, fmt.Errorf("latency: %s is %v, and must be from %v to %v", s.name, s.value, s.low, s.high))
@@ -106,7 +110,6 @@ type Detector struct {
 	judgedFrom int64
 	version    string
 	started    float64 // the target's start time, 0 when it is not known
-	restarts   float64
 
 	cases  []*traffic // in the order in which they came
 	byName map[string]*traffic

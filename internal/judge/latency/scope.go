@@ -14,7 +14,7 @@ type scope struct {
 }
 
 func (s *scope) covers(c *traffic) bool {
-	return (s.all && !c.invalid) || s.one == c || (s.class != "" && s.class == c.class)
+	return s.all || s.one == c || (s.class != "" && s.class == c.class)
 }
 
 func (s *scope) subject() finding.Subject {
@@ -30,6 +30,9 @@ func (s *scope) subject() finding.Subject {
 const (
 	// mostTraffic is the share of classes, and of requests, that makes "all".
 	mostTraffic = 0.6
+	// alike is which part of a common change makes a case one of those that changed:
+	// more than half, for the noise of all traffic adds to what only some have.
+	alike = 0.6
 	// before is over how many minutes before a change the level is taken.
 	before = 30
 	// settled is after how many minutes a change of the tail is said to be of one case
@@ -71,6 +74,9 @@ func (d *Detector) scopeOf(s *suspicion) (scope, bool) {
 			continue
 		}
 		hit := e.size >= wanted/2
+		if s.trigger == nil {
+			hit = e.size >= alike*wanted
+		}
 		if byClass[e.c.class] == nil {
 			byClass[e.c.class] = &vote{}
 		}

@@ -69,6 +69,9 @@ type noise struct {
 	sigma, spread float64
 	// long is such that a mean over m minutes varies by long/sqrt(m), for m well above step.
 	long float64
+	// banded is by how much more long means vary because there are several bands, each
+	// with a reference that has as much noise as what is compared with it.
+	banded float64
 	// ok is set when there was enough to tell.
 	ok bool
 }
@@ -107,7 +110,7 @@ func fitNoise(points []point, stretch float64) noise {
 	n := noise{step: max(1, stats.Median(gaps)), ok: true}
 	stretch = max(10, min(stretch, float64(detrend(rest))))
 	clip(rest, clipped*max(stats.MAD(rest), leastNoise))
-	var product, square float64
+	var product, square, fair float64
 	for i := 1; i < len(rest); i++ {
 		if gaps[i-1] < 1.5*n.step {
 			product += rest[i] * rest[i-1]
@@ -116,12 +119,12 @@ func fitNoise(points []point, stretch float64) noise {
 	}
 	if square > 0 {
 		phi := product / square
-		phi += (1+3*phi)/stretch + math.Sqrt(max(0, 1-phi*phi)/float64(len(rest)))
-		n.phi = min(max(phi, 0), 0.97)
+		fair = min(max(phi+(1+3*phi)/stretch, 0), 0.95)
+		n.phi = min(fair+math.Sqrt(max(0, 1-phi*phi)/float64(len(rest))), 0.97)
 	}
 	n.sigma = max(news(rest, gaps, &n), leastNoise)
 	n.spread = n.sigma / math.Sqrt(1-n.phi*n.phi)
-	n.long = longNoise(points, &n)
+	n.long = longNoise(points, &n, fair)
 	return n
 }
 
@@ -174,8 +177,8 @@ func deviation(y []float64) float64 {
 // or what means of batches say when that is more, for there may be slower noise
 // beneath faster one. The differences of batches that follow one another
 // (von Neumann 1941) do not see a trend, and their median not a few jumps.
-func longNoise(points []point, n *noise) float64 {
-	long := n.sigma * math.Sqrt(n.step) / (1 - n.phi)
+func longNoise(points []point, n *noise, phi float64) float64 {
+	long := n.sigma * math.Sqrt(n.step) / (1 - phi)
 	for _, length := range []float64{15 * n.step, 30 * n.step, 60 * n.step} {
 		var differences []float64
 		last, lastAt := 0.0, math.Inf(-1)

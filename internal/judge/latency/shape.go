@@ -43,25 +43,20 @@ type fitted struct {
 
 // fit fits a constant plus a multiple of a shape of time to the points.
 func (w *whitened) fit(shape func(t float64) float64) fitted {
-	var oo, os, ss, ox, sx float64
+	var all sums
 	before := 0.0
 	for i := range w.points {
 		now := shape(w.points[i].t)
 		s := (now - w.keep[i]*before) * w.scale[i]
 		before = now
 		o, x := w.one[i], w.x[i]
-		oo += o * o
-		os += o * s
-		ss += s * s
-		ox += o * x
-		sx += s * x
+		all.oo += o * o
+		all.os += o * s
+		all.ss += s * s
+		all.ox += o * x
+		all.sx += s * x
 	}
-	rest := ss - os*os/oo // what of the shape is no constant
-	if rest <= 1e-12*ss || oo == 0 {
-		return fitted{}
-	}
-	size := (sx - os*ox/oo) / rest
-	return fitted{size: size, z: size * math.Sqrt(rest), base: (ox - size*os) / oo}
+	return all.fitted()
 }
 
 func stepAt(at float64) func(float64) float64 {
@@ -81,7 +76,7 @@ func slopeFrom(at float64) func(float64) float64 {
 type change struct {
 	fitted
 	// at is the first point of the new level, or the last before the slope begins;
-	// low..high are the points for which that holds with 95 % confidence.
+	// with 95 % confidence it happened after the point at low, and at high at the latest.
 	at, low, high float64
 }
 
@@ -90,26 +85,85 @@ type change struct {
 // degree of freedom).
 const likely = 3.84
 
-// best searches the moment for which a shape fits best, among the points
-// first..last, with a positive size.
-func (w *whitened) best(shape func(at float64) func(float64) float64, first, last int) change {
-	best := change{}
-	gains := make([]float64, 0, max(0, last-first+1))
-	for i := first; i <= last; i++ {
-		f := w.fit(shape(w.points[i].t))
-		if f.size <= 0 {
-			f.z = 0
+// sums are what [whitened.fit] adds up, for the shapes of one kind of every moment.
+type sums struct{ oo, os, ss, ox, sx float64 }
+
+// fitted solves the normal equations.
+func (s *sums) fitted() fitted {
+	rest := s.ss - s.os*s.os/s.oo // what of the shape is no constant
+	if rest <= 1e-12*s.ss || s.oo == 0 {
+		return fitted{}
+	}
+	size := (s.sx - s.os*s.ox/s.oo) / rest
+	return fitted{size: size, z: size * math.Sqrt(rest), base: (s.ox - size*s.os) / s.oo}
+}
+
+// bestStep searches the moment for which a step up fits best, among the points first..last.
+//
+// A step at point i is, whitened, the constant at each point after i, and scale[i] at
+// i itself; so the sums from the end serve all moments.
+func (w *whitened) bestStep(first, last int) change {
+	gains := make([]fitted, len(w.points))
+	var total, after sums
+	for i := range w.points {
+		total.oo += w.one[i] * w.one[i]
+		total.ox += w.one[i] * w.x[i]
+	}
+	for i := len(w.points) - 1; i >= first; i-- {
+		o, x, scale := w.one[i], w.x[i], w.scale[i]
+		now := sums{oo: total.oo, ox: total.ox, os: after.oo + o*scale, ss: after.oo + scale*scale, sx: after.ox + x*scale}
+		gains[i] = now.fitted()
+		after.oo += o * o
+		after.ox += o * x
+	}
+	return w.likeliest(gains, first, last)
+}
+
+// bestSlope is the same for a slope that begins at a point: at each point after i it
+// is, whitened, the time itself less the constant times that of point i.
+func (w *whitened) bestSlope(first, last int) change {
+	gains := make([]fitted, len(w.points))
+	if len(w.points) == 0 {
+		return change{}
+	}
+	var total sums
+	for i := range w.points {
+		total.oo += w.one[i] * w.one[i]
+		total.ox += w.one[i] * w.x[i]
+	}
+	// Times count from the end, so that the sums keep their digits.
+	end := w.points[len(w.points)-1].t
+	var oo, ou, uu, ox, ux float64
+	for i := len(w.points) - 1; i >= first; i-- {
+		begin := w.points[i].t - end
+		now := sums{oo: total.oo, ox: total.ox, os: ou - begin*oo, ss: uu - 2*begin*ou + begin*begin*oo, sx: ux - begin*ox}
+		gains[i] = now.fitted()
+		o, x, u := w.one[i], w.x[i], begin*w.scale[i]
+		if i > 0 {
+			u -= w.keep[i] * (w.points[i-1].t - end) * w.scale[i]
 		}
-		gains = append(gains, f.z*f.z)
-		if f.z > best.z {
-			best.fitted, best.at = f, w.points[i].t
+		oo += o * o
+		ou += o * u
+		uu += u * u
+		ox += o * x
+		ux += u * x
+	}
+	return w.likeliest(gains, first, last)
+}
+
+// likeliest is the best of the fits that go up, and for which other moments it may
+// be as well.
+func (w *whitened) likeliest(fits []fitted, first, last int) change {
+	best := change{}
+	for i := first; i <= last; i++ {
+		if fits[i].size > 0 && fits[i].z > best.z {
+			best.fitted, best.at = fits[i], w.points[i].t
 		}
 	}
 	best.low, best.high = best.at, best.at
-	for i, gain := range gains {
-		if gain > 0 && gain >= best.z*best.z-likely {
-			t := w.points[first+i].t
-			best.low, best.high = min(best.low, t), max(best.high, t)
+	for i := first; i <= last; i++ {
+		if f := &fits[i]; f.size > 0 && f.z > 0 && f.z*f.z >= best.z*best.z-likely {
+			best.low, best.high = min(best.low, w.points[max(0, i-1)].t), max(best.high, w.points[i].t)
 		}
 	}
 	return best
@@ -126,18 +180,28 @@ func without(points []point, t float64) []point {
 	return rest
 }
 
-// lowest is the lowest value, from point first on, of what is left of one point, or
-// of two that follow one another, when a fit is taken out: standard errors.
-func (w *whitened) lowest(f fitted, shape func(t float64) float64, from float64) float64 {
-	lowest, before, last := 0.0, 0.0, 0.0
+// burst is the last stretch first..next-1 of points from a moment on that fell back at
+// its end: by more than limit standard errors in one point, or in two that follow one
+// another, when a fit is taken out. next is 0 when there is none.
+func (w *whitened) burst(f fitted, shape func(t float64) float64, from, limit float64) (first, next int) {
+	before, last := 0.0, 0.0
 	for i, p := range w.points {
 		now := shape(p.t)
 		rest := w.x[i] - f.base*w.one[i] - f.size*(now-w.keep[i]*before)*w.scale[i]
 		before = now
-		if p.t > from {
-			lowest = min(lowest, rest, (rest+last)/math.Sqrt2)
+		if p.t > from && min(rest, (rest+last)/math.Sqrt2) < -limit {
+			next = i
 		}
 		last = rest
 	}
-	return lowest
+	if next == 0 {
+		return 0, 0
+	}
+	// It goes back as far as points are nearer to its height than to what came after it.
+	after := meanOf(w.points[next:min(next+3, len(w.points))])
+	height := max(w.points[next-1].x, w.points[max(next-2, 0)].x) - after
+	for first = next; first > 0 && (first == next || w.points[first-1].x > after+height/2); {
+		first--
+	}
+	return first, next
 }

@@ -2,6 +2,7 @@ package latency
 
 import (
 	"math"
+	"slices"
 
 	"soakd/internal/judge/finding"
 )
@@ -30,7 +31,7 @@ const (
 	// 0.008 false ones of normal noise.
 	stepZ = 6
 	// commonZ is the same for what all traffic has in common, one series.
-	commonZ = 5.2
+	commonZ = 5.6
 	// hurried is by how much more than the least effect a step must rise that has not
 	// lasted for patient minutes: nightly jobs of 20 minutes with 10 % are no finding.
 	hurried = 1.4
@@ -73,16 +74,12 @@ func (d *Detector) step(s *series, c *traffic) (suspicion, bool) {
 		return suspicion{}, false
 	}
 	step := sharpest(points, n)
-	common := c == nil
-	if !d.steep(points, n, &step, common) {
+	points, ok := d.withoutBursts(points, n, &step)
+	if !ok || !d.steep(points, n, &step, c == nil) {
 		return suspicion{}, false
 	}
 	if c != nil && !d.reallySlower(c, int64(step.at)) {
 		return suspicion{}, false
-	}
-	if c == nil {
-		d.debug(points, n, step)
-		d.debugS(&suspicion{kind: finding.Latency, change: step}, "step")
 	}
 	return suspicion{kind: finding.Latency, trigger: c, change: step, rise: step.size, windows: after(points, step.at)}, true
 }
@@ -106,7 +103,7 @@ func (d *Detector) raised(s *series, n *noise) bool {
 // levels: then it is left out.
 func sharpest(points []point, n *noise) change {
 	first := max(stepsBefore, len(points)-stepsSearched)
-	best := whiten(points, n).best(stepAt, first, len(points)-2)
+	best := whiten(points, n).bestStep(first, len(points)-2)
 	if best.z == 0 {
 		return best
 	}
@@ -117,7 +114,7 @@ func sharpest(points []point, n *noise) change {
 		rest := without(points, points[i].t)
 		if f := whiten(rest, n).fit(stepAt(points[i+1].t)); f.size > 0 && f.z > best.z {
 			best.fitted = f
-			best.low, best.high = min(best.low, points[i].t), max(best.high, points[i].t)
+			best.low, best.high = min(best.low, points[i-1].t), max(best.high, points[i].t)
 		}
 	}
 	return best
@@ -127,18 +124,25 @@ func sharpest(points []point, n *noise) change {
 func (d *Detector) steep(points []point, n *noise, step *change, common bool) bool {
 	least := math.Log1p(d.cfg.LeastStep)
 	latest := points[len(points)-1].t
-	size, z, lasting, sure := least, float64(stepZ), 4.0, 4.0
+	size, z, lasting, sure := least, float64(stepZ), 4.0, 5.0
 	if common {
-		z, lasting, sure = commonZ, 3.5, 2
+		z, lasting, sure = commonZ, 5, 2
 	}
 	if latest-step.at < patient {
 		// Surely more than the least effect.
 		size = max(math.Log1p(hurried*d.cfg.LeastStep), least+sure*step.size/step.z)
+		if !common {
+			size = max(size, least+3*n.meanError(latest-step.at+n.step))
+		}
 		if common {
 			lasting = 2.5
 		}
 	}
 	if step.z < z || step.size < size {
+		return false
+	}
+	// A jump of the noise on top of a drift is no step of all traffic.
+	if common && step.base > 0.6*least {
 		return false
 	}
 	count, up, late, sum := 0, 0, 0, 0.0
@@ -161,11 +165,7 @@ func (d *Detector) steep(points []point, n *noise, step *change, common bool) bo
 		return false
 	}
 	w := whiten(points, n)
-	// Nothing may have fallen back since: that was a burst, or two.
-	if w.lowest(step.fitted, stepAt(step.at), step.at+2*n.step)*n.sigma < -max(4.5*n.sigma, step.size/2) {
-		return false
-	}
-	slope := w.best(slopeFrom, 0, len(points)-stepsAfter)
+	slope := w.bestSlope(0, len(points)-stepsAfter)
 	return slope.z*slope.z < step.z*step.z
 }
 
@@ -184,4 +184,22 @@ func after(points []point, at float64) int {
 		}
 	}
 	return n
+}
+
+// withoutBursts takes out what jumped up and fell back since a step: what is left
+// has to have a step all the same. ok is false when it is all bursts.
+func (d *Detector) withoutBursts(points []point, n *noise, step *change) (rest []point, ok bool) {
+	for range 4 {
+		if step.z == 0 {
+			return nil, false
+		}
+		shape := stepAt(step.at)
+		first, next := whiten(points, n).burst(step.fitted, shape, step.at, max(4.5, step.size/2/n.sigma))
+		if next == 0 {
+			return points, true
+		}
+		points = slices.Delete(slices.Clone(points), first, next)
+		*step = sharpest(points, n)
+	}
+	return nil, false
 }

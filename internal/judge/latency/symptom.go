@@ -28,12 +28,14 @@ type symptom struct {
 	// rise is the logarithm of the change, for a tail the share of requests that came
 	// to be slow; slope is per hour, of a drift.
 	rise, slope float64
-	confidence  float64
-	windows     int
-	requests    int64
-	over        bool
-	ended       int64
-	shown       finding.Symptom
+	// peak is the most that was seen of a tail, in all cases that it is about.
+	peak       float64
+	confidence float64
+	windows    int
+	requests   int64
+	over       bool
+	ended      int64
+	shown      finding.Symptom
 }
 
 // slower tells a change of typical response times from one of the tail.
@@ -101,7 +103,7 @@ func includes(a, b *scope) bool {
 func abs(x int64) int64 { return max(x, -x) }
 
 func (d *Detector) newSymptom(s *suspicion, found scope, onset int64) *symptom {
-	n := &symptom{scope: found, kind: s.kind, onset: onset, rise: s.rise, low: int64(s.low) - 1, top: int64(math.Ceil(s.high)) + 1}
+	n := &symptom{scope: found, kind: s.kind, onset: onset, rise: s.rise, low: int64(s.low), top: int64(math.Ceil(s.high)) + 1}
 	if s.kind == finding.LatencyDrift {
 		n.slope = math.Expm1(s.size * 60)
 	}
@@ -252,7 +254,8 @@ func (d *Detector) endTail(s *symptom) {
 		sum.expected += e.expected
 		ended = min(ended, last[0].first)
 	}
-	if fresh && sum.n > 0 && d.now-ended >= belowTo-1 && sum.share() < s.rise/2 {
+	s.peak = max(s.peak, sum.share())
+	if fresh && sum.n > 0 && d.now-ended >= belowTo-1 && sum.share() < min(s.rise, s.peak)/2 {
 		d.end(s, ended)
 	}
 }

@@ -54,6 +54,8 @@ type world struct {
 	nightly, deploys bool
 	// unfit is the share of minutes in which soakd was not fit.
 	unfit float64
+	// version of the target, when it is not made up.
+	version func(minute int) string
 
 	random *rand.Rand
 	minute int
@@ -108,6 +110,9 @@ func (w *world) step() *window.Window {
 	win := &window.Window{
 		Start: time.Unix((startMinute+int64(minute))*60, 0).UTC(), Length: time.Minute, Covered: time.Minute, Fit: time.Minute,
 		Rate: 50 * rate, Phase: "steady", Version: "v1." + string(rune('a'+w.build%26)),
+	}
+	if w.version != nil {
+		win.Version = w.version(minute)
 	}
 	if w.random.Float64() < w.unfit {
 		win.Fit, win.Unfit = 10*time.Second, []string{"late"}

@@ -21,7 +21,7 @@ const (
 // suspicion is a leak that is present.
 type suspicion struct {
 	h                       *horizon
-	block                   int64
+	width                   int
 	onset, earliest, latest int64 // minutes
 	before                  float64
 	slope                   stats.Slope
@@ -43,7 +43,7 @@ type endedLeak struct {
 // begin turns a verdict into a leak that is followed.
 func (d *Detector) begin(s *series, h *horizon, v verdict) {
 	clear(s.hits)
-	s.leak = &suspicion{h: h, block: v.block, slope: v.slope, confidence: v.confidence, points: v.points, load: v.load, onset: d.end - h.length}
+	s.leak = &suspicion{h: h, width: int(v.width), slope: v.slope, confidence: v.confidence, points: v.points, load: v.load, onset: d.end - h.length}
 	s.saved = nil // the same finding goes on
 	d.dateOnset(s)
 	d.refit(s)
@@ -54,12 +54,8 @@ func (d *Detector) begin(s *series, h *horizon, v verdict) {
 // where the turn leaves the least absolute error, and it lies where that is at most a tenth more.
 func (d *Detector) dateOnset(s *series) {
 	l := s.leak
-	block := l.block
 	from := max(d.end-3*l.h.length, s.current().from+warmLeast, s.coarse.oldest()*coarse)
-	if from < d.end-fineSteps {
-		block = max(block, coarse)
-	}
-	points := l.load.apply(d.points(s, from, d.end/block*block, block, nil))
+	points, block := d.lower(s, from, math.MaxInt)
 	if len(points) < 8 {
 		l.earliest, l.latest, l.before = l.onset, l.onset, s.last
 		return
@@ -81,6 +77,21 @@ func (d *Detector) dateOnset(s *series) {
 	}
 	minute := func(k int) int64 { return d.end/block*block + int64(math.Round(points[k].x*60)) - block/2 }
 	l.onset, l.earliest, l.latest, l.before = minute(best), minute(first), minute(last), level[best]
+}
+
+// lower is the lower envelope of a leak from a minute on, of at most so many points,
+// and the length of its blocks in minutes.
+func (d *Detector) lower(s *series, from int64, most int) (points []point, block int64) {
+	l := s.leak
+	block = l.h.step
+	if from < d.end-fineSteps {
+		block = max(block, coarse)
+	}
+	for (d.end-from)/block > int64(most) {
+		block *= 2
+	}
+	points = l.load.apply(d.points(s, from, d.end/block*block, block, nil))
+	return floor(points, min(int((int64(l.width)*l.h.step+block-1)/block), len(points)/2)), block
 }
 
 // hinge is the absolute error of a level that turns at point k into a line, and the level.
@@ -113,15 +124,7 @@ func hinge(points []point, k int) (cost, level float64) {
 // refit takes what came since the onset into the figures.
 func (d *Detector) refit(s *series) {
 	l := s.leak
-	from := max(l.onset, s.coarse.oldest()*coarse)
-	block := l.block
-	if from < d.end-fineSteps {
-		block = max(block, coarse)
-	}
-	for (d.end-from)/block > followPoints {
-		block *= 2
-	}
-	points := l.load.apply(d.points(s, from, d.end/block*block, block, nil))
+	points, _ := d.lower(s, max(l.onset, s.coarse.oldest()*coarse), followPoints)
 	if len(points) < 8 {
 		return
 	}
@@ -160,15 +163,13 @@ func (d *Detector) follow(s *series) {
 func (d *Detector) stopped(s *series) bool {
 	l := s.leak
 	length := max(l.h.length, 45)
-	block := max(l.block, coarse)
-	end := d.end / coarse * coarse
-	points := l.load.apply(d.points(s, max(end-length, s.current().from), end, block, nil))
+	points, _ := d.lower(s, max(d.end-length, s.current().from), followPoints)
 	if len(points) < 6 {
 		return false
 	}
 	x, y := split(points)
 	line, ok := stats.TheilSen(x, y, 0.99)
-	gained := l.slope.Slope * float64(end-l.onset) / 60
+	gained := l.slope.Slope * float64(d.end-l.onset) / 60
 	recent := y[len(y)-3:]
 	return ok && (line.Slope < endedSlope*l.slope.Slope || max(recent[0], recent[1], recent[2]) < l.before+gained/2)
 }

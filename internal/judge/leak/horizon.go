@@ -1,6 +1,7 @@
 package leak
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -13,7 +14,10 @@ const (
 	persistence = 2
 	// ahead is in how many horizons the limit has to be reached, at most: what a
 	// short horizon sees only matters when it is fast; the slower is left to a longer one.
-	ahead = 40
+	// 60 times 90 minutes are 90 hours, as a leak of 1 % an hour takes from nearly nothing.
+	// From longHorizon (minutes) on, which has time for slower ones, it is aheadLong.
+	ahead, aheadLong = 60, 25
+	longHorizon      = 6 * 60
 	// aheadDouble is the same for what has no limit and doubles.
 	aheadDouble = 20
 	// aheadShort and aheadDoubleShort are the same for horizons below shortHorizon, in
@@ -21,11 +25,11 @@ const (
 	aheadShort, aheadDoubleShort = 8, 4
 	shortHorizon                 = 90
 	// aheadYoung is the same while it is not known how the series behaves.
-	aheadYoung = 3
+	aheadYoung = 1.5
 	// sureYoung is the horizon, in minutes, from which on nothing need be known.
 	sureYoung = 24 * 60
 	// clear of noise: growth over the scale of the residuals, when the behaviour is known or not.
-	clearKnown, clearYoung = 5, 10
+	clearKnown, clearYoung = 6, 10
 	// coverage is the share of a horizon that has to have values.
 	coverage = 0.75
 )
@@ -92,10 +96,11 @@ func split(points []point) (x, y []float64) {
 // verdict is what a look over a horizon says.
 type verdict struct {
 	leak       bool
+	why        string      // it is none
 	slope      stats.Slope // per hour
 	confidence float64
 	points     int
-	block      int64 // minutes
+	width      int64 // of the running least value, in blocks
 	load       adjuster
 }
 
@@ -104,37 +109,39 @@ func (d *Detector) look(s *series, index int) verdict {
 	h := &d.horizons[index]
 	from, l := d.end-h.length, s.current()
 	if from < l.ready {
-		return verdict{}
+		return verdict{why: "warming up"}
 	}
 	load := d.loadOf(index)
 	needed := d.needed(s, h, ahead, aheadDouble)
-	if h.length < shortHorizon {
+	switch {
+	case h.length < shortHorizon:
 		needed = d.needed(s, h, aheadShort, aheadDoubleShort)
+	case h.length >= longHorizon:
+		needed = d.needed(s, h, aheadLong, aheadDouble)
 	}
 	// Most looks end here: nothing rises. What follows is dear.
-	adjust := adjuster{none: true}
-	if load.steady {
-		if s.roughRise(from, d.end, h.step)*1.5 < needed {
-			return verdict{}
-		}
-	} else {
-		raw := d.points(s, from, d.end, h.step, nil)
-		if adjust = d.adjusterOf(s, index, raw); adjust.unknown || !mayRise(adjust.apply(raw), needed/1.5) {
-			return verdict{}
-		}
+	if load.steady && s.roughRise(from, d.end, h.step)*1.5 < needed {
+		return verdict{why: "does not rise"}
 	}
-	block := d.envelope(s, from, h)
-	points := adjust.apply(d.points(s, from, d.end, block, nil))
-	if float64(len(points)) < coverage*float64(h.length/block) {
-		return verdict{}
+	points := d.points(s, from, d.end, h.step, nil)
+	adjust := d.adjusterOf(s, index, points)
+	if adjust.unknown {
+		return verdict{why: "the rate cannot be told from time"}
 	}
+	points = adjust.apply(points)
+	if float64(len(points)) < coverage*float64(h.length/h.step) || !mayRise(points, needed/1.5) {
+		return verdict{why: "does not rise enough, or has gaps"}
+	}
+	points, width := envelope(points)
 	v := d.significant(s, h, points)
-	v.block, v.load = block, adjust
+	v.width, v.load = int64(width), adjust
 	growth := v.slope.Slope * float64(h.length) / 60
 	if !v.leak || growth < needed {
-		return verdict{}
+		return verdict{why: cmp.Or(v.why, "too slow to matter")}
 	}
-	v.leak = d.unlikeBefore(s, h, &v, growth, spread(points, v.slope))
+	if v.leak = d.unlikeBefore(s, h, &v, growth, points); !v.leak {
+		v.why = "like before"
+	}
 	return v
 }
 
@@ -188,40 +195,69 @@ func (d *Detector) needed(s *series, h *horizon, limited, double float64) float6
 
 func (s *series) limited() bool { return !math.IsNaN(s.limit) }
 
-// envelope chooses how long the blocks are whose least values make the lower
-// envelope: longer ones where that takes more than half of the scatter away, as it
-// does when they are longer than a tooth and as it does not for mere noise (the least
-// of four normal values scatters 0.70 as much as one, of two 0.83 as much).
-func (d *Detector) envelope(s *series, from int64, h *horizon) int64 {
-	const fewest = 16
-	scatter := func(block int64) float64 {
-		points := d.points(s, from, d.end, block, nil)
-		if len(points) < fewest {
-			return math.Inf(1)
+// envelope takes the lower envelope: the running least value of as many blocks as it
+// takes to span a tooth. It is only taken where it scatters much less than it would with mere
+// noise: the least of so many independent normal values has the standard deviation that
+// stands beside the width (Harter 1961), and of dependent ones a greater one.
+func envelope(points []point) (lower []point, width int) {
+	widths := []struct {
+		width  int
+		normal float64
+	}{{1, 1}, {2, 0.826}, {3, 0.748}, {4, 0.701}, {6, 0.645}, {8, 0.611}, {11, 0.575}, {14, 0.553}}
+	var scatter []float64
+	for _, w := range widths {
+		if w.width > 1 && w.width > len(points)/4 {
+			break
 		}
-		return roughSpread(points)
+		scatter = append(scatter, roughSpread(floor(points, w.width))/w.normal)
 	}
-	short := scatter(h.step)
-	if four := scatter(4 * h.step); four < 0.5*short {
-		return 4 * h.step
+	best := slices.Min(scatter)
+	if best >= 0.7*scatter[0] {
+		return points, 1
 	}
-	if two := scatter(2 * h.step); two < 0.6*short {
-		return 2 * h.step
+	for i, w := range widths {
+		if scatter[i] <= 1.15*best {
+			return floor(points, w.width), w.width
+		}
 	}
-	return h.step
+	return points, 1
 }
 
-// roughSpread is the scatter around a line through the medians of the outer thirds.
+// floor is the running least value of so many points.
+func floor(points []point, width int) []point {
+	if width <= 1 || len(points) < width {
+		return points
+	}
+	lower := make([]point, len(points)-width+1)
+	for i := range lower {
+		p := points[i]
+		for _, q := range points[i+1 : i+width] {
+			p.y = min(p.y, q.y)
+		}
+		p.x, p.rate = (p.x+points[i+width-1].x)/2, points[i+width/2].rate
+		lower[i] = p
+	}
+	return lower
+}
+
+// roughSpread is the root mean square around a line through the medians of the outer
+// thirds: unlike a robust measure it sees the few troughs that short blocks miss.
 func roughSpread(points []point) float64 {
 	x, y := split(points)
 	third := len(points) / 3
+	if third == 0 {
+		return 0
+	}
 	x1, x2 := stats.Median(x[:third]), stats.Median(x[len(x)-third:])
 	y1, y2 := stats.Median(y[:third]), stats.Median(y[len(y)-third:])
 	slope := (y2 - y1) / (x2 - x1)
+	sum, squares, n := 0.0, 0.0, float64(len(y))
 	for i := range y {
-		y[i] -= y1 + slope*(x[i]-x1)
+		rest := y[i] - y1 - slope*(x[i]-x1)
+		sum += rest
+		squares += rest * rest
 	}
-	return stats.MAD(y)
+	return math.Sqrt(max(0, squares/n-sum*sum/n/n))
 }
 
 // spread is the scatter around a line, as a standard deviation.
@@ -235,20 +271,20 @@ func spread(points []point, line stats.Slope) float64 {
 
 // significant tests the trend: the shape first, which costs little.
 func (d *Detector) significant(s *series, h *horizon, points []point) verdict {
-	if !risesThroughout(points) {
-		return verdict{}
+	if !risesThroughout(points, h.length < shortHorizon) {
+		return verdict{why: "a step, or it flattens"}
 	}
 	x, y := split(points)
 	trend := stats.MannKendallCorrected(y)
-	// Two-sided P; the looks of a week that do not overlap, at all series, at all horizons.
-	looks := float64(len(d.order)*len(d.horizons)) * max(1, 7*24*60/float64(h.length))
+	// Two-sided P; the looks of a day that do not overlap, at all series, at all horizons.
+	looks := float64(len(d.order)*len(d.horizons)) * max(1, 24*60/float64(h.length))
 	p := min(1, trend.P/2*looks)
 	if trend.S <= 0 || 1-p < d.cfg.Confidence {
-		return verdict{}
+		return verdict{why: "not significant"}
 	}
 	slope, ok := fit(x, y)
 	if !ok || slope.Low <= 0 {
-		return verdict{}
+		return verdict{why: "the slope is not sure"}
 	}
 	return verdict{leak: true, slope: slope, confidence: 1 - p, points: len(points)}
 }
@@ -272,40 +308,69 @@ func fit(x, y []float64) (stats.Slope, bool) {
 
 // risesThroughout tells whether the medians of the four quarters rise about alike. Of a
 // step at least one of the three rises is next to nothing, and of a cache that fills
-// up the last is much smaller than the first.
-func risesThroughout(points []point) bool {
+// up the last is much smaller than the first; the first may be small, as the leak may
+// have begun within the horizon. A short horizon leaves room for a
+// tooth, as it has no lower envelope to speak of; of a step it is too few points to
+// be significant.
+func risesThroughout(points []point, short bool) bool {
 	n := len(points)
 	if n < 8 {
 		return false
 	}
-	var level [4]float64
-	for q := range level {
-		_, y := split(points[q*n/4 : (q+1)*n/4])
-		level[q] = stats.Median(y)
+	least, most := 0.3, 2.0
+	if short {
+		least, most = 0.15, 2.2
 	}
+	level := quarters(points)
 	mean := (level[3] - level[0]) / 3
 	for q := range 3 {
-		if rise := level[q+1] - level[q]; rise <= 0.4*mean || rise > 1.8*mean {
+		low := least
+		if q == 0 {
+			low = -0.2
+		}
+		if rise := level[q+1] - level[q]; rise <= low*mean || rise > most*mean {
 			return false
 		}
 	}
 	return mean > 0
 }
 
+// flattens tells whether the rise between the last quarters is smaller than that between
+// the first, as when a process still warms up.
+func flattens(points []point) bool {
+	level := quarters(points)
+	return level[3]-level[2] < 0.8*(level[1]-level[0])
+}
+
+// quarters are the medians of the four quarters.
+func quarters(points []point) (level [4]float64) {
+	n := len(points)
+	for q := range level {
+		_, y := split(points[q*n/4 : (q+1)*n/4])
+		level[q] = stats.Median(y)
+	}
+	return level
+}
+
 // unlikeBefore tells whether the growth is more than what the series did before
-// within as long a time. The more is known of it, the closer growth may be to it.
-func (d *Detector) unlikeBefore(s *series, h *horizon, v *verdict, growth, scatter float64) bool {
-	rises := d.risesBefore(s, h, v)
+// within as long a time. What goes on since before the horizon as it does in it does
+// not count, so that a leak that was missed at first is not held for usual. The more is known of it, the closer growth may be to it.
+func (d *Detector) unlikeBefore(s *series, h *horizon, v *verdict, growth float64, points []point) bool {
+	scatter := spread(points, v.slope)
+	p := d.before(s, h, v, growth)
+	rises := p.rises
 	again := s.lastSlope > 0 && v.slope.Slope > s.lastSlope/2 && v.slope.Slope < 2*s.lastSlope
 	known := again || (len(rises) > 0 && s.current().steady)
-	if !known && (!d.urgent(s, h, growth) || growth < clearYoung*scatter) {
+	if !known && (!d.urgent(s, h, growth) || flattens(points) || growth < clearYoung*scatter || !d.higherThanEver(s, h, growth)) {
 		return false
 	}
 	factor := 3.0
 	switch {
-	case h.length < shortHorizon && len(rises) >= 4:
-		factor = 2
-	case len(rises) >= 8:
+	case !v.load.none && len(rises) >= 4:
+		factor = 3 // what is known of the effect of the rate is not exact
+	case !v.load.none:
+		factor = 4
+	case len(rises) >= 8 && h.length >= shortHorizon:
 		factor = 1.5
 	case len(rises) >= 4:
 		factor = 2
@@ -320,6 +385,11 @@ func (d *Detector) unlikeBefore(s *series, h *horizon, v *verdict, growth, scatt
 		if len(rises) >= 4 {
 			usual = rises[len(rises)-2]
 		}
+	}
+	// It also has to leave the levels of before: a tooth and a day curve come back to them.
+	last := v.slope.Intercept - v.slope.Slope*float64(h.length)/60/8
+	if len(p.levels) > 0 && last-stats.Quantile(p.levels, 0.95) < growth/2 {
+		return false
 	}
 	return growth >= factor*usual && growth >= clearKnown*scatter
 }
@@ -336,40 +406,88 @@ func (d *Detector) urgent(s *series, h *horizon, growth float64) bool {
 	return growth >= d.needed(s, h, aheadYoung, 1)
 }
 
-// risesBefore lists by how much the series rose at most within stretches of the
-// length of the horizon before it, without warm-ups and restarts. A first stretch may
-// be shorter, when there is no whole one.
-func (d *Detector) risesBefore(s *series, h *horizon, v *verdict) []float64 {
-	block := v.block
-	if h.length < shortHorizon {
-		block = coarse
+// higherThanEver tells whether the troughs now lie above all that was since the
+// start of the process and before the horizon, by at least half of the growth: a tooth comes back to
+// where it was.
+func (d *Detector) higherThanEver(s *series, h *horizon, growth float64) bool {
+	begin := (d.end - h.length) / coarse
+	highest := math.Inf(-1)
+	for step := max(s.coarse.oldest(), (s.current().from+warmLeast)/coarse+1); step < begin; step++ {
+		if v := s.coarse.at(step); v > highest {
+			highest = v
+		}
 	}
-	var rises []float64
+	now := s.trough(d.end/coarse*coarse-max(h.length/4/coarse*coarse, coarse), d.end/coarse*coarse)
+	return now-highest >= growth/2
+}
+
+// past is what a series did before a horizon, in stretches of its length.
+type past struct {
+	// rises are by how much it rose at most within each.
+	rises []float64
+	// levels are the lower envelope in the life of now, of the last day or three horizons.
+	levels []float64
+}
+
+// before lists what the series did before the horizon, without warm-ups and restarts.
+// The stretches that end with the horizon's own rise, without a fall between, are left
+// out. The first may be shorter, when there is no whole one.
+func (d *Detector) before(s *series, h *horizon, v *verdict, growth float64) past {
+	var p past
+	later := v.slope.Intercept - v.slope.Slope*float64(h.length)/60 // where the later stretch begins
+	same := true                                                    // is it still the rise that the horizon ends
 	oldest := s.coarse.oldest() * coarse
 	to := (d.end - h.length) / coarse * coarse
-	var points []point
+	if from := max(s.current().ready, oldest, to-max(24*60, 3*h.length)); from < to {
+		_, p.levels = split(d.envelopeWithin(s, h, v, from, to))
+	}
 	for i := len(s.lives) - 1; i >= 0; i-- {
 		l := &s.lives[i]
-		if !l.steady {
-			to = min(to, l.from)
-			continue
-		}
 		first := max(l.ready, oldest)
-		for ; to-h.length >= first; to -= h.length {
-			points = v.load.apply(d.points(s, to-h.length, to, block, points))
-			if float64(len(points)) >= coverage/2*float64(h.length/block) {
-				rises = append(rises, largestRise(points)*float64(h.length)/float64(h.length-block))
-			}
+		if !l.steady {
+			first = max(l.from+warmUnknown, oldest)
 		}
-		if length := to - first; len(rises) == 0 && 2*length >= h.length {
-			points = v.load.apply(d.points(s, first, to, block, points))
-			if float64(len(points)) >= coverage/2*float64(length/block) {
-				rises = append(rises, largestRise(points)*float64(h.length)/float64(length))
+		for to > first {
+			from := max(to-h.length, first)
+			part := float64(to-from) / float64(h.length)
+			if part < 1 && (len(p.rises) > 0 || part < 0.5) {
+				break
 			}
+			points := d.envelopeWithin(s, h, v, from, to)
+			to = from
+			if len(points) < 3 {
+				continue
+			}
+			begin, end := ends(points)
+			same = same && (end-begin)*1.5/part >= growth/2 && end <= later+growth/4
+			later = begin
+			if same {
+				continue
+			}
+			p.rises = append(p.rises, largestRise(points)/part*(1+1/float64(len(points)-1)))
 		}
-		to = min(to, l.from)
+		to, same = min(to, l.from), false
 	}
-	return rises
+	return p
+}
+
+// envelopeWithin is the lower envelope of a stretch, made as that of the horizon; none
+// when most of it, or of the rates in it, is not known.
+func (d *Detector) envelopeWithin(s *series, h *horizon, v *verdict, from, to int64) []point {
+	// The short ring holds nothing from before a short horizon.
+	block := max(h.step, coarse)
+	points := v.load.apply(d.points(s, from, to, block, nil))
+	if float64(len(points)) < coverage/2*float64((to-from)/block) {
+		return nil
+	}
+	return floor(points, int((v.width*h.step+block-1)/block))
+}
+
+// ends are the medians of the first and the last third.
+func ends(points []point) (begin, end float64) {
+	_, y := split(points)
+	third := len(y) / 3
+	return stats.Median(y[:third]), stats.Median(y[len(y)-third:])
 }
 
 // largestRise is by how much a value at most exceeds an earlier one.

@@ -11,7 +11,7 @@
 //   - every quarter of it rises about alike, so neither a step nor a cache that fills up
 //     is a leak;
 //   - the trend is significant (Mann-Kendall, corrected for autocorrelation and for
-//     all looks of a week at all series and horizons);
+//     all looks of a day at all series and horizons);
 //   - the growth is more than the series did within horizons of that length before,
 //     the null hypothesis that needs no model of caches, day curves and nightly jobs;
 //   - it is not the rate of the load that rose: blocks are compared at like rates.
@@ -167,6 +167,9 @@ func (d *Detector) tidy() bool {
 // judge looks at a series over the horizons that are due.
 func (d *Detector) judge(s *series) {
 	if d.end%coarse == 0 {
+		if s.collapsed(d.end) && s.leak != nil {
+			s.end(d.end-coarse, "what it held was given back")
+		}
 		s.warmUp(d.end)
 		s.outlived(d.end)
 	}

@@ -20,6 +20,9 @@ const (
 	// learnLeast is how many minutes have to be known before the horizon for the effect
 	// of the rate to be taken from there: a day, in which a day curve is seen whole.
 	learnLeast = 24 * 60
+	// learnedLeast is the horizon, in minutes, from which on what was learned is taken off;
+	// in a shorter one its own noise is as large as what is looked for.
+	learnedLeast = 150
 	// withinLeast is the horizon, in minutes, from which on like rates within it are
 	// compared: in a shorter one they are next to one another, or the load goes up and down fast.
 	withinLeast = 12 * 60
@@ -98,10 +101,10 @@ func (d *Detector) adjusterOf(s *series, index int, points []point) adjuster {
 		return adjuster{none: true}
 	}
 	h := &d.horizons[index]
-	if rise := s.roughRise(d.end-h.length, d.end, h.step); rise > 0 && elasticity*math.Abs(load.rise)*s.last < rise/2 {
+	if rise := s.roughRise(d.end-h.length, d.end, h.step); rise > 0 && len(points) > 0 && elasticity*math.Abs(load.rise)*points[0].y < rise/2 {
 		return adjuster{none: true}
 	}
-	if h.length >= shortHorizon {
+	if h.length >= learnedLeast {
 		if a, ok := d.learned(s, index, points); ok {
 			return a
 		}

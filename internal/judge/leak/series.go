@@ -10,11 +10,13 @@ import (
 const (
 	// warmLeast is left out in any case.
 	warmLeast = 20
-	// plateau is how long a series has to stand still for the warm-up to be over, and
-	// plateauRise by how much of its level it may still rise in that time: half a
-	// per cent an hour is still a doubling only in eight days.
+	// plateau is how long a series has to stand still at least for the warm-up to be
+	// over, and plateauRise by how much of its level it may still rise in an hour: half a
+	// per cent an hour is a doubling only in eight days.
 	plateau     = 60
 	plateauRise = 0.005
+	// warmUnknown is taken for the warm-up of a process that never stood still.
+	warmUnknown = 180
 	// warmMost ends any warm-up: what rises for longer is none.
 	warmMost = 24 * 60
 	// keptLives bounds the processes that are remembered.
@@ -144,9 +146,10 @@ func (s *series) startLife(minute int64) {
 // current is the life of now; there is one as soon as there is a value.
 func (s *series) current() *life { return &s.lives[len(s.lives)-1] }
 
-// warmUp looks whether the warm-up of the process is over: the first hour, or three
-// hours for the sake of long teeth, that begins after warmLeast and in whose second
-// half the lower envelope stands no higher than in its first.
+// warmUp looks whether the warm-up of the process is over: whether in the last half of
+// its life, and at least in an hour after warmLeast, the lower envelope stood no
+// higher in the second part than in the first. Half of the life is as long for a
+// cache that takes hours to fill up as it has to be, and spans long teeth in the end.
 func (s *series) warmUp(end int64) {
 	l := s.current()
 	if l.steady {
@@ -156,19 +159,43 @@ func (s *series) warmUp(end int64) {
 		l.steady, l.ready = true, (end-plateau)/coarse*coarse
 		return
 	}
-	for _, length := range []int64{plateau, 3 * plateau} {
-		from := (end - length) / coarse * coarse
-		if from < l.from+warmLeast {
-			return
-		}
-		middle := from + length/2/coarse*coarse
-		first, second := s.trough(from, middle), s.trough(middle, end)
-		rise := (second - first) * 2 * 60 / float64(length)
-		if rise <= max(plateauRise*first, s.spec.least()/4) {
-			l.steady, l.ready = true, from
-			return
+	length := max(plateau, (end-l.from)/2)
+	from := (end - length) / coarse * coarse
+	if from < l.from+warmLeast {
+		return
+	}
+	middle := from + length/2/coarse*coarse
+	first, second := s.trough(from, middle), s.trough(middle, end)
+	rise := (second - first) * 2 * 60 / float64(length)
+	still := plateauRise * first
+	if s.spec.Unit == Count {
+		still = max(still, 1) // one step
+	}
+	if rise <= still {
+		l.steady, l.ready = true, from
+	}
+}
+
+// collapsed begins a new life when the series falls by a tenth at once to where it
+// was not for a day: what it held is gone, as after a flush, and fills up anew.
+func (s *series) collapsed(end int64) bool {
+	last := end/coarse - 1
+	from := max(s.current().from/coarse, last-24*60/coarse)
+	value, before := s.coarse.at(last), math.Inf(1)
+	if last-from < plateau/coarse {
+		return false
+	}
+	for step := from; step < last; step++ {
+		if v := s.coarse.at(step); !math.IsNaN(v) {
+			before = min(before, v)
 		}
 	}
+	if math.IsInf(before, 1) || math.IsNaN(value) || value >= 0.9*before || before-value < s.spec.least() {
+		return false
+	}
+	s.current().to = end - coarse
+	s.startLife(end - coarse)
+	return true
 }
 
 // trough is the least value of a stretch, NaN when less than three quarters of it are known.

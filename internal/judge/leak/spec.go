@@ -70,7 +70,7 @@ const (
 type Config struct {
 	// Specs are what is watched; nil is DefaultSpecs.
 	Specs []Spec
-	// MaxSeries bounds the series, and with them the memory (about 18 kB each): what
+	// MaxSeries bounds the series, and with them the memory (about 20 kB each): what
 	// comes beyond is not watched. 0 is 256.
 	MaxSeries int
 	// Within is how soon the limit has to be reached for growth to matter; 0 is 14 days.
@@ -78,7 +78,7 @@ type Config struct {
 	// DoubleWithin is how soon what has no limit has to double; 0 is 4 days, which is
 	// 1 % of its level an hour.
 	DoubleWithin time.Duration
-	// Confidence is what a leak needs after the correction for all looks of a week
+	// Confidence is what a leak needs after the correction for all looks of a day
 	// at all series and horizons; 0 is 0.99.
 	Confidence float64
 }

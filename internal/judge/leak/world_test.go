@@ -134,7 +134,11 @@ func (w *world) replica(to []window.Signal, rep *replica, index int, load float6
 	}
 	age := float64(m - rep.born)
 	warm := rep.warm * (1 - math.Exp(-age/rep.warmTau))
-	tooth := rep.tooth * math.Mod(age, rep.toothLength) / rep.toothLength
+	// Six polls a minute see a trough to within ten seconds.
+	tooth := math.Inf(1)
+	for poll := range 6 {
+		tooth = min(tooth, rep.tooth*math.Mod(age+float64(poll)/6, rep.toothLength)/rep.toothLength)
+	}
 	worker := 0.0
 	if rep.workerLength > 0 {
 		worker = rep.workerTooth * math.Mod(age, rep.workerLength) / rep.workerLength

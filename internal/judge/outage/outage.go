@@ -152,9 +152,10 @@ const (
 // for concurrent use.
 type Detector struct {
 	cfg Config
-	// next is the end of the latest window.
-	next   time.Time
-	lastID int64
+	// next is the end of the latest window, present what was told of it.
+	next    time.Time
+	present []finding.Symptom
+	lastID  int64
 	// totals counts the outages of each target that was seen.
 	totals  map[string]int64
 	open    map[string]*outage
@@ -188,7 +189,7 @@ func New(cfg Config) (*Detector, error) {
 // turn out to explain it.
 func (d *Detector) Observe(w *window.Window) []finding.Symptom {
 	if w.Length != window.Short || w.Start.Before(d.next) {
-		return nil
+		return slices.Clone(d.present)
 	}
 	if !d.next.IsZero() && w.Start.After(d.next) {
 		d.missed()
@@ -204,6 +205,7 @@ func (d *Detector) Observe(w *window.Window) []finding.Symptom {
 	}
 	d.confirm()
 	symptoms := d.tell()
+	d.present = slices.DeleteFunc(slices.Clone(symptoms), func(s finding.Symptom) bool { return s.Over })
 	d.closeFinished()
 	d.remember(v)
 	return symptoms

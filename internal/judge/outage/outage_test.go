@@ -683,3 +683,22 @@ func TestOtherLevelsArePassedOver(t *testing.T) {
 		}
 	}
 }
+
+// A window out of order, as after a clock that was set back, ends no outage.
+func TestAWindowOutOfOrderChangesNothing(t *testing.T) {
+	c := &scenario{seconds: 60, polls: map[string]func(int) string{"redis": fails(12, 300, "connect")}}
+	windows := c.windows()
+	d, err := New(DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	show(d, windows[:5])
+	again := d.Observe(windows[1])
+	if len(again) != 1 || again[0].Over || again[0].Subject.Target != "redis" {
+		t.Errorf("after a window of before: %+v", again)
+	}
+	next := d.Observe(windows[5])
+	if len(next) != 1 || next[0].Over || !next[0].Onset.Equal(again[0].Onset) || len(d.Outages()) != 1 {
+		t.Errorf("afterwards: %+v", next)
+	}
+}

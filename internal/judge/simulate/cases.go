@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -28,6 +29,17 @@ const (
 	CaseMonteCarlo  = "forecast_monte_carlo"
 	CaseSave        = "save_scenario"
 )
+
+// Classes lists the classes of the cases.
+func Classes() []string {
+	var list []string
+	for _, f := range flows() {
+		if !slices.Contains(list, f.class) {
+			list = append(list, f.class)
+		}
+	}
+	return list
+}
 
 // flows are the cases, valid ones first.
 func flows() []flow {

@@ -25,6 +25,10 @@
 // Monte Carlo runs. Saved content is not kept but made again from its numbers.
 // That is at most 9 KiB a user, whatever the length of a run.
 //
+// Only what the target confirmed is missed: a save that was not answered, as in an
+// outage, is no word about what is kept. What was confirmed less than 30 s before a
+// read that lacks it may yet come (stale_read); later it is lost.
+//
 // # What a request costs
 //
 // Next to nothing beside sending it: requests are written into the buffers of

@@ -32,12 +32,13 @@ type metrics struct {
 	known        *vocabulary
 }
 
-func newMetrics(own []alias) *metrics {
+func newMetrics(own []alias, version []versionSeries) *metrics {
 	m := &metrics{}
 	m.shared = mapped(&m.descs)
 	m.shared[restartsTotal] = m.descs.Counter(restartsTotal, "Restarts of the target seen since soakd started; of several workers, when the last old one is gone.")
 	observed := m.descs.Gauge("soakd_api_observed_workers", "Different processes that answered in the last 12 polls, 36 where several have done so for long; above 1, the counters of the metrics page are absent.")
 	m.local = newLocalMetrics(&m.descs)
+	said := versions{desc: m.descs.Gauge(VersionInfo, "Version that the target's metrics page gives, always 1; absent where it gives none or several.", "version"), series: version}
 	m.up = m.descs.Gauge("soakd_api_replica_up", "Whether all that should be read of the replica was read at the last poll.")
 	for _, desc := range m.descs {
 		desc.Labels = append([]string{"replica"}, desc.Labels...)
@@ -47,8 +48,9 @@ func newMetrics(own []alias) *metrics {
 		groups:   grouped(m.shared, append(own[:len(own):len(own)], knownAliases()...)),
 		restarts: m.shared[restartsTotal],
 		observed: observed,
+		versions: said,
 	}
-	m.known.names = exposition.NamesOf(selectors(m.known.groups))
+	m.known.names = exposition.NamesOf(append(selectors(m.known.groups), said.selectors()...))
 	return m
 }
 

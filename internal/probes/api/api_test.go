@@ -127,6 +127,7 @@ func TestReadsEveryLanguage(t *testing.T) {
 		},
 		// prometheus_client 0.16, as it wrote it.
 		"python_openmetrics": {
+			"version_info[1]":   1,
 			"cpu_seconds_total": 0.11, "resident_memory_bytes": 24776704, "open_fds": 7, "max_fds": 20000, "gc_runs_total": 44,
 			"in_flight_requests": 2, "start_time_seconds": 1795625943.12,
 		},
@@ -245,7 +246,7 @@ func TestReadsEveryAlias(t *testing.T) {
 		if a.scale != 0 {
 			want *= a.scale
 		}
-		source := &pageSource{known: newMetrics(nil).known}
+		source := &pageSource{known: newMetrics(nil, nil).known}
 		page, err := exposition.Read("", strings.NewReader(text), source.known.names)
 		if err != nil {
 			t.Fatal(err)

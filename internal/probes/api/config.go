@@ -35,6 +35,7 @@ type Config struct {
 	TokenFile   string        `envconfig:"API_METRICS_TOKEN_FILE" desc:"File that holds the bearer token for the target's /metrics page; it is read anew at each poll, so that the token can be rotated."`
 	CAFile      string        `envconfig:"API_METRICS_CA_FILE" desc:"File with the authorities (PEM) that may have signed the certificate of the target's /metrics page, instead of the system's."`
 	Aliases     Aliases       `envconfig:"API_METRICS_ALIASES" desc:"Own names on top of the built-in ones, as soakd_name=target_name{label=\"value\"}, separated by commas, at most 100; the left side is a soakd_api_* metric, for the pool soakd_api_pool_connections{pool=\"name\",state=\"in_use\"} with the states in_use, idle, max and waiting; the right side may be a difference, total-idle."`
+	Version     string        `envconfig:"API_VERSION_SERIES" desc:"Series of that page whose label gives the target's version, as metric:label; empty: app_info, app_build_info or build_info with version, or target_info with service_version."`
 	DNS         string        `envconfig:"API_METRICS_DNS" default:"off" desc:"How the replicas behind the host of the one URL are found: off reads the URL as it is, a reads each of the host's addresses (A and AAAA), srv takes the host for the name of SRV records and reads each of their targets."`
 	DNSInterval time.Duration `envconfig:"API_METRICS_DNS_INTERVAL" default:"30s" desc:"How often the DNS is asked for the replicas, from 1s to 1h; also after each poll that could not read one."`
 	PID         int           `envconfig:"API_PID" desc:"Number of the target's process on this machine (Linux), which is read with its children from /proc and fills in what the /metrics page lacks; 0: none."`
@@ -42,8 +43,9 @@ type Config struct {
 	Process     string        `envconfig:"API_PROCESS" desc:"Name of the target's process as the kernel has it (ps -o comm), in place of SOAKD_API_PID; several of that name count together."`
 	CGroup      string        `envconfig:"API_CGROUP" desc:"Folder of the target's control group (version 2) on this machine, such as /sys/fs/cgroup/system.slice/api.service, which fills in what /metrics page and process lack."`
 
-	targets []*url.URL
-	token   secret.String
+	targets  []*url.URL
+	token    secret.String
+	versions []versionSeries
 	// roots are those of CAFile; nil for the system's.
 	roots *x509.CertPool
 	// resolver is that of the tests; nil for the system's.
@@ -91,6 +93,9 @@ func (c *Config) Validate() error {
 	c.token = token
 	if err := c.Aliases.validate(); err != nil {
 		errs = append(errs, fmt.Errorf("SOAKD_API_METRICS_ALIASES: %w", err))
+	}
+	if c.versions, err = parseVersionSeries(c.Version); err != nil {
+		errs = append(errs, fmt.Errorf("SOAKD_API_VERSION_SERIES: %q %w", c.Version, err))
 	}
 	return errors.Join(append(errs, c.loadAuthorities())...)
 }
@@ -285,7 +290,7 @@ func (c *Config) Open(log *slog.Logger) ([]probes.Probe, error) {
 	if !c.isLocal() && len(c.targets) == 0 {
 		return nil, errors.New("open api probe: the configuration has not been validated")
 	}
-	p := &probe{metrics: newMetrics(c.Aliases.list), token: &token{file: c.TokenFile, value: c.token}}
+	p := &probe{metrics: newMetrics(c.Aliases.list, c.versions), token: &token{file: c.TokenFile, value: c.token}}
 	if c.resolves() {
 		p.members = c.openResolved(p, log)
 		return []probes.Probe{p}, nil

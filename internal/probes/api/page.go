@@ -50,6 +50,7 @@ type vocabulary struct {
 	groups             []group
 	names              map[string]bool
 	restarts, observed *probes.Desc
+	versions           versions
 }
 
 // group is one series of soakd and, in order, where its value may stand.
@@ -240,6 +241,9 @@ func (s *pageSource) values(page exposition.Page, now time.Time) ([]value, error
 	}
 	if len(values) == 0 && len(errs) == 0 {
 		errs = append(errs, probes.Because(probes.ReasonMissing, errNothingKnown))
+	}
+	if version, ok := s.known.versions.value(page); ok {
+		values = append(values, version)
 	}
 	return values, errors.Join(errs...)
 }

@@ -207,7 +207,7 @@ func TestAProcessOfAnotherUser(t *testing.T) {
 // BenchmarkProcess reads the test itself: nearly all of the time goes into
 // finding the children among all processes of the machine.
 func BenchmarkProcess(b *testing.B) {
-	m := newMetrics(nil)
+	m := newMetrics(nil, nil)
 	source, err := newProcessSource(processTarget{pid: os.Getpid()}, m.shared, m.local, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)

@@ -256,3 +256,18 @@ func underscored(name string) string {
 
 // isPlain reports whether all of name are characters that need no quotes.
 func isPlain(name []byte) bool { return nameEnd(name) == len(name) && len(name) > 0 }
+
+// Labels returns the different values that the series of a name have of a label,
+// sorted; those that lack it are left out.
+func (p Page) Labels(name, label string) []string {
+	var found []string
+	for _, s := range p.series[name] {
+		for _, l := range s.labels {
+			if l.name == label {
+				found = append(found, l.value)
+			}
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
