@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"slices"
@@ -51,6 +52,28 @@ func (j *judgement) chooseReference() {
 		}
 	}
 	j.chosenFor = version
+}
+
+// describe says what the target is held to.
+func (j *judgement) describe() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	text := "its own past"
+	if p := j.judge.Reference(); p != nil {
+		text += fmt.Sprintf(", version %s of before", cmp.Or(p.Version, "unknown"))
+	}
+	if n := len(j.judge.Readings().Objectives); n > 0 {
+		text += fmt.Sprintf(", %d objectives", n)
+	}
+	return text
+}
+
+// kept says where the run is kept.
+func (j *judgement) kept() string {
+	if j.chronicle == nil {
+		return "none: what is found is forgotten when soakd ends"
+	}
+	return j.chronicle.store.Location()
 }
 
 // profile is what the present version of the target is like, nil while little is known.

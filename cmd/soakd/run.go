@@ -378,6 +378,7 @@ func (d *daemon) banner() {
 	d.print(report.Banner(d.status(), report.Heading{
 		URL: d.server.URL(), Auth: d.traffic.source.Describe(), Users: d.cfg.Users,
 		Load: d.cfg.loadSettings.describe(), Connection: d.cfg.connectionSettings.describe(d.cfg.TargetURL),
+		Judged: d.judgement.describe(), Kept: d.judgement.kept(),
 	}, watched))
 }
 

@@ -72,6 +72,12 @@ func apiReplicaPanels() []Panel {
 			Targets:     []Target{{Query: "time() - " + worst(sel("soakd_api_start_time_seconds"), "replica"), Legend: "{{replica}}"}},
 		},
 		{
+			Title: "Version by the metrics page", Unit: "none", Limits: ZeroToOne,
+			Description: "The version that the page of each replica gives. Two at the same time for long: a deployment that got stuck half-way, and nothing is compared with the version before until it ends.",
+			EmptyWhen:   "where the page gives no version (SOAKD_API_METRICS_URL)",
+			Targets:     []Target{{Query: worst(sel("soakd_api_version_info"), "version"), Legend: "{{version}}"}},
+		},
+		{
 			Title: "Workers that answered", Unit: "short",
 			Description: "Different processes that answered the latest polls. Above 1 the counters of the /metrics page (CPU, cache, pool waits, collections) are absent, since each answer is another process's: give every worker its own metrics port or one common registry, or let soakd read the processes themselves.",
 			Targets:     []Target{ofReplica("soakd_api_observed_workers", "")},

@@ -61,7 +61,9 @@ type Judge struct {
 	recovered map[int64]bool
 	// restored tells that findings of before a restart are to be looked at again.
 	restored bool
-	watched  watched
+	// before is what was counted before a restart.
+	before  map[string]counted
+	watched watched
 	// tally is what the verdict is made of.
 	tally tally
 	// latest is the end of the latest window.
@@ -84,6 +86,7 @@ func (j *Judge) Window(w *window.Window) []*window.Window {
 	}
 	if j.restored {
 		j.objectives.BeginRun()
+		j.noteBefore()
 	}
 	j.latest = w.End()
 	j.notice(w)

@@ -177,7 +177,8 @@ func (j *Judge) ratios() []Ratio {
 func (j *Judge) objectiveReadings() []Objective {
 	var list []Objective
 	for _, s := range j.objectives.Status() {
-		o := Objective{Name: s.Objective.Name, Target: s.Objective.Target, Events: s.Events, Bad: s.Bad, BudgetRemaining: math.NaN()}
+		since := j.sinceStart(s.Objective.Name, counted{s.Events, s.Bad})
+		o := Objective{Name: s.Objective.Name, Target: s.Objective.Target, Events: since.all, Bad: since.bad, BudgetRemaining: math.NaN()}
 		if s.Events > 0 {
 			o.BudgetRemaining = s.BudgetRemaining
 		}
@@ -193,6 +194,35 @@ func (j *Judge) objectiveReadings() []Objective {
 	return list
 }
 
+// counted is what was counted of an objective or of the outages of a target.
+type counted struct{ all, bad int64 }
+
+// outageKey starts the key of a target's outages in [Judge.before]; no objective is
+// called so.
+const outageKey = "outages of "
+
+// sinceStart leaves out what another soakd counted before a restart: a counter that
+// went on from a state of a minute ago would seem to fall, and Prometheus would take
+// all of it for new.
+func (j *Judge) sinceStart(key string, now counted) counted {
+	if j.restored {
+		return counted{}
+	}
+	before := j.before[key]
+	return counted{now.all - before.all, now.bad - before.bad}
+}
+
+// noteBefore takes note of what was counted before the first window of this soakd.
+func (j *Judge) noteBefore() {
+	j.before = map[string]counted{}
+	for _, s := range j.objectives.Status() {
+		j.before[s.Objective.Name] = counted{s.Events, s.Bad}
+	}
+	for target, total := range j.outage.Totals() {
+		j.before[outageKey+target] = counted{all: total}
+	}
+}
+
 // burn adds a burn rate; two alerts may look at the same window.
 func (o *Objective) burn(length time.Duration, rate float64) {
 	if !slices.ContainsFunc(o.Burns, func(b Burn) bool { return b.Window == length }) {
@@ -204,7 +234,7 @@ func (j *Judge) outageReadings() []Outage {
 	away, totals := j.outage.InProgress(), j.outage.Totals()
 	list := make([]Outage, 0, len(away))
 	for _, target := range slices.Sorted(maps.Keys(away)) {
-		list = append(list, Outage{Target: target, InProgress: away[target], Total: totals[target]})
+		list = append(list, Outage{Target: target, InProgress: away[target], Total: j.sinceStart(outageKey+target, counted{all: totals[target]}).all})
 	}
 	return list
 }

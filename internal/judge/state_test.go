@@ -10,6 +10,7 @@ import (
 	"soakd/internal/histogram"
 	"soakd/internal/judge/finding"
 	"soakd/internal/judge/objective"
+	"soakd/internal/judge/objective"
 	"soakd/internal/judge/window"
 )
 
@@ -98,6 +99,46 @@ func TestARestartLosesNothing(t *testing.T) {
 		if gaps != 1 {
 			t.Errorf("%s: %d gaps", name, gaps)
 		}
+	}
+}
+
+// Counters of a soakd that was restarted begin at 0, whatever was counted before.
+func TestCountersBeginAnewAfterARestart(t *testing.T) {
+	objectives, err := objective.Parse("answers: availability>=99%", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	make := func() *Judge {
+		j, err := New(Config{Objectives: objectives})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return j
+	}
+	first := make()
+	for _, w := range traffic(start, 30, nil) {
+		first.Window(w)
+	}
+	if o := first.Readings().Objectives[0]; o.Events != 3000 {
+		t.Fatalf("before: %+v", o)
+	}
+	data, err := first.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := make()
+	if err := second.Restore(data); err != nil {
+		t.Fatal(err)
+	}
+	if o := second.Readings().Objectives[0]; o.Events != 0 {
+		t.Errorf("after the restart: %+v", o)
+	}
+	for _, w := range traffic(start.Add(6*time.Minute), 12, nil) {
+		second.Window(w)
+	}
+	if o := second.Readings().Objectives[0]; o.Events != 1200 || o.BudgetRemaining != 1 {
+		t.Errorf("two minutes later: %+v", o)
 	}
 }
 

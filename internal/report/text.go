@@ -24,6 +24,8 @@ type Heading struct {
 	// Load says when how much is sent, Connection how the target is reached; both
 	// in words and without secrets.
 	Load, Connection string
+	// Judged says what the target is held to, Kept where the run is kept.
+	Judged, Kept string
 }
 
 // Banner is what a run prints first.
@@ -42,6 +44,8 @@ func Banner(s Status, h Heading, watched []Watched) string {
 	for _, one := range watched {
 		fmt.Fprintf(w, "  probe %s\t%s\n", one.Name, one.What)
 	}
+	fmt.Fprintf(w, "  judged by\t%s\n", h.Judged)
+	fmt.Fprintf(w, "  history\t%s\n", h.Kept)
 	fmt.Fprintf(w, "  metrics\t%s/metrics\n", h.URL)
 	fmt.Fprintf(w, "  page\t%s/\n", h.URL)
 	flush(w)

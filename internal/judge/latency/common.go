@@ -15,10 +15,12 @@ type class struct {
 	control series
 }
 
-// deviation is how far a case is from its reference in one minute.
+// apart is how far a case is from its reference, in one minute.
 type apart struct {
 	x, weight float64
 	class     string
+	// limit is how far from the others it counts in full.
+	limit float64
 }
 
 type scratch struct {
@@ -48,7 +50,7 @@ func (d *Detector) take(w *window.Window) {
 	}
 	d.added++
 	d.known = min(d.known+1, kept)
-	if d.added >= max(5, d.known/12) {
+	if d.added >= max(5, d.known/8) {
 		d.relearn()
 		return
 	}
@@ -137,21 +139,21 @@ func (d *Detector) compare(minute int64, touched []*traffic) {
 	for _, c := range touched {
 		if x := c.raw.x[i]; known(x) && !c.invalid && c.span[i] <= 2 && !d.setAside(c) {
 			n := float64(c.n[i])
-			all = append(all, apart{float64(x), n / (n + 200), c.class})
+			all = append(all, apart{float64(x), n / (n + 200), c.class, huber * (0.02 + 0.5/math.Sqrt(n))})
 		}
 	}
 	d.scratch.apart = all
 	sortApart(all)
 	d.all.x[i] = missing()
-	if middle, n := weightedMedian(all, ""); n > 0 {
+	if middle, n := center(all, ""); n > 0 {
 		d.all.x[i] = float32(middle)
 	}
 	for _, k := range d.classes {
 		k.control.x[i] = missing()
-		middle, n := weightedMedian(all, k.name)
+		middle, n := center(all, k.name)
 		// Two others at least; in a workload of one class, what the class has in common.
 		if n < 2 && len(all) >= 4 {
-			middle, n = weightedMedian(all, "")
+			middle, n = center(all, "")
 		}
 		if n >= 2 {
 			k.control.x[i] = float32(middle)
@@ -166,6 +168,29 @@ func (d *Detector) compare(minute int64, touched []*traffic) {
 			c.apart.x[i] = c.raw.x[i] - float32(control)
 		}
 	}
+}
+
+// huber is from how many standard deviations on a value counts as if it were no
+// farther away; those are about 50 % of one request's, and 2 % of what cases have
+// of their own.
+const huber = 1.5
+
+// center is what sorted values of other classes than without have in common: one step
+// from their weighted median to Huber's estimate (Huber 1964), which no case can move
+// far, and which has half of the noise of the median; and how many values there were.
+func center(sorted []apart, without string) (middle float64, n int) {
+	middle, n = weightedMedian(sorted, without)
+	total, sum := 0.0, 0.0
+	for _, a := range sorted {
+		if without == "" || a.class != without {
+			total += a.weight
+			sum += a.weight * min(max(a.x-middle, -a.limit), a.limit)
+		}
+	}
+	if n == 0 {
+		return 0, 0
+	}
+	return middle + sum/total, n
 }
 
 // weightedMedian is the median of sorted values of other classes than without, and

@@ -36,6 +36,10 @@ const (
 	// lasted for patient minutes: nightly jobs of 20 minutes with 10 % are no finding.
 	hurried = 1.4
 	patient = 45
+	// longestBurst is how many minutes a burst lasts at most that nobody wants to hear of.
+	longestBurst = 6
+	// outlasting is how many minutes a step of all traffic has lasted that is no nightly job of 20.
+	outlasting = 25
 )
 
 // judge looks for what began and what ended.
@@ -138,6 +142,10 @@ func (d *Detector) steep(points []point, n *noise, step *change, common bool) bo
 			lasting = 2.5
 		}
 	}
+	if common && latest-step.at >= outlasting {
+		size = max(math.Log1p(1.2*d.cfg.LeastStep), least+step.size/step.z)
+		z, lasting = 5, 2
+	}
 	if step.z < z || step.size < size {
 		return false
 	}
@@ -145,28 +153,43 @@ func (d *Detector) steep(points []point, n *noise, step *change, common bool) bo
 	if common && step.base > 0.6*least {
 		return false
 	}
-	count, up, late, sum := 0, 0, 0, 0.0
-	from := max(0, step.base)
-	for i, p := range points {
-		if p.t < step.at {
-			continue
-		}
-		count++
-		sum += p.x
-		if i >= len(points)-8 && p.x > from+step.size/2 {
-			up++
-			if i >= len(points)-4 {
-				late++
-			}
-		}
-	}
-	mean := sum / float64(count)
-	if count < stepsAfter || up < 6 || late < 3 || mean < least || mean-from < step.size/2 || mean < lasting*n.meanError(latest-step.at+n.step) {
+	if !standing(points, step, least, lasting*n.meanError(latest-step.at+n.step), common) {
 		return false
 	}
 	w := whiten(points, n)
 	slope := w.bestSlope(0, len(points)-stepsAfter)
 	return slope.z*slope.z < step.z*step.z
+}
+
+// standing reports whether the points since a step are up by least on average, by enough
+// to be told from noise, and still.
+func standing(points []point, step *change, least, enough float64, common bool) bool {
+	from := max(0, step.base)
+	half := from + step.size/2
+	since := points[len(points)-after(points, step.at):]
+	if len(since) < stepsAfter {
+		return false
+	}
+	mean := meanOf(since)
+	if common && since[len(since)-1].t-step.at >= outlasting {
+		// The noise of all traffic may have taken much of the step back: what counts is
+		// what is left of it after a burst would be over.
+		later := points[len(points)-after(points, step.at+longestBurst):]
+		mean = min(mean, meanOf(later))
+		half = min(half, mean/2)
+	} else if mean-from < step.size/2 {
+		return false
+	}
+	up, late := 0, 0
+	for i, p := range since[len(since)-min(len(since), 8):] {
+		if p.x > half {
+			up++
+			if i >= min(len(since), 8)-4 {
+				late++
+			}
+		}
+	}
+	return up >= 6 && late >= 3 && mean >= least && mean >= enough
 }
 
 // reallySlower reports whether a case is slower than its reference in its own right,
