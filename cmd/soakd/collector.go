@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -36,8 +37,10 @@ type collector struct {
 	counters map[seriesKey]*counterState
 	polls    map[string]*window.Probe
 	// said are the versions that metrics pages gave; guarded by mu.
-	said   map[string]bool
-	folded int
+	said map[string]bool
+	// log may be nil; told tells that it was told of signals that are left out; guarded by mu.
+	log  *slog.Logger
+	told bool
 
 	// before is what the recorder had counted when the window began.
 	before load.Snapshot
@@ -89,7 +92,7 @@ func (c *collector) probe(result probes.Result) {
 		signal := c.series[key]
 		if signal == nil {
 			if len(c.series) >= maxSeries {
-				c.folded++
+				c.leaveOut(key)
 				continue
 			}
 			signal = &window.Signal{Name: key.name, Labels: key.labels}
@@ -103,6 +106,14 @@ func (c *collector) probe(result probes.Result) {
 		}
 		addGauge(signal, sample.Value)
 	}
+}
+
+// leaveOut says once that there are more signals than are judged.
+func (c *collector) leaveOut(key seriesKey) {
+	if c.log != nil && !c.told {
+		c.log.Warn("there are more signals than are judged: leaks and changes of those beyond are not seen; watch fewer replicas, tables or statements", "judged", maxSeries, "first_left_out", window.SignalID(key.name, key.labels))
+	}
+	c.told = true
 }
 
 func (c *collector) countPoll(result probes.Result) {
@@ -221,9 +232,9 @@ func (c *collector) window(end closing) *window.Window {
 }
 
 func (c *collector) targetVersion() string {
-	seen, noted := c.versions.Take(), c.noted.Load()
+	seen, said, noted := c.versions.Take(), c.takeSaid(), c.noted.Load()
 	if len(seen) == 0 {
-		seen = c.takeSaid()
+		seen = said
 	}
 	switch {
 	case c.version != "" && noted == nil:

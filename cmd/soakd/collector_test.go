@@ -1,13 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"soakd/internal/judge/window"
 	"soakd/internal/load"
 	"soakd/internal/probes"
+	"soakd/internal/probes/api"
 )
 
 func testWorkload() *load.Workload {
@@ -164,5 +169,55 @@ func TestWindowsFollowOneAnother(t *testing.T) {
 	back := at(-3600)
 	if w := c.window(closing{start: back, end: back.Add(window.Short)}); !w.Start.Equal(back) {
 		t.Errorf("after the clock was set back it begins at %v, want %v", w.Start, back)
+	}
+}
+
+// What a metrics page said once is forgotten with its window, also while answers give
+// the version.
+func TestAVersionOfLongAgoIsForgotten(t *testing.T) {
+	c, _, _, start := collected(t)
+	var descs probes.Descs
+	info := descs.Gauge(api.VersionInfo, "V.", "replica", "version")
+	says := func(version string) {
+		var r probes.Reading
+		r.Add(info, 1, "main", version)
+		c.probe(probes.Result{Probe: "api", Start: start, Reading: r})
+	}
+	next := func() string {
+		from := start
+		start = start.Add(window.Short)
+		return c.window(closing{start: from, end: start, counts: true}).Version
+	}
+	says("v1")
+	c.versions.Note([]byte("v1"))
+	if got := next(); got != "v1" {
+		t.Errorf("%q", got)
+	}
+	says("v2")
+	if got := next(); got != "v2" {
+		t.Errorf("%q", got)
+	}
+	if got := next(); got != "" {
+		t.Errorf("%q", got)
+	}
+}
+
+// That signals are left out is told once.
+func TestSignalsThatAreLeftOutAreTold(t *testing.T) {
+	c, _, _, start := collected(t)
+	var log bytes.Buffer
+	c.log = slog.New(slog.NewTextHandler(&log, nil))
+	var descs probes.Descs
+	gauge := descs.Gauge("soakd_g", "G.", "replica")
+	var r probes.Reading
+	for i := range maxSeries + 2 {
+		r.Add(gauge, 1, strconv.Itoa(i))
+	}
+	c.probe(probes.Result{Probe: "api", Start: start, Reading: r})
+	if n := strings.Count(log.String(), "first_left_out"); n != 1 || !strings.Contains(log.String(), `1024`) {
+		t.Errorf("told %d times: %s", n, &log)
+	}
+	if w := c.window(closing{start: start, end: start.Add(window.Short), counts: true}); len(w.Signals) != maxSeries {
+		t.Errorf("%d signals", len(w.Signals))
 	}
 }

@@ -152,6 +152,7 @@ func (d *daemon) judgeTarget(ctx context.Context) error {
 		return usageError{err}
 	}
 	collector := newCollector(d.recorder, d.traffic.workload.Versions, d.cfg.TargetVersion, d.start)
+	collector.log = d.log
 	if d.judgement, err = newJudgement(collector, judged); err != nil {
 		return usageError{err}
 	}

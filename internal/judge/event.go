@@ -71,9 +71,39 @@ const (
 type log struct {
 	events []Event
 	seq    int64
+	// recent are when the latest events of the kinds that may come without end were.
+	recent map[EventKind][]time.Time
+}
+
+// maxPerHour bounds the events of one kind that windows bring: two versions that take
+// turns, a target that restarts all the time, or a few users whose rate is never the
+// same would push what was found out of the log and fill the history.
+const maxPerHour = 20
+
+// tooMany reports whether the last hour had enough events of that kind.
+func (l *log) tooMany(e *Event) bool {
+	switch e.Kind {
+	case VersionChanged, TargetRestarted, LoadChanged, Gap:
+	default:
+		return false
+	}
+	if l.recent == nil {
+		l.recent = map[EventKind][]time.Time{}
+	}
+	// Also those that are later, of a clock that was set back, are forgotten.
+	recent := slices.DeleteFunc(l.recent[e.Kind], func(at time.Time) bool { return e.At.Sub(at).Abs() >= time.Hour })
+	full := len(recent) >= maxPerHour
+	if !full {
+		recent = append(recent, e.At)
+	}
+	l.recent[e.Kind] = recent
+	return full
 }
 
 func (l *log) add(e Event) {
+	if l.tooMany(&e) {
+		return
+	}
 	l.seq++
 	e.Seq = l.seq
 	if len(e.Text) > maxEventText {

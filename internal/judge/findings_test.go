@@ -496,3 +496,21 @@ func TestOnlyRefusalsAreNoService(t *testing.T) {
 		t.Errorf("only invalid requests: %s", v.Text)
 	}
 }
+
+// Two versions that take turns, restarts without end and a rate that is never the
+// same do not fill the log.
+func TestEventsOfWindowsAreBounded(t *testing.T) {
+	s := newStory(t)
+	for i, w := range traffic(s.at(0), 3*360, func(i int, w *window.Window) {
+		w.Version, w.Rate = []string{"v1", "v2"}[i%2], []float64{1, 2}[i%2]
+		w.Signals = []window.Signal{{Name: "soakd_api_restarts_total", Labels: `replica="main"`, Kind: window.Counter, N: 1, Increase: 1}}
+	}) {
+		s.judge.Window(w)
+		if i == 350 && len(s.judge.Events(0)) != 3*maxPerHour {
+			t.Errorf("%d events in an hour", len(s.judge.Events(0)))
+		}
+	}
+	if n := len(s.judge.Events(0)); n != 9*maxPerHour {
+		t.Errorf("%d events in three hours", n)
+	}
+}

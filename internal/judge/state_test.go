@@ -10,7 +10,6 @@ import (
 	"soakd/internal/histogram"
 	"soakd/internal/judge/finding"
 	"soakd/internal/judge/objective"
-	"soakd/internal/judge/objective"
 	"soakd/internal/judge/window"
 )
 
@@ -269,9 +268,11 @@ func TestOddWindowsDoNoHarm(t *testing.T) {
 	}
 	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	odd := func(i int, w *window.Window) {
-		w.Signals = []window.Signal{{Name: "soakd_api_open_fds", Labels: `replica="main"`, N: 1, Min: math.Inf(1), Max: math.Inf(1), Sum: math.Inf(1), Last: math.Inf(1)},
+		w.Signals = []window.Signal{
+			{Name: "soakd_api_open_fds", Labels: `replica="main"`, N: 1, Min: math.Inf(1), Max: math.Inf(1), Sum: math.Inf(1), Last: math.Inf(1)},
 			{Name: "soakd_api_resident_memory_bytes", Labels: `replica="main"`, N: 1, Min: math.NaN(), Max: math.NaN(), Sum: math.NaN(), Last: math.NaN()},
-			{Name: "soakd_redis_keyspace_hits_total", Kind: window.Counter, N: 1, Increase: math.Inf(1)}}
+			{Name: "soakd_redis_keyspace_hits_total", Kind: window.Counter, N: 1, Increase: math.Inf(1)},
+		}
 	}
 	for _, from := range []time.Time{start, start.Add(-time.Hour), start.Add(-time.Hour), start.Add(48 * time.Hour)} {
 		for _, w := range traffic(from, 90*6, odd) {
