@@ -339,8 +339,11 @@ func (d *daemon) outcome(interrupted bool) error {
 	if err := d.windows.verdict(); err != nil {
 		return err
 	}
-	if verdict := d.judgement.Verdict(true); verdict.Result == judge.Fail {
+	switch verdict := d.judgement.Verdict(true); verdict.Result {
+	case judge.Fail:
 		return failedError{errors.New(verdict.Text)}
+	case judge.Unknown:
+		return fmt.Errorf("could not judge: %s", verdict.Text)
 	}
 	return nil
 }

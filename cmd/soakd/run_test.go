@@ -12,6 +12,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"soakd/internal/judge"
+	"soakd/internal/load"
 	"soakd/internal/lockedbuffer"
 )
 
@@ -87,6 +89,33 @@ func TestTokenCasesNeedATarget(t *testing.T) {
 		}
 		if cases != want || (want == 0) != (len(made.workload.Notes) > 0) {
 			t.Errorf("with the key %q: %d token cases, want %d; notes %q", secret, cases, want, made.workload.Notes)
+		}
+	}
+}
+
+// A run of which nothing is known has not passed.
+func TestAnUnknownVerdictIsNoPass(t *testing.T) {
+	c, valid, invalid, start := collected(t)
+	for name, test := range map[string]struct {
+		of   *load.Case
+		want int
+	}{"valid requests": {valid, exitOK}, "invalid ones alone": {invalid, exitNotRun}} {
+		c.before = c.recorder.Snapshot()
+		made, err := newJudgement(c, judge.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		limits := load.DefaultFitnessLimits()
+		own, err := newWindows(windowsConfig{limits: limits})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.done(&load.Result{Case: test.of, Outcome: load.OK, Status: 200, Done: start, ResponseTime: time.Millisecond, Duration: time.Millisecond})
+		made.windowEnded(closing{start: start, end: start.Add(windowLength), sent: 1, counts: true})
+		d := &daemon{cfg: &config{}, recorder: c.recorder, windows: own, judgement: made}
+		d.cfg.Duration = time.Second
+		if err := d.outcome(false); exitCode(err) != test.want {
+			t.Errorf("%s: %d, %v", name, exitCode(err), err)
 		}
 	}
 }

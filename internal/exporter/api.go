@@ -158,7 +158,7 @@ func numberOf(query url.Values, name string, otherwise, low, high int64) (int64,
 
 func (a API) verdict(query url.Values) (any, error) {
 	whole, err := flagOf(query, "whole")
-	if err = errors.Join(only(query, "whole"), err); err != nil {
+	if err := errors.Join(only(query, "whole"), err); err != nil {
 		return nil, err
 	}
 	return a.Judgement.Verdict(whole), nil
@@ -166,7 +166,7 @@ func (a API) verdict(query url.Values) (any, error) {
 
 func (a API) findings(query url.Values) (any, error) {
 	open, err := flagOf(query, "open")
-	if err = errors.Join(only(query, "open"), err); err != nil {
+	if err := errors.Join(only(query, "open"), err); err != nil {
 		return nil, err
 	}
 	list := []judge.Finding{}
@@ -180,7 +180,7 @@ func (a API) findings(query url.Values) (any, error) {
 
 func (a API) events(query url.Values) (any, error) {
 	after, err := numberOf(query, "after", 0, 0, 1<<62)
-	if err = errors.Join(only(query, "after"), err); err != nil {
+	if err := errors.Join(only(query, "after"), err); err != nil {
 		return nil, err
 	}
 	events := a.Judgement.Events(after)
@@ -197,7 +197,7 @@ func (a API) windows(query url.Values) (any, error) {
 	if !known {
 		err = errors.Join(fmt.Errorf("level: %.40q must be 10s, 1m, 5m or 1h", query.Get("level")), err)
 	}
-	if err = errors.Join(only(query, "level", "n", "case"), err); err != nil {
+	if err := errors.Join(only(query, "level", "n", "case"), err); err != nil {
 		return nil, err
 	}
 	list := []windowDocument{}

@@ -160,7 +160,7 @@ func (fs *findings) group(now time.Time, s *finding.Symptom) []*Finding {
 			group = append(group, f)
 			continue
 		}
-		if distance, explains := f.explains(s); explains && (cause == nil || distance < least) {
+		if distance, explains := f.explains(s); explains && !fs.deployedSince(f, s) && (cause == nil || distance < least) {
 			cause, least = f, distance
 		}
 	}
@@ -169,6 +169,19 @@ func (fs *findings) group(now time.Time, s *finding.Symptom) []*Finding {
 		slices.SortStableFunc(group, func(a, b *Finding) int { return cmp.Compare(slices.Index(fs.list, a), slices.Index(fs.list, b)) })
 	}
 	return group
+}
+
+// deployedSince reports whether requests got slower or began to fail with another
+// version of the target, long after the finding began: then that is to be looked at,
+// and not what has lasted all the time.
+func (fs *findings) deployedSince(f *Finding, s *finding.Symptom) bool {
+	if s.Kind != finding.Errors && !slices.Contains(slower(), s.Kind) {
+		return false
+	}
+	from, to := onsets(s)
+	return slices.ContainsFunc(fs.log.around(from.Add(-nearOnset), to.Add(nearActive)), func(e Event) bool {
+		return e.Version != "" && f.Onset.Before(e.At.Add(-nearOnset))
+	})
 }
 
 // open begins a finding. So many that last say no more than one more would.

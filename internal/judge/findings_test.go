@@ -514,3 +514,24 @@ func TestEventsOfWindowsAreBounded(t *testing.T) {
 		t.Errorf("%d events in three hours", n)
 	}
 }
+
+// What has lasted for days does not explain what came with a deployment.
+func TestADeploymentIsNearerThanWhatLasts(t *testing.T) {
+	for _, deployed := range []bool{false, true} {
+		s := newStory(t)
+		s.minute(0, "v1")
+		s.sees(finding.RateLimited, finding.Subject{Class: "all"}, 0)
+		s.minute(1, "v1")
+		version, want := "v1", "rate_limited(2)+"
+		if deployed {
+			version, want = "v2", "rate_limited(1)+ latency(1)+"
+		}
+		s.minute(600, version)
+		s.sees(finding.Latency, forCase("forecast"), 601)
+		s.minute(612, version)
+		s.want(612, want)
+		if f := s.judge.Findings(); deployed && len(f[1].Nearby) != 1 {
+			t.Errorf("nearby %+v", f[1].Nearby)
+		}
+	}
+}

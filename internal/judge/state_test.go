@@ -108,14 +108,14 @@ func TestCountersBeginAnewAfterARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
-	make := func() *Judge {
+	made := func() *Judge {
 		j, err := New(Config{Objectives: objectives})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return j
 	}
-	first := make()
+	first := made()
 	for _, w := range traffic(start, 30, nil) {
 		first.Window(w)
 	}
@@ -126,7 +126,7 @@ func TestCountersBeginAnewAfterARestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	second := make()
+	second := made()
 	if err := second.Restore(data); err != nil {
 		t.Fatal(err)
 	}
