@@ -9,7 +9,6 @@ import (
 	"soakd/internal/histogram"
 	"soakd/internal/judge/finding"
 	"soakd/internal/judge/objective"
-	"soakd/internal/judge/objective"
 	"soakd/internal/judge/window"
 )
 
