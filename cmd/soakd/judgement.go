@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -182,7 +183,7 @@ func (j *judgement) Events(after int64) []judge.Event {
 }
 
 // Windows are the latest n of a level.
-func (j *judgement) Windows(level time.Duration, n int) []*window.Window {
+func (j *judgement) Windows(level time.Duration, n int) iter.Seq[*window.Window] {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.judge.Windows(level, n)

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 	"time"
+	"unicode"
 
 	"soakd/internal/judge"
 	"soakd/internal/judge/baseline"
@@ -24,7 +27,7 @@ type Judgement interface {
 	// Events returns those with a number above after.
 	Events(after int64) []judge.Event
 	// Windows returns the latest n windows of a level that are in memory, oldest first.
-	Windows(level time.Duration, n int) []*window.Window
+	Windows(level time.Duration, n int) iter.Seq[*window.Window]
 	// Comparison is the latest with another version or the baseline; nil while there is none.
 	Comparison() (c *baseline.Comparison, final bool)
 	// Outages are the latest outages, oldest first.
@@ -49,7 +52,33 @@ const (
 	maxEventBody   = 8 << 10
 	maxTextBytes   = 500
 	maxVersion     = 64
+	// maxEvents is how many events may be posted in an eventsPer: more would push
+	// what was found out of those that are kept.
+	maxEvents = 60
+	eventsPer = time.Hour
 )
+
+// budget allows [maxEvents] at once and in each [eventsPer] after that. The zero
+// value is full.
+type budget struct {
+	mu sync.Mutex
+	// spent comes back with time, counted up to at.
+	spent float64
+	at    time.Time
+}
+
+// take reports whether there is one left at the time now.
+func (b *budget) take(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.spent = max(0, b.spent-maxEvents*max(0, now.Sub(b.at)).Seconds()/eventsPer.Seconds())
+	b.at = now
+	if b.spent+1 > maxEvents {
+		return false
+	}
+	b.spent++
+	return true
+}
 
 // handleAPI serves /api/v1. Everything but POST /api/v1/events only reads.
 func handleAPI(mux *http.ServeMux, api API) {
@@ -68,7 +97,8 @@ func handleAPI(mux *http.ServeMux, api API) {
 		})
 	}
 	guard := http.NewCrossOriginProtection()
-	mux.Handle("POST /api/v1/events", guard.Handler(http.HandlerFunc(api.annotate)))
+	limit := &budget{}
+	mux.Handle("POST /api/v1/events", guard.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { api.annotate(w, r, limit) })))
 }
 
 // problem is what an error looks like in JSON.
@@ -171,7 +201,7 @@ func (a API) windows(query url.Values) (any, error) {
 		return nil, err
 	}
 	list := []windowDocument{}
-	for _, w := range a.Judgement.Windows(level, int(n)) {
+	for w := range a.Judgement.Windows(level, int(n)) {
 		list = append(list, documentOf(w, query.Get("case")))
 	}
 	return map[string]any{"level_seconds": level.Seconds(), "windows": list}, nil
@@ -274,7 +304,7 @@ type annotation struct {
 }
 
 // annotate takes note of what somebody says happened at the target.
-func (a API) annotate(w http.ResponseWriter, r *http.Request) {
+func (a API) annotate(w http.ResponseWriter, r *http.Request, limit *budget) {
 	if !a.Writable {
 		answerJSON(w, http.StatusForbidden, problem{"events cannot be posted: start soakd with SOAKD_ENABLE_LIFECYCLE=true"})
 		return
@@ -282,6 +312,11 @@ func (a API) annotate(w http.ResponseWriter, r *http.Request) {
 	note, err := readAnnotation(http.MaxBytesReader(w, r.Body, maxEventBody), time.Now())
 	if err != nil {
 		answerJSON(w, http.StatusBadRequest, problem{err.Error()})
+		return
+	}
+	if !limit.take(time.Now()) {
+		w.Header().Set("Retry-After", strconv.Itoa(int(eventsPer.Seconds()/maxEvents)))
+		answerJSON(w, http.StatusTooManyRequests, problem{fmt.Sprintf("more than %d events in %v: post what changes the target, not what it does", maxEvents, eventsPer)})
 		return
 	}
 	a.Judgement.Annotate(note.At, note.Text, note.Version)
@@ -298,9 +333,13 @@ func readAnnotation(body io.Reader, now time.Time) (annotation, error) {
 	if err := decoder.Decode(&note); err != nil {
 		return annotation{}, fmt.Errorf(`the body must be JSON such as {"text": "deployed v1.4.2", "version": "v1.4.2"}: %w`, err)
 	}
-	if note.At.IsZero() {
-		note.At = now.UTC()
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return annotation{}, errors.New("the body goes on after the event: post one at a time")
 	}
+	if note.At.IsZero() {
+		note.At = now
+	}
+	note.At = note.At.UTC()
 	var errs []error
 	if len(note.Text) == 0 || len(note.Text) > maxTextBytes || !printable(note.Text) {
 		errs = append(errs, fmt.Errorf("text: it must be one line of 1 to %d bytes", maxTextBytes))
@@ -317,7 +356,7 @@ func readAnnotation(body io.Reader, now time.Time) (annotation, error) {
 // printable reports whether a text is UTF-8 on one line without control characters.
 func printable(text string) bool {
 	for _, r := range text {
-		if r < ' ' || r == 0x7f || r == '\uFFFD' {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r == '\uFFFD' {
 			return false
 		}
 	}

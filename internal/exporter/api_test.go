@@ -130,7 +130,9 @@ func TestAPISaysWhatIsWrong(t *testing.T) {
 		`{}`: "text: it must be one line of 1 to 500 bytes", `{"text":"a\nb"}`: "text: it must be one line", `{"txt":"x"}`: `unknown field "txt"`,
 		`{"text":"x","at":"2001-01-01T00:00:00Z"}`: "at: it must be within 24h0m0s of now", `no`: "the body must be JSON such as",
 		`{"text":"x","version":"` + strings.Repeat("v", 65) + `"}`: "version: it must be one line of at most 64 bytes",
-		`{"text":"` + strings.Repeat("x", 9000) + `"}`:             "request body too large",
+		`{"text":"x"}{"text":"y"}`:                                 "the body goes on after the event", `{"text":"x"} y`: "the body goes on after the event",
+		`{"text":"a\u0085b"}`: "text: it must be one line", `{"text":"a\u2028b"}`: "text: it must be one line",
+		`{"text":"` + strings.Repeat("x", 9000) + `"}`: "request body too large",
 	} {
 		if status, d := ask(http.MethodPost, "/api/v1/events", body); status != 400 || !strings.Contains(d["error"].(string), want) {
 			t.Errorf("%.40s: %d %v, want %q", body, status, d, want)
@@ -169,5 +171,38 @@ func TestEventsFromAnotherSiteAreRefused(t *testing.T) {
 	mux.ServeHTTP(w, r)
 	if w.Code != http.StatusForbidden || len(j.Events(0)) != 0 {
 		t.Errorf("status %d, %d events", w.Code, len(j.Events(0)))
+	}
+}
+
+// Events that are posted without end do not push out what was found.
+func TestEventsAreNotPostedWithoutEnd(t *testing.T) {
+	j := judgedMinutes(t, 0)
+	ask := served(t, j, true)
+	for i := range 2 * maxEvents {
+		status, d := ask(http.MethodPost, "/api/v1/events", `{"text":"x","at":"`+time.Now().In(time.FixedZone("", 3600)).Format(time.RFC3339)+`"}`)
+		switch {
+		case i < maxEvents && (status != 201 || !strings.HasSuffix(d["at"].(string), "Z")):
+			t.Fatalf("%d: %d %v", i, status, d)
+		case i > maxEvents && (status != 429 || !strings.Contains(d["error"].(string), "more than 60 events in 1h0m0s")):
+			t.Fatalf("%d: %d %v", i, status, d)
+		}
+	}
+}
+
+func TestBudget(t *testing.T) {
+	var b budget
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	taken := 0
+	for i := range 10 * 3600 { // ten hours of one each second
+		if b.take(now.Add(time.Duration(i) * time.Second)) {
+			taken++
+		}
+	}
+	if taken != 11*maxEvents-1 && taken != 11*maxEvents {
+		t.Errorf("%d were taken", taken)
+	}
+	b.take(now) // a clock that is set back
+	if !b.take(now.Add(eventsPer)) {
+		t.Error("nothing is left an hour later")
 	}
 }

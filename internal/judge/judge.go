@@ -5,7 +5,9 @@
 package judge
 
 import (
+	"cmp"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"time"
@@ -251,18 +253,24 @@ func (j *Judge) Findings() []Finding {
 // each of its kinds.
 func (j *Judge) Opened(kind finding.Kind) int64 { return j.findings.opened[kind] }
 
-// Events returns the events with a number above after, the oldest first.
+// Events returns the events with a number above after, the oldest first. Whoever has
+// seen a later one than there is has seen those of another soakd, and gets all.
 func (j *Judge) Events(after int64) []Event {
-	i, _ := slices.BinarySearchFunc(j.log.events, after+1, func(e Event, seq int64) int { return int(e.Seq - seq) })
+	if after > j.log.seq {
+		after = 0
+	}
+	i, _ := slices.BinarySearchFunc(j.log.events, after+1, func(e Event, seq int64) int { return cmp.Compare(e.Seq, seq) })
 	return slices.Clone(j.log.events[i:])
 }
 
 // Windows returns the latest n windows of a level in memory, the oldest first; they
-// hold no signals.
-func (j *Judge) Windows(level time.Duration, n int) []*window.Window {
+// hold no signals. Each is unpacked as it comes: an hour of them at once would take
+// much memory. The windows are those of now, and may be read at any time later,
+// beside other calls.
+func (j *Judge) Windows(level time.Duration, n int) iter.Seq[*window.Window] {
 	r := j.rings[level]
 	if r == nil {
-		return nil
+		return func(func(*window.Window) bool) {}
 	}
 	return r.last(n)
 }

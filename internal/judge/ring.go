@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"iter"
 	"slices"
 	"time"
 
@@ -73,12 +74,19 @@ func (r *ring) put(w *window.Window) {
 	r.next = (r.next + 1) % r.size
 }
 
-// last returns the latest n windows, oldest first.
-func (r *ring) last(n int) []*window.Window {
+// last returns the latest n windows, oldest first. What is packed is never changed,
+// so they can be read while others are put in.
+func (r *ring) last(n int) iter.Seq[*window.Window] {
 	n = min(n, len(r.windows))
-	list := make([]*window.Window, 0, n)
+	list := make([]kept, 0, n)
 	for i := len(r.windows) - n; i < len(r.windows); i++ {
-		list = append(list, r.windows[(r.next+i)%len(r.windows)].unpack())
+		list = append(list, r.windows[(r.next+i)%len(r.windows)])
 	}
-	return list
+	return func(yield func(*window.Window) bool) {
+		for i := range list {
+			if !yield(list[i].unpack()) {
+				return
+			}
+		}
+	}
 }

@@ -3,6 +3,7 @@ package judge
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -164,10 +165,10 @@ func TestWindowsInMemoryAreBounded(t *testing.T) {
 	for _, w := range traffic(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), 500, nil) {
 		j.Window(w)
 	}
-	if got := j.Windows(window.Short, 1000); len(got) != 360 || got[359].Case("forecast").Times.Count() != 100 {
+	if got := slices.Collect(j.Windows(window.Short, 1000)); len(got) != 360 || got[359].Case("forecast").Times.Count() != 100 {
 		t.Errorf("%d windows of 10 s", len(got))
 	}
-	if got := j.Windows(window.Minute, 2); len(got) != 2 || got[1].Case("forecast").Times.Count() != 600 || !got[0].End().Equal(got[1].Start) {
+	if got := slices.Collect(j.Windows(window.Minute, 2)); len(got) != 2 || got[1].Case("forecast").Times.Count() != 600 || !got[0].End().Equal(got[1].Start) {
 		t.Errorf("minutes %+v", got)
 	}
 }
@@ -286,4 +287,48 @@ func TestOddWindowsDoNoHarm(t *testing.T) {
 		t.Errorf("%+v", found)
 	}
 	j.Readings()
+}
+
+// Windows can be read while others come: nobody has to hold up the judge for it.
+func TestWindowsAreReadBesideOthers(t *testing.T) {
+	j, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	for _, w := range traffic(start, 400, nil) {
+		j.Window(w)
+	}
+	windows := j.Windows(window.Short, 1000)
+	done := make(chan int)
+	go func() {
+		n := 0
+		for w := range windows {
+			if w.Start.Equal(start.Add(time.Duration(40+n)*window.Short)) && w.Case("forecast").Times.Count() == 100 {
+				n++
+			}
+		}
+		done <- n
+	}()
+	for _, w := range traffic(start.Add(400*window.Short), 100, nil) {
+		j.Window(w)
+	}
+	if n := <-done; n != 360 {
+		t.Errorf("%d windows as they were", n)
+	}
+}
+
+// A reader that knows events of an earlier soakd misses nothing.
+func TestEventsAfterAnotherSoakd(t *testing.T) {
+	j, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.Annotate(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), "deployed", "")
+	if got := j.Events(1); len(got) != 0 {
+		t.Errorf("%+v", got)
+	}
+	if got := j.Events(7); len(got) != 1 {
+		t.Errorf("%+v", got)
+	}
 }
