@@ -46,13 +46,12 @@ LABEL org.opencontainers.image.title="soakd-refapi" \
 # The daemon, last and so the default. The base holds CA certificates, time zones
 # and the user nonroot (65532), and neither a shell nor a package manager. Nothing
 # is written but the history: run it with --read-only --cap-drop ALL
-# --security-opt no-new-privileges --tmpfs /tmp -v soakd:/var/lib/soakd, and with
-# SOAKD_HISTORY_URL=none instead of the volume where nothing is to be kept.
+# --security-opt no-new-privileges --tmpfs /tmp -v soakd:/var/lib/soakd; without
+# the volume soakd warns that nothing is kept, and runs.
 FROM gcr.io/distroless/static-debian12:nonroot AS soakd
 COPY --from=build /out/soakd /soakd
 COPY LICENSE /LICENSE
 COPY --from=build --chown=65532:65532 /state /var/lib/soakd
-ENV SOAKD_HISTORY_URL=/var/lib/soakd/history.db
 # By number, so that Kubernetes' runAsNonRoot can see that it is not root.
 USER 65532:65532
 EXPOSE 9470
