@@ -23,7 +23,7 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
     package=github.com/prometheus/common/version; \
     CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false \
     -ldflags "-s -w -X $package.Version=$VERSION -X $package.Revision=$REVISION -X $package.BuildDate=$BUILD_DATE" \
-    -o /out/ ./cmd/soakd ./internal/refapi/cmd/refapi
+    -o /out/ ./cmd/soakd ./internal/refapi/cmd/refapi && mkdir /state
 
 # The reference API. The debug variant has a busybox, whose wget is the health check.
 FROM gcr.io/distroless/static-debian12:debug-nonroot AS refapi
@@ -45,10 +45,13 @@ LABEL org.opencontainers.image.title="soakd-refapi" \
 
 # The daemon, last and so the default. The base holds CA certificates, time zones
 # and the user nonroot (65532), and neither a shell nor a package manager. Nothing
-# is written: run it with --read-only --cap-drop ALL --security-opt no-new-privileges.
+# is written but the history: run it with --read-only --cap-drop ALL
+# --security-opt no-new-privileges --tmpfs /tmp -v soakd:/var/lib/soakd; without
+# the volume soakd warns that nothing is kept, and runs.
 FROM gcr.io/distroless/static-debian12:nonroot AS soakd
 COPY --from=build /out/soakd /soakd
 COPY LICENSE /LICENSE
+COPY --from=build --chown=65532:65532 /state /var/lib/soakd
 # By number, so that Kubernetes' runAsNonRoot can see that it is not root.
 USER 65532:65532
 EXPOSE 9470

@@ -43,6 +43,7 @@ func testStatus() Status {
 
 func TestBanner(t *testing.T) {
 	got := Banner(testStatus(), Heading{
+		Judged: "its own past, 7 objectives", Kept: "none",
 		URL: "http://127.0.0.1:9470", Auth: "tokens minted", Users: 20,
 		Load: "open model, 12.5 arrivals a second, even spacing", Connection: "HTTP/1.1, through the proxy http://proxy.test:3128",
 	}, []Watched{{"postgres", "127.0.0.1:5432/x as y"}, {"redis", "off"}})
@@ -53,6 +54,8 @@ func TestBanner(t *testing.T) {
   connections     HTTP/1.1, through the proxy http://proxy.test:3128
   probe postgres  127.0.0.1:5432/x as y
   probe redis     off
+  judged by       its own past, 7 objectives
+  history         none
   metrics         http://127.0.0.1:9470/metrics
   page            http://127.0.0.1:9470/
 
