@@ -44,7 +44,7 @@ func (b *bench) judged(t *testing.T, settings []string, args ...string) *judgedR
 			cmd.Env = append(cmd.Env, name+"="+value)
 		}
 		cmd.Env = append(append(cmd.Env, "SOAKD_OBJECTIVES=availability: availability>=99%"), settings...)
-	}, append([]string{"run", "--listen", "127.0.0.1:0", "--probe-interval", "1s", "--probe-timeout", "1s", "--progress-interval", "0s"}, args...)...)
+	}, append([]string{"run", "--listen", "127.0.0.1:0", "--probe-interval", "2s", "--probe-timeout", "2s", "--progress-interval", "0s"}, args...)...)
 	return &judgedRun{p, p.find(t, `metrics +(http://\S+)/metrics`)}
 }
 
