@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -168,11 +170,11 @@ soakd v1
 
 // A running soakd finds a fault, and nothing else.
 func TestTry(t *testing.T) {
-	on := false
+	on, was := false, false
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v1/findings", func(w http.ResponseWriter, _ *http.Request) {
 		found := `{"id":"old","kind":"leak"}`
-		if on {
+		if was {
 			found += `,{"id":"new","kind":"errors","subject":{"class":"all"}}`
 		}
 		fmt.Fprintf(w, `{"findings":[%s]}`, found)
@@ -182,6 +184,7 @@ func TestTry(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 		on = r.Method == http.MethodPut
+		was = was || on
 	})
 	server := httptest.NewServer(mux)
 	defer server.Close()
@@ -190,9 +193,30 @@ func TestTry(t *testing.T) {
 		if f.name != "errors" {
 			continue
 		}
-		row, ok, err := d.try(t.Context(), &f)
-		if want := "| `errors` | errors | 0 s |  |\n"; err != nil || !ok || row != want || on {
+		row, ok, err := d.try(t.Context(), &f, 0)
+		if want := "| `errors` | errors | class all | 0 s |  |\n"; err != nil || !ok || row != want || on {
 			t.Errorf("the fault became %q, %v, %v, still on: %v; want %q", row, ok, err, on, want)
 		}
+	}
+}
+
+// A server of the demo is found among its children by its name.
+func TestChildOf(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("it reads /proc")
+	}
+	command := exec.CommandContext(t.Context(), "sleep", "60")
+	if err := command.Start(); err != nil {
+		t.Skip("there is no sleep:", err)
+	}
+	defer func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	}()
+	if pid, err := childOf(os.Getpid(), "sleep"); err != nil || pid != command.Process.Pid {
+		t.Errorf("found %d, %v, want %d", pid, err, command.Process.Pid)
+	}
+	if _, err := childOf(os.Getpid(), "redis"); err == nil {
+		t.Error("a child was found that is none")
 	}
 }

@@ -5,12 +5,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -27,6 +31,9 @@ type onReal struct {
 	about            func(finding.Subject) bool
 	// within is how long it may take.
 	within time.Duration
+	// stops is part of the name of the server that is stopped in place of a fault of
+	// the API: to have it away the API alone would not do, since the probe would see it.
+	stops string
 }
 
 // realFaults are those that are tried, the quickest first: a leak needs the time
@@ -37,19 +44,28 @@ func realFaults() []onReal {
 	signal := func(part string) func(finding.Subject) bool {
 		return func(s finding.Subject) bool { return strings.Contains(s.Signal, part) }
 	}
+	target := func(name string) func(finding.Subject) bool {
+		return func(s finding.Subject) bool { return s.Target == name }
+	}
 	const soon, leaks = 12 * time.Minute, 40 * time.Minute
 	return []onReal{
-		{"accept_invalid", `{}`, finding.AcceptedInvalid, anything, soon},
-		{"wrong_monte_carlo", `{}`, finding.WrongAnswer, anything, soon},
-		{"lost_scenario", `{}`, finding.DataLost, anything, soon},
-		{"errors", `{"ratio": 0.02}`, finding.Errors, func(s finding.Subject) bool { return s.Class == finding.AllTraffic }, soon},
-		{"slow_endpoint", `{"route": "forecast", "factor": 3}`, finding.Latency, forecasts, soon},
-		{"lock_contention", `{}`, finding.LockContention, anything, soon},
-		{"pool_exhaustion", `{}`, finding.PoolExhausted, anything, soon},
-		{"cache_off", `{}`, finding.CacheIneffective, anything, soon},
-		{"restart", `{"every": "1m"}`, finding.Restarts, anything, soon},
-		{"file_leak", `{"per_second": 1}`, finding.Leak, signal("fds"), leaks},
-		{"memory_leak", `{"slope": "fast"}`, finding.Leak, signal("memory"), leaks},
+		{name: "accept_invalid", kind: finding.AcceptedInvalid, about: anything, within: soon},
+		{name: "wrong_monte_carlo", kind: finding.WrongAnswer, about: anything, within: soon},
+		{name: "lost_scenario", kind: finding.DataLost, about: anything, within: soon},
+		{name: "errors", parameters: `{"ratio": 0.02}`, kind: finding.Errors, about: func(s finding.Subject) bool { return s.Class == finding.AllTraffic }, within: soon},
+		{name: "slow_endpoint", parameters: `{"route": "forecast", "factor": 3}`, kind: finding.Latency, about: forecasts, within: soon},
+		{name: "lock_contention", kind: finding.LockContention, about: anything, within: soon},
+		{name: "pool_exhaustion", kind: finding.PoolExhausted, about: anything, within: soon},
+		{name: "cache_off", kind: finding.CacheIneffective, about: anything, within: soon},
+		{name: "gc_pauses", parameters: `{"every": "2s", "pause": "200ms"}`, kind: finding.GCPauses, about: anything, within: soon},
+		{name: "redis_down", stops: "redis", kind: finding.Outage, about: target("redis"), within: soon},
+		{name: "hang", kind: finding.Hang, about: target("api"), within: soon},
+		{name: "restart", parameters: `{"every": "1m"}`, kind: finding.Restarts, about: target("api"), within: soon},
+		// From here on it takes more than 20 minutes: the shortest horizon of leaks.
+		{name: "file_leak", parameters: `{"per_second": 1}`, kind: finding.Leak, about: signal("fds"), within: leaks},
+		{name: "goroutine_leak", parameters: `{"per_second": 1}`, kind: finding.Leak, about: signal("goroutines"), within: leaks},
+		{name: "connection_leak", parameters: `{"per_minute": 2}`, kind: finding.Leak, about: signal("_backends"), within: leaks},
+		{name: "memory_leak", parameters: `{"slope": "fast"}`, kind: finding.Leak, about: signal("memory"), within: leaks},
 	}
 }
 
@@ -65,7 +81,9 @@ const (
 type demo struct {
 	// soakd and api are the addresses of soakd and of the reference API.
 	soakd, api, token string
-	client            http.Client
+	// pid is its process.
+	pid    int
+	client http.Client
 	// every is how often the findings are read.
 	every time.Duration
 }
@@ -88,6 +106,7 @@ func realRun(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 	}
 	d, err := readBanner(bufio.NewScanner(output))
 	if err == nil {
+		d.pid = process.Process.Pid
 		err = d.tryAll(ctx, o, stdout, stderr)
 	}
 	stop()
@@ -123,13 +142,21 @@ func (d *demo) tryAll(ctx context.Context, o options, stdout, stderr io.Writer) 
 	if err := wait(ctx, o.settle); err != nil {
 		return err
 	}
-	missed := 0
-	fmt.Fprint(stdout, "| fault | named | found after | other findings |\n|---|---|---|---|\n")
+	healthy, err := d.findings(ctx)
+	if err != nil {
+		return err
+	}
+	missed := len(healthy)
+	fmt.Fprint(stdout, "Found after: from the fault on; about: what the finding names; others: findings between this fault and the next.\n\n"+
+		"| fault | named | about | found after | others |\n|---|---|---|---|---|\n")
+	fmt.Fprintf(stdout, "| none, for %s | | | | %s |\n", span(o.settle), names(healthy))
+	var left []string
 	for _, f := range realFaults() {
 		if o.fault != "" && !slices.Contains(strings.Split(o.fault, ","), f.name) {
+			left = append(left, f.name)
 			continue
 		}
-		row, ok, err := d.try(ctx, &f)
+		row, ok, err := d.try(ctx, &f, o.settle/3)
 		if err != nil {
 			return err
 		}
@@ -138,9 +165,9 @@ func (d *demo) tryAll(ctx context.Context, o options, stdout, stderr io.Writer) 
 		if !ok {
 			missed++
 		}
-		if err := wait(ctx, o.settle/3); err != nil {
-			return err
-		}
+	}
+	if len(left) > 0 {
+		fmt.Fprintf(stdout, "\nNot tried here: %s.\n", strings.Join(left, ", "))
 	}
 	if missed > 0 {
 		return fmt.Errorf("%d faults of the running API were not found, or not alone", missed)
@@ -149,41 +176,89 @@ func (d *demo) tryAll(ctx context.Context, o options, stdout, stderr io.Writer) 
 }
 
 // try switches one fault on until it is found or its time is over, and off again.
-func (d *demo) try(ctx context.Context, f *onReal) (row string, ok bool, err error) {
+// What else is found until the rest is over belongs to it too.
+func (d *demo) try(ctx context.Context, f *onReal, rest time.Duration) (row string, ok bool, err error) {
 	before, err := d.findings(ctx)
 	if err != nil {
 		return "", false, err
 	}
-	path := d.api + "/admin/faults/" + f.name
-	if err := d.ask(ctx, http.MethodPut, path, f.parameters, nil); err != nil {
+	fresh := func() ([]judge.Finding, error) {
+		now, err := d.findings(ctx)
+		return slices.DeleteFunc(now, func(x judge.Finding) bool {
+			return slices.ContainsFunc(before, func(b judge.Finding) bool { return b.ID == x.ID })
+		}), err
+	}
+	if err := d.change(ctx, f, true); err != nil {
 		return "", false, fmt.Errorf("switch %s on: %w", f.name, err)
 	}
 	on, after := time.Now(), time.Duration(-1)
-	var fresh []judge.Finding
-	for after < 0 && time.Since(on) < f.within {
-		if err := wait(ctx, d.every); err != nil {
-			return "", false, err
+	var found []judge.Finding
+	for after < 0 && time.Since(on) < f.within && err == nil {
+		if err = wait(ctx, d.every); err != nil {
+			break
 		}
-		now, err := d.findings(ctx)
-		if err != nil {
-			return "", false, err
-		}
-		fresh = slices.DeleteFunc(now, func(x judge.Finding) bool {
-			return slices.ContainsFunc(before, func(b judge.Finding) bool { return b.ID == x.ID })
-		})
-		if slices.ContainsFunc(fresh, f.is) {
+		if found, err = fresh(); slices.ContainsFunc(found, f.is) {
 			after = time.Since(on)
 		}
 	}
-	if err := d.ask(ctx, http.MethodDelete, path, "", nil); err != nil {
-		return "", false, fmt.Errorf("switch %s off: %w", f.name, err)
+	// Off again even when that failed: a server that is stopped would not end.
+	if off := d.change(context.WithoutCancel(ctx), f, false); off != nil {
+		err = errors.Join(err, fmt.Errorf("switch %s off: %w", f.name, off))
 	}
-	others := slices.DeleteFunc(fresh, f.is)
-	text := "missed"
-	if after >= 0 {
-		text = span(after)
+	if err == nil {
+		err = wait(ctx, rest)
 	}
-	return fmt.Sprintf("| %#q | %s | %s | %s |\n", f.name, f.kind, text, names(others)), after >= 0 && len(others) == 0, nil
+	if err == nil {
+		found, err = fresh()
+	}
+	if err != nil {
+		return "", false, err
+	}
+	about, text := "", "missed"
+	if i := slices.IndexFunc(found, f.is); i >= 0 && after >= 0 {
+		about, text = found[i].Subject.String(), span(after)
+		found = slices.Delete(found, i, i+1)
+	}
+	return fmt.Sprintf("| %#q | %s | %s | %s | %s |\n", f.name, f.kind, about, text, names(found)), about != "" && len(found) == 0, nil
+}
+
+// change switches a fault on or off, or stops a server and lets it go on.
+func (d *demo) change(ctx context.Context, f *onReal, on bool) error {
+	if f.stops != "" {
+		signal := syscall.SIGCONT
+		if on {
+			signal = syscall.SIGSTOP
+		}
+		pid, err := childOf(d.pid, f.stops)
+		if err != nil {
+			return err
+		}
+		return syscall.Kill(pid, signal)
+	}
+	path, method := d.api+"/admin/faults/"+f.name, http.MethodDelete
+	if on {
+		method = http.MethodPut
+	}
+	return d.ask(ctx, method, path, f.parameters, nil)
+}
+
+// childOf finds the child of a process with that part in the name of its program,
+// as Linux tells of it.
+func childOf(pid int, part string) (int, error) {
+	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		return 0, err
+	}
+	for _, list := range lists {
+		text, _ := os.ReadFile(list) // gone when its thread has ended
+		for child := range strings.FieldsSeq(string(text)) {
+			name, err := os.ReadFile("/proc/" + child + "/comm")
+			if err == nil && strings.Contains(string(name), part) {
+				return strconv.Atoi(child)
+			}
+		}
+	}
+	return 0, fmt.Errorf("the demo has no %s of its own; it takes Linux and an installed server", part)
 }
 
 func (f *onReal) is(x judge.Finding) bool { return x.Kind == f.kind && f.about(x.Subject) }
