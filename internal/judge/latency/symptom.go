@@ -15,6 +15,8 @@ import (
 const (
 	// together is how far apart, in minutes, the onsets of one change may seem to be.
 	together = 15
+	// togetherDrift is the same for a drift, which has hardly begun when it begins.
+	togetherDrift = 4 * 60
 	// belowTo is over how many points a change has to be gone to be over.
 	belowTo = 10
 	// looks is about how many independent looks the confidence is corrected for.
@@ -67,6 +69,10 @@ func (d *Detector) suspect(s *suspicion) {
 	if ended := d.endOf(s.trigger); s.kind != finding.LatencyTail && onset < ended {
 		return // what is left of a change that has ended
 	}
+	near := int64(together)
+	if s.kind == finding.LatencyDrift {
+		near = togetherDrift
+	}
 	for _, o := range d.open {
 		if o.over || !sameMatter(o, s) {
 			continue
@@ -74,13 +80,13 @@ func (d *Detector) suspect(s *suspicion) {
 		if o.subject() == found.subject() {
 			return
 		}
-		if abs(o.onset-onset) <= together && includes(&o.scope, &found) {
+		if abs(o.onset-onset) <= near && includes(&o.scope, &found) {
 			return
 		}
 	}
 	for _, o := range d.open {
 		// What was taken for a change of a case proves to be one of its class, or of all.
-		if o.slower() == (s.kind != finding.LatencyTail) && abs(o.onset-onset) <= together && includes(&found, &o.scope) {
+		if o.slower() == (s.kind != finding.LatencyTail) && abs(o.onset-onset) <= near && includes(&found, &o.scope) {
 			onset = min(onset, o.onset)
 			d.end(o, d.now)
 		}
