@@ -2,6 +2,7 @@ package latency
 
 import (
 	"math"
+	"slices"
 
 	"soakd/internal/judge/finding"
 	"soakd/internal/judge/stats"
@@ -23,6 +24,8 @@ const (
 	// unlike is by how much the logarithm of the likelihood of one shape must be above
 	// that of the other to be named.
 	unlike = 2
+	// burstPoints is how many points a burst lasts at most that is taken out for that.
+	burstPoints = 6
 )
 
 // drifts looks for what changes slowly, in each series every [bin] minutes in turn.
@@ -52,7 +55,8 @@ func (d *Detector) slow(s *series, c *traffic) (suspicion, bool) {
 		return suspicion{}, false
 	}
 	// Whatever is found must be there now, by half at least: mostly that ends it here.
-	level, count := s.mean(d.now-int64(max(30, 6*n.step)), d.now)
+	back := int64(max(30, 6*n.step))
+	level, count := s.mean(d.now-back, d.now)
 	if count == 0 || level < math.Log1p(min(d.cfg.LeastDrift, d.cfg.LeastStep))/2 {
 		return suspicion{}, false
 	}
@@ -72,8 +76,9 @@ func (d *Detector) slow(s *series, c *traffic) (suspicion, bool) {
 	slope := w.bestSlope(0, len(points)-leastSlope)
 	step := w.bestStep(leastBins, len(points)-2)
 	found := suspicion{trigger: c}
-	switch ahead := (slope.z*slope.z - step.z*step.z) / 2; {
-	case ahead > unlike/2 && d.drifting(points, &slope) && lasting(w, &slope):
+	ahead := d.likelier(s)
+	switch {
+	case ahead > unlike && d.drifting(points, &slope) && lasting(w, &slope):
 		found.kind, found.change = finding.LatencyDrift, slope
 		found.rise = slope.size * (points[len(points)-1].t - slope.at)
 	case ahead < -unlike && d.stepped(points, &step, c == nil):
@@ -82,12 +87,36 @@ func (d *Detector) slow(s *series, c *traffic) (suspicion, bool) {
 	default:
 		return suspicion{}, false
 	}
-	back := int64(max(30, 6*n.step))
 	if level < found.rise/2 || c != nil && !d.reallySlower(c, d.now-back) {
 		return suspicion{}, false // it is over
 	}
 	found.windows = after(points, found.at)
 	return found, true
+}
+
+// likelier is by how much the logarithm of the likelihood of a slope is above that of a
+// step that was there for some time, among all points of the day: noise wanders up as
+// slowly as a drift does, and only from point to point it is seen whether it jumped.
+// Running medians take bursts out, which would be jumps too, and keep steps and slopes.
+func (d *Detector) likelier(s *series) float64 {
+	points := s.points(d.scratch.points[:0], d.now-kept+1, d.now)
+	d.scratch.points = points
+	smooth := make([]point, len(points))
+	var around [2*burstPoints + 1]float64
+	for i := range points {
+		// At the ends fewer, as many on both sides.
+		reach := min(burstPoints, i, len(points)-1-i)
+		values := around[:0]
+		for _, p := range points[i-reach : i+reach+1] {
+			values = append(values, p.x)
+		}
+		slices.Sort(values)
+		smooth[i] = point{points[i].t, values[reach]}
+	}
+	w := whiten(smooth, &s.noise)
+	slope := w.bestSlope(0, len(points)-stepsAfter)
+	step := w.bestStep(stepsBefore, len(points)-2*burstPoints)
+	return (slope.z*slope.z - step.z*step.z) / 2
 }
 
 // bins are the medians of stretches of the day, as points in their middle.

@@ -114,7 +114,9 @@ type Detector struct {
 	cases  []*traffic // in the order in which they came
 	byName map[string]*traffic
 	// all is what all valid traffic has in common.
-	all     series
+	all series
+	// ended is the minute in which its last change was over, 0 before.
+	ended   int64
 	classes []*class
 	// added counts minutes since the references were made last, of known minutes.
 	added, known int

@@ -38,6 +38,8 @@ const (
 	// settled is after how many minutes a change of the tail is said to be of one case
 	// though it cannot be told yet whether it is of others too.
 	settled = 20
+	// settledDrift is the same for a drift: as long as others seem to begin to drift.
+	settledDrift = 6 * 60
 )
 
 // effect is what a change did to one case.
@@ -85,6 +87,8 @@ func (d *Detector) scopeOf(s *suspicion) (scope, bool) {
 			// It was seen by what sets the case apart from others, so they are told by that
 			// too: what all have in common may have moved by as much meanwhile.
 			hit = e.apart >= ownWanted/2
+			// Drifts show early in one case and later in the others of its class.
+			open = open || s.kind == finding.LatencyDrift && mine && !hit && e.apart >= ownWanted/4
 			outside = outside || hit && !mine
 			if !mine {
 				hit = e.size >= max(wanted/2, 3*e.noise)
@@ -109,7 +113,11 @@ func (d *Detector) scopeOf(s *suspicion) (scope, bool) {
 		return scope{class: lead.class}, true
 	case s.trigger != nil:
 		// Better a few minutes later than to speak of one case and then of others.
-		return scope{one: s.trigger}, !open || float64(d.now)-s.at > settled
+		wait := float64(settled)
+		if s.kind == finding.LatencyDrift {
+			wait = settledDrift
+		}
+		return scope{one: s.trigger}, !open || float64(d.now)-s.at > wait
 	}
 	return scope{}, false
 }

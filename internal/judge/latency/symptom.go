@@ -1,6 +1,7 @@
 package latency
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -14,6 +15,8 @@ import (
 const (
 	// together is how far apart, in minutes, the onsets of one change may seem to be.
 	together = 15
+	// togetherDrift is the same for a drift, which has hardly begun when it begins.
+	togetherDrift = 4 * 60
 	// belowTo is over how many points a change has to be gone to be over.
 	belowTo = 10
 	// looks is about how many independent looks the confidence is corrected for.
@@ -63,6 +66,13 @@ func (d *Detector) suspect(s *suspicion) {
 		return
 	}
 	onset := int64(math.Round(s.at))
+	if ended := d.endOf(s.trigger); s.kind != finding.LatencyTail && onset < ended {
+		return // what is left of a change that has ended
+	}
+	near := int64(together)
+	if s.kind == finding.LatencyDrift {
+		near = togetherDrift
+	}
 	for _, o := range d.open {
 		if o.over || !sameMatter(o, s) {
 			continue
@@ -70,19 +80,27 @@ func (d *Detector) suspect(s *suspicion) {
 		if o.subject() == found.subject() {
 			return
 		}
-		if abs(o.onset-onset) <= together && includes(&o.scope, &found) {
+		if abs(o.onset-onset) <= near && includes(&o.scope, &found) {
 			return
 		}
 	}
 	for _, o := range d.open {
 		// What was taken for a change of a case proves to be one of its class, or of all.
-		if o.slower() == (s.kind != finding.LatencyTail) && abs(o.onset-onset) <= together && includes(&found, &o.scope) {
+		if o.slower() == (s.kind != finding.LatencyTail) && abs(o.onset-onset) <= near && includes(&found, &o.scope) {
 			onset = min(onset, o.onset)
 			d.end(o, d.now)
 		}
 	}
 	d.open = append(d.open, d.newSymptom(s, found, onset))
 	d.hold()
+}
+
+// endOf is when the last change of a case, or of all traffic, was over.
+func (d *Detector) endOf(c *traffic) int64 {
+	if c == nil {
+		return d.ended
+	}
+	return c.ended
 }
 
 // sameMatter reports whether an open symptom may be what is suspected. A tail that
@@ -236,7 +254,8 @@ func (d *Detector) current(s *symptom, from int64) []point {
 // most half as many slow requests too many.
 func (d *Detector) endTail(s *symptom) {
 	var sum excess
-	ended, fresh := d.now, false
+	longest := int64(0)
+	fresh := false
 	for _, c := range d.cases {
 		t := &c.tail
 		j, ok := t.threshold()
@@ -252,12 +271,43 @@ func (d *Detector) endTail(s *symptom) {
 		sum.n += e.n
 		sum.slow += e.slow
 		sum.expected += e.expected
-		ended = min(ended, last[0].first)
+		longest = max(longest, d.now-last[0].first)
 	}
 	s.peak = max(s.peak, sum.share())
-	if fresh && sum.n > 0 && d.now-ended >= belowTo-1 && sum.share() < min(s.rise, s.peak)/2 {
-		d.end(s, ended)
+	if fresh && sum.n > 0 && longest >= belowTo-1 && sum.share() < min(s.rise, s.peak)/2 {
+		d.end(s, d.tailEnd(s))
 	}
+}
+
+// tailEnd is the minute in which the tail is most likely to have become as before: up
+// to it the blocks are likelier with the change than without (of Poisson counts).
+func (d *Detector) tailEnd(s *symptom) int64 {
+	type gain struct {
+		minute int64
+		by     float64
+	}
+	var gains []gain
+	for _, c := range d.cases {
+		j, ok := c.tail.threshold()
+		if !ok || !s.covers(c) {
+			continue
+		}
+		for i := range c.tail.recent {
+			b := &c.tail.recent[i]
+			if e, dispersion, ok := c.tail.expected(b, j); ok && b.first > s.onset {
+				more := s.rise * float64(b.n)
+				gains = append(gains, gain{(b.first + b.last + 1) / 2, (float64(b.slow[j])*math.Log1p(more/e) - more) / dispersion})
+			}
+		}
+	}
+	slices.SortFunc(gains, func(a, b gain) int { return cmp.Compare(a.minute, b.minute) })
+	ended, best, sum := s.onset+1, 0.0, 0.0
+	for i, g := range gains {
+		if sum += g.by; i == 0 || sum > best {
+			ended, best = g.minute, sum
+		}
+	}
+	return ended
 }
 
 // end ends a symptom, and forgets what it brought: that is no reference.
@@ -266,12 +316,19 @@ func (d *Detector) end(s *symptom, minute int64) {
 	if !s.slower() {
 		return
 	}
+	if s.all {
+		d.ended = s.ended
+	}
 	for _, c := range d.cases {
 		if !s.covers(c) {
 			continue
 		}
+		c.ended = s.ended
 		for m := max(s.onset, d.now-kept+1); m < s.ended; m++ {
 			c.clear(m)
+			if s.all {
+				d.all.clear(m)
+			}
 		}
 	}
 }

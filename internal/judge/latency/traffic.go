@@ -37,6 +37,7 @@ type traffic struct {
 	raw    series // distance from the reference
 	apart  series // the same, less that of the traffic of other classes
 	latest int64  // the minute of the latest point
+	ended  int64  // the minute in which its last change was over
 }
 
 // pending are requests that do not make a point yet.
