@@ -11,7 +11,7 @@
 //   - every quarter of it rises about alike, so neither a step nor a cache that fills up
 //     is a leak;
 //   - the trend is significant (Mann-Kendall, corrected for autocorrelation and for
-//     all looks of a day at all series and horizons);
+//     all looks of a week at all series and horizons);
 //   - the growth is more than the series did within horizons of that length before,
 //     the null hypothesis that needs no model of caches, day curves and nightly jobs;
 //   - it is not the rate of the load that rose: blocks are compared at like rates.
