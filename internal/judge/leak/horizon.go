@@ -10,8 +10,9 @@ import (
 
 // The thresholds of the decision, beside Config.
 const (
-	// persistence is how many looks in a row have to agree.
-	persistence = 2
+	// persistence is how many of the last looks have to agree; lastLooks has a bit for
+	// each of these three.
+	persistence, lastLooks = 2, 0b111
 	// ahead is in how many horizons the limit has to be reached, at most: what a
 	// short horizon sees only matters when it is fast; the slower is left to a longer one.
 	// 60 times 90 minutes are 90 hours, as a leak of 1 % an hour takes from nearly nothing.
@@ -45,6 +46,7 @@ func horizons() []horizon {
 		{45, 1, 5},
 		{90, coarse, 5},
 		{150, coarse, 10},
+		{210, coarse, 10},
 		{6 * 60, coarse, 20},
 		{12 * 60, 10, 40},
 		{24 * 60, 20, 60},
