@@ -10,8 +10,9 @@ import (
 
 // The thresholds of the decision, beside Config.
 const (
-	// persistence is how many looks in a row have to agree.
-	persistence = 2
+	// persistence is how many of the last looks have to agree; lastLooks has a bit for
+	// each of these three.
+	persistence, lastLooks = 2, 0b111
 	// ahead is in how many horizons the limit has to be reached, at most: what a
 	// short horizon sees only matters when it is fast; the slower is left to a longer one.
 	// 60 times 90 minutes are 90 hours, as a leak of 1 % an hour takes from nearly nothing.
@@ -41,9 +42,11 @@ type horizon struct{ length, step, cadence int64 }
 func horizons() []horizon {
 	return []horizon{
 		{20, 1, 3},
+		{30, 1, 3},
 		{45, 1, 5},
 		{90, coarse, 5},
-		{150, coarse, 10},
+		{150, coarse, 5},
+		{210, coarse, 5},
 		{6 * 60, coarse, 20},
 		{12 * 60, 10, 40},
 		{24 * 60, 20, 60},
@@ -276,8 +279,8 @@ func (d *Detector) significant(s *series, h *horizon, points []point) verdict {
 	}
 	x, y := split(points)
 	trend := stats.MannKendallCorrected(y)
-	// Two-sided P; the looks of a day that do not overlap, at all series, at all horizons.
-	looks := float64(len(d.order)*len(d.horizons)) * max(1, 24*60/float64(h.length))
+	// Two-sided P; the looks of a week that do not overlap, at all series, at all horizons.
+	looks := float64(len(d.order)*len(d.horizons)) * max(1, 7*24*60/float64(h.length))
 	p := min(1, trend.P/2*looks)
 	if trend.S <= 0 || 1-p < d.cfg.Confidence {
 		return verdict{why: "not significant"}
@@ -285,6 +288,12 @@ func (d *Detector) significant(s *series, h *horizon, points []point) verdict {
 	slope, ok := fit(x, y)
 	if !ok || slope.Low <= 0 {
 		return verdict{why: "the slope is not sure"}
+	}
+	if saturates(points) {
+		return verdict{why: "it fills up"}
+	}
+	if s.spec.Unit == Count && steps(points, slope) {
+		return verdict{why: "it is one step, or two"}
 	}
 	return verdict{leak: true, slope: slope, confidence: 1 - p, points: len(points)}
 }
@@ -300,56 +309,10 @@ func fit(x, y []float64) (stats.Slope, bool) {
 	for i := range y {
 		residuals[i] = y[i] - line.Intercept - line.Slope*x[i]
 	}
-	wider := math.Sqrt(float64(len(y)) / stats.EffectiveSize(residuals))
+	wider := math.Sqrt(float64(len(y)) / effectiveSize(residuals))
 	line.Low = line.Slope - wider*(line.Slope-line.Low)
 	line.High = line.Slope + wider*(line.High-line.Slope)
 	return line, true
-}
-
-// risesThroughout tells whether the medians of the four quarters rise about alike. Of a
-// step at least one of the three rises is next to nothing, and of a cache that fills
-// up the last is much smaller than the first; the first may be small, as the leak may
-// have begun within the horizon. A short horizon leaves room for a
-// tooth, as it has no lower envelope to speak of; of a step it is too few points to
-// be significant.
-func risesThroughout(points []point, short bool) bool {
-	n := len(points)
-	if n < 8 {
-		return false
-	}
-	least, most := 0.3, 2.0
-	if short {
-		least, most = 0.15, 2.2
-	}
-	level := quarters(points)
-	mean := (level[3] - level[0]) / 3
-	for q := range 3 {
-		low := least
-		if q == 0 {
-			low = -0.2
-		}
-		if rise := level[q+1] - level[q]; rise <= low*mean || rise > most*mean {
-			return false
-		}
-	}
-	return mean > 0
-}
-
-// flattens tells whether the rise between the last quarters is smaller than that between
-// the first, as when a process still warms up.
-func flattens(points []point) bool {
-	level := quarters(points)
-	return level[3]-level[2] < 0.8*(level[1]-level[0])
-}
-
-// quarters are the medians of the four quarters.
-func quarters(points []point) (level [4]float64) {
-	n := len(points)
-	for q := range level {
-		_, y := split(points[q*n/4 : (q+1)*n/4])
-		level[q] = stats.Median(y)
-	}
-	return level
 }
 
 // unlikeBefore tells whether the growth is more than what the series did before

@@ -5,13 +5,13 @@
 // minutes to a week at once: the short ones see a fast leak soon, the long ones a
 // slow leak at all.
 //
-// A horizon speaks of a leak when all of this holds, twice in a row:
+// A horizon speaks of a leak when all of this holds at two of three looks in a row:
 //   - its slope (Theil-Sen) matters: at that rate the limit is reached within the time that
 //     is configured, or what has no limit doubles;
 //   - every quarter of it rises about alike, so neither a step nor a cache that fills up
 //     is a leak;
 //   - the trend is significant (Mann-Kendall, corrected for autocorrelation and for
-//     all looks of a day at all series and horizons);
+//     all looks of a week at all series and horizons);
 //   - the growth is more than the series did within horizons of that length before,
 //     the null hypothesis that needs no model of caches, day curves and nightly jobs;
 //   - it is not the rate of the load that rose: blocks are compared at like rates.
@@ -22,6 +22,7 @@ package leak
 
 import (
 	"cmp"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -183,12 +184,12 @@ func (d *Detector) judge(s *series) {
 			continue
 		}
 		v := d.look(s, i)
+		s.hits[i] <<= 1
 		if !v.leak {
-			s.hits[i] = 0
 			continue
 		}
-		s.hits[i]++
-		if s.hits[i] >= persistence {
+		s.hits[i] |= 1
+		if bits.OnesCount8(s.hits[i]&lastLooks) >= persistence {
 			d.begin(s, h, v)
 			return
 		}

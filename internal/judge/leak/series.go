@@ -33,7 +33,7 @@ type series struct {
 	fine       *ring
 	coarse     *ring
 	lives      []life // oldest first
-	hits       []int
+	hits       []uint8 // a bit for each look, the last one the lowest: did it see a leak
 	profiles   []profile
 	leak       *suspicion
 	saved      *savedLeak
@@ -61,7 +61,7 @@ type life struct {
 func newSeries(spec *Spec, labels string, horizons int) *series {
 	return &series{
 		spec: spec, labels: labels, id: window.SignalID(spec.Metric, labels), limit: math.NaN(), seen: -1,
-		fine: newRing(fineSteps), coarse: newRing(coarseSteps), hits: make([]int, horizons), profiles: make([]profile, horizons),
+		fine: newRing(fineSteps), coarse: newRing(coarseSteps), hits: make([]uint8, horizons), profiles: make([]profile, horizons),
 	}
 }
 

@@ -78,8 +78,8 @@ type Config struct {
 	// DoubleWithin is how soon what has no limit has to double; 0 is 4 days, which is
 	// 1 % of its level an hour.
 	DoubleWithin time.Duration
-	// Confidence is what a leak needs after the correction for all looks of a day
-	// at all series and horizons; 0 is 0.99.
+	// Confidence is what a leak needs after the correction for all looks of a week
+	// at all series and horizons; 0 is 0.9999.
 	Confidence float64
 }
 
@@ -97,7 +97,7 @@ func (c Config) withDefaults() Config {
 		c.DoubleWithin = 4 * 24 * time.Hour
 	}
 	if c.Confidence == 0 {
-		c.Confidence = 0.99
+		c.Confidence = 0.9999
 	}
 	return c
 }
@@ -111,7 +111,7 @@ func (c Config) validate() error {
 		mistakes = append(mistakes, errors.New("leaks: the times to the limit and to double have to be above 0"))
 	}
 	if c.Confidence < 0.5 || c.Confidence >= 1 {
-		mistakes = append(mistakes, fmt.Errorf("leaks: the confidence is %g: at least 0.5 and below 1, such as 0.99", c.Confidence))
+		mistakes = append(mistakes, fmt.Errorf("leaks: the confidence is %g: at least 0.5 and below 1, such as 0.9999", c.Confidence))
 	}
 	for _, spec := range c.Specs {
 		if spec.Metric == "" || spec.Target == "" {
