@@ -194,7 +194,8 @@ func TestNoFitWindowIsNoVerdict(t *testing.T) {
 	})
 }
 
-// healthy is a target that answers one case rightly at least.
+// healthy is a target that answers one case rightly, and nothing else: a run that
+// was fit to judge it fails.
 func healthy(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -215,7 +216,7 @@ func TestRunMeasuresItsOwnWork(t *testing.T) {
 	}{
 		"answers": {healthy(t), false, map[string]float64{
 			"soakd_load_paused": 0, "soakd_load_factor_ratio": 1, "soakd_http_dial_errors_total": 0, "soakd_windows_total": 1, "soakd_windows_unfit_total": 0, "soakd_window_fit": 1,
-		}, ""},
+		}, "failed: "},
 		"is paused": {healthy(t), true, map[string]float64{
 			"soakd_load_paused": 1, "soakd_load_factor_ratio": 0, "soakd_windows_total": 1, "soakd_windows_unfit_total": 1, "soakd_window_fit": 0,
 		}, "could not judge: 0 of 1 windows were fit to pass a judgement (paused 1)"},
@@ -270,7 +271,7 @@ func TestRunThatCannotJudge(t *testing.T) {
 		want   int
 		reason string
 	}{
-		"fit":   {[]string{"--lag-limit", "1m", "--cpu-limit", "1"}, exitOK, "windows: all 1 fit to pass a judgement"},
+		"fit":   {[]string{"--lag-limit", "1m", "--cpu-limit", "1"}, exitFailed, "windows: all 1 fit to pass a judgement"},
 		"unfit": {[]string{"--lag-limit", "1ns", "--cpu-limit", "1"}, exitNotRun, "windows: 1 of 1 not fit to pass a judgement (late 1)"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -282,7 +283,7 @@ func TestRunThatCannotJudge(t *testing.T) {
 			if exitCode(err) != test.want || !strings.Contains(stdout.String(), test.reason) {
 				t.Errorf("got %v, exit code %d; want %d and %q\n%s", err, exitCode(err), test.want, test.reason, &stdout)
 			}
-			if test.want != exitOK && !strings.Contains(stderr.String(), "this window is not fit for judgement") {
+			if test.want == exitNotRun && !strings.Contains(stderr.String(), "this window is not fit for judgement") {
 				t.Errorf("the log does not say it:\n%s", &stderr)
 			}
 		})
