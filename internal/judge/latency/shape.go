@@ -189,19 +189,27 @@ func (w *whitened) burst(f fitted, shape func(t float64) float64, from, limit fl
 		now := shape(p.t)
 		rest := w.x[i] - f.base*w.one[i] - f.size*(now-w.keep[i]*before)*w.scale[i]
 		before = now
-		if p.t > from && min(rest, (rest+last)/math.Sqrt2) < -limit {
+		switch {
+		case p.t <= from:
+		case rest < -limit:
 			next = i
+		case (rest+last)/math.Sqrt2 < -limit:
+			next = i
+			if last < rest && w.points[i-1].t > from {
+				next = i - 1
+			}
 		}
 		last = rest
 	}
 	if next == 0 {
 		return 0, 0
 	}
-	// It goes back as far as points are nearer to its height than to what came after it.
-	after := meanOf(w.points[next:min(next+3, len(w.points))])
+	// It goes back as far as points are nearer to its height than to what came after it,
+	// before the next one; the minute in which it began is partly its own.
+	after := min(w.points[next].x, meanOf(w.points[next:min(next+3, len(w.points))]))
 	height := max(w.points[next-1].x, w.points[max(next-2, 0)].x) - after
 	for first = next; first > 0 && (first == next || w.points[first-1].x > after+height/2); {
 		first--
 	}
-	return first, next
+	return max(first-1, 0), next
 }

@@ -130,7 +130,7 @@ func (d *Detector) steep(points []point, n *noise, step *change, common bool) bo
 	latest := points[len(points)-1].t
 	size, z, lasting, sure := least, float64(stepZ), 4.0, 5.0
 	if common {
-		z, lasting, sure = commonZ, 5, 2
+		z, lasting, sure = commonZ, 5, 3
 	}
 	if latest-step.at < patient {
 		// Surely more than the least effect.
