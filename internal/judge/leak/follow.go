@@ -43,7 +43,7 @@ type endedLeak struct {
 // begin turns a verdict into a leak that is followed.
 func (d *Detector) begin(s *series, h *horizon, v verdict) {
 	clear(s.hits)
-	s.leak = &suspicion{h: h, width: int(v.width), slope: v.slope, confidence: v.confidence, points: v.points, load: v.load, onset: d.end - h.length}
+	s.leak = &suspicion{h: h, width: int(v.width), slope: v.slope, confidence: 1 - v.p, points: v.points, load: v.load, onset: d.end - h.length}
 	s.saved = nil // the same finding goes on
 	d.dateOnset(s)
 	d.refit(s)

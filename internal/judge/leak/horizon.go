@@ -31,6 +31,8 @@ const (
 	sureYoung = 24 * 60
 	// clear of noise: growth over the scale of the residuals, when the behaviour is known or not.
 	clearKnown, clearYoung = 6, 10
+	// leastSurprise is the least factor by which the size of growth lowers its p.
+	leastSurprise = 0.01
 	// coverage is the share of a horizon that has to have values.
 	coverage = 0.75
 )
@@ -98,13 +100,13 @@ func split(points []point) (x, y []float64) {
 
 // verdict is what a look over a horizon says.
 type verdict struct {
-	leak       bool
-	why        string      // it is none
-	slope      stats.Slope // per hour
-	confidence float64
-	points     int
-	width      int64 // of the running least value, in blocks
-	load       adjuster
+	leak   bool
+	why    string      // it is none
+	slope  stats.Slope // per hour
+	p      float64     // of so clear a trend by chance, at any look of a week
+	points int
+	width  int64 // of the running least value, in blocks
+	load   adjuster
 }
 
 // look decides whether a series leaks over a horizon.
@@ -144,6 +146,10 @@ func (d *Detector) look(s *series, index int) verdict {
 	}
 	if v.leak = d.unlikeBefore(s, h, &v, growth, points); !v.leak {
 		v.why = "like before"
+		return v
+	}
+	if v.leak = v.p <= 1-d.cfg.Confidence; !v.leak {
+		v.why = "not significant"
 	}
 	return v
 }
@@ -282,7 +288,7 @@ func (d *Detector) significant(s *series, h *horizon, points []point) verdict {
 	// Two-sided P; the looks of a week that do not overlap, at all series, at all horizons.
 	looks := float64(len(d.order)*len(d.horizons)) * max(1, 7*24*60/float64(h.length))
 	p := min(1, trend.P/2*looks)
-	if trend.S <= 0 || 1-p < d.cfg.Confidence {
+	if trend.S <= 0 || p*leastSurprise > 1-d.cfg.Confidence {
 		return verdict{why: "not significant"}
 	}
 	slope, ok := fit(x, y)
@@ -295,7 +301,7 @@ func (d *Detector) significant(s *series, h *horizon, points []point) verdict {
 	if s.spec.Unit == Count && steps(points, slope) {
 		return verdict{why: "it is one step, or two"}
 	}
-	return verdict{leak: true, slope: slope, confidence: 1 - p, points: len(points)}
+	return verdict{leak: true, slope: slope, p: p, points: len(points)}
 }
 
 // fit is the Theil-Sen line with its interval at 99 %, which is widened by the root of how
@@ -354,7 +360,20 @@ func (d *Detector) unlikeBefore(s *series, h *horizon, v *verdict, growth float6
 	if len(p.levels) > 0 && last-stats.Quantile(p.levels, 0.95) < growth/2 {
 		return false
 	}
+	v.p *= surprise(growth, usual, len(rises))
 	return growth >= factor*usual && growth >= clearKnown*scatter
+}
+
+// surprise is by how much the size of the growth makes it less likely that chance
+// made it: 1/(1+t^2) for t times what is usual, which is Cantelli's
+// inequality (1928) and holds for any distribution; the largest rise of several stretches stands for
+// the standard deviation, which is no greater. Mann-Kendall sees ranks alone, so the size is
+// evidence of its own. A few stretches say little, so it is never below leastSurprise.
+func surprise(growth, usual float64, stretches int) float64 {
+	if stretches < 2 {
+		return 1
+	}
+	return max(usual*usual/(usual*usual+growth*growth), leastSurprise)
 }
 
 // urgent is asked while it is not known how the series behaves: growth from the start

@@ -32,7 +32,7 @@ type series struct {
 	seen       int64 // minute
 	fine       *ring
 	coarse     *ring
-	lives      []life // oldest first
+	lives      []life  // oldest first
 	hits       []uint8 // a bit for each look, the last one the lowest: did it see a leak
 	profiles   []profile
 	leak       *suspicion

@@ -9,7 +9,7 @@ import (
 const (
 	// curvedSure is how many standard errors below zero the curvature of what flattens
 	// lies, and curvedLeast the share of its first slope below which it ends.
-	curvedSure, curvedLeast = 2.5, 0.6
+	curvedSure, curvedLeast = 2.5, 0.75
 	// lineOverSteps is by how much the BIC of a line has to be below that of steps:
 	// very strong evidence (Kass & Raftery 1995, Bayes Factors, section 3.2).
 	lineOverSteps = 10
