@@ -65,7 +65,7 @@ type config struct {
 
 	Listen           string        `envconfig:"LISTEN" default:":9470" desc:"Where /metrics and the page are served, host:port; port 0 takes a free one."`
 	WebConfigFile    string        `envconfig:"WEB_CONFIG_FILE" desc:"exporter-toolkit web configuration: TLS and basic authentication."`
-	EnableLifecycle  bool          `envconfig:"ENABLE_LIFECYCLE" default:"false" desc:"Whether the load can be changed over HTTP: PUT /-/rate, POST /-/pause, POST /-/resume. Protect them with SOAKD_WEB_CONFIG_FILE."`
+	EnableLifecycle  bool          `envconfig:"ENABLE_LIFECYCLE" default:"false" desc:"Whether the load can be changed over HTTP (PUT /-/rate, POST /-/pause, POST /-/resume) and events posted (POST /api/v1/events). Protect them with SOAKD_WEB_CONFIG_FILE."`
 	ProgressInterval time.Duration `envconfig:"PROGRESS_INTERVAL" default:"5s" desc:"Time between two progress lines on standard output; 0s means none."`
 	LogLevel         string        `envconfig:"LOG_LEVEL" default:"info" desc:"debug, info, warn or error."`
 	LogFormat        string        `envconfig:"LOG_FORMAT" default:"text" desc:"text or json."`
