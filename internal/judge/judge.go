@@ -124,13 +124,7 @@ func (j *Judge) take(w *window.Window) {
 }
 
 // hints are the signals that moved with a symptom.
-func (j *Judge) hints(s *finding.Symptom) []finding.Hint {
-	var list []finding.Hint
-	for _, h := range j.moves.Around(s, maxHints) {
-		list = append(list, finding.Hint{Signal: h.Signal, Before: h.Before, After: h.After, Unit: h.Unit, Score: h.Score, Moved: h.Moved, LagSeconds: h.Lag.Seconds(), Text: h.Text})
-	}
-	return list
-}
+func (j *Judge) hints(s *finding.Symptom) []finding.Hint { return j.moves.Around(s, maxHints) }
 
 // see keeps what a detector sees now. What it saw before and does not mention any
 // more is over.

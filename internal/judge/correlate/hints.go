@@ -36,24 +36,6 @@ const (
 	relativeNoise = 0.02
 )
 
-// Hint is a signal that moved with a finding.
-type Hint struct {
-	// Signal is the series, name{labels}.
-	Signal string `json:"signal"`
-	// Before and After are its usual values before the onset and since, of a trend where
-	// it began and where it is now; in Unit, of a counter its gain in "per second".
-	Before float64 `json:"before"`
-	After  float64 `json:"after"`
-	Unit   string  `json:"unit"`
-	// Score ranks hints, 0..1: how far it moved beyond its noise, and how near to the onset.
-	Score float64 `json:"score"`
-	// Moved is when it moved, to the minute, and Lag how long after the onset; negative: before.
-	Moved time.Time     `json:"moved"`
-	Lag   time.Duration `json:"lag"`
-	// Text is for people. It never says which caused which.
-	Text string `json:"text"`
-}
-
 // movement is what one series did, before the correction for many.
 type movement struct {
 	one           *series
@@ -66,7 +48,7 @@ type movement struct {
 // A symptom with a slope (a leak, a drift) is set beside signals that began to rise or fall with it,
 // any other beside those whose level shifted at its onset. The symptom's own metric
 // is left out, and of a metric with several labels all but the best.
-func (s *Store) Around(symptom *finding.Symptom, most int) []Hint {
+func (s *Store) Around(symptom *finding.Symptom, most int) []finding.Hint {
 	onset := minuteOf(symptom.Onset)
 	own, _, _ := strings.Cut(symptom.Subject.Signal, "{")
 	var moves []movement
@@ -301,23 +283,23 @@ func turnAt(y []float64, minutes []int64) int64 {
 }
 
 // hints ranks what moved, and describes it.
-func hints(symptom *finding.Symptom, moves []movement, most int) []Hint {
+func hints(symptom *finding.Symptom, moves []movement, most int) []finding.Hint {
 	onset := minuteOf(symptom.Onset)
-	found := make([]Hint, 0, len(moves))
+	found := make([]finding.Hint, 0, len(moves))
 	for _, m := range moves {
 		lag := time.Duration(m.moved-onset) * time.Minute
-		hint := Hint{
-			Signal: m.one.id, Before: m.before, After: m.after, Unit: unitOf(m.one), Moved: timeOf(m.moved), Lag: lag,
+		hint := finding.Hint{
+			Signal: m.one.id, Before: m.before, After: m.after, Unit: unitOf(m.one), Moved: timeOf(m.moved), LagSeconds: lag.Seconds(),
 			Score: m.effect / (m.effect + effectLeast) * math.Exp(-math.Abs(lag.Minutes())/60),
 		}
 		hint.Text = text(m.one, &hint)
 		found = append(found, hint)
 	}
-	slices.SortFunc(found, func(a, b Hint) int {
+	slices.SortFunc(found, func(a, b finding.Hint) int {
 		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.Signal, b.Signal))
 	})
 	seen := map[string]bool{}
-	found = slices.DeleteFunc(found, func(h Hint) bool {
+	found = slices.DeleteFunc(found, func(h finding.Hint) bool {
 		name, _, _ := strings.Cut(h.Signal, "{")
 		double := seen[name]
 		seen[name] = true
@@ -340,7 +322,7 @@ func unitOf(one *series) string {
 }
 
 // text is such as "api pool waits (replica="main") rose from 0 to 12 a second, 3 min before".
-func text(one *series, h *Hint) string {
+func text(one *series, h *finding.Hint) string {
 	name := strings.TrimPrefix(one.name, "soakd_")
 	what := ""
 	for _, suffix := range []string{"_total", "_seconds", "_bytes"} {
@@ -362,7 +344,7 @@ func text(one *series, h *Hint) string {
 	if h.After < h.Before {
 		verb = "fell"
 	}
-	return fmt.Sprintf("%s %s from %s to %s%s, %s", name, verb, figure(h.Before), figure(h.After), what, lagText(h.Lag))
+	return fmt.Sprintf("%s %s from %s to %s%s, %s", name, verb, figure(h.Before), figure(h.After), what, lagText(time.Duration(h.LagSeconds*float64(time.Second))))
 }
 
 func figure(v float64) string {
