@@ -39,7 +39,7 @@ const (
 	// longestBurst is how many minutes a burst lasts at most that nobody wants to hear of.
 	longestBurst = 6
 	// outlasting is how many minutes a step of all traffic has lasted that is no nightly job of 20.
-	outlasting = 25
+	outlasting = 30
 )
 
 // judge looks for what began and what ended.
