@@ -143,7 +143,7 @@ func (d *Detector) steep(points []point, n *noise, step *change, common bool) bo
 		}
 	}
 	if common && latest-step.at >= outlasting {
-		size = max(math.Log1p(1.2*d.cfg.LeastStep), least+step.size/step.z)
+		size = max(math.Log1p(1.2*d.cfg.LeastStep), least+2*step.size/step.z)
 		z, lasting = 5, 2
 	}
 	if step.z < z || step.size < size {
