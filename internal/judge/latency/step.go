@@ -39,7 +39,7 @@ const (
 	// longestBurst is how many minutes a burst lasts at most that nobody wants to hear of.
 	longestBurst = 6
 	// outlasting is how many minutes a step of all traffic has lasted that is no nightly job of 20.
-	outlasting = 25
+	outlasting = 30
 )
 
 // judge looks for what began and what ended.
@@ -143,7 +143,7 @@ func (d *Detector) steep(points []point, n *noise, step *change, common bool) bo
 		}
 	}
 	if common && latest-step.at >= outlasting {
-		size = max(math.Log1p(1.2*d.cfg.LeastStep), least+step.size/step.z)
+		size = max(math.Log1p(1.2*d.cfg.LeastStep), least+2*step.size/step.z)
 		z, lasting = 5, 2
 	}
 	if step.z < z || step.size < size {

@@ -314,6 +314,11 @@ func (d *Detector) tailEnd(s *symptom) int64 {
 func (d *Detector) end(s *symptom, minute int64) {
 	s.over, s.ended = true, max(minute, s.onset+1)
 	if !s.slower() {
+		for _, c := range d.cases {
+			if s.covers(c) {
+				c.tail.forget(s.onset, s.ended)
+			}
+		}
 		return
 	}
 	if s.all {

@@ -2,6 +2,7 @@ package latency
 
 import (
 	"math"
+	"slices"
 
 	"soakd/internal/judge/finding"
 	"soakd/internal/judge/stats"
@@ -88,6 +89,15 @@ func (t *tail) close(least int64) {
 	}
 	t.recent = append(t.recent, t.under)
 	t.under, t.fresh = block{}, true
+}
+
+// forget drops the blocks that reach into the minutes from..to-1: what a change brought
+// is neither a reference nor another change.
+func (t *tail) forget(from, to int64) {
+	t.recent = slices.DeleteFunc(t.recent, func(b block) bool { return b.last >= from && b.first < to })
+	if t.under.n > 0 && t.under.first < to {
+		t.under = block{}
+	}
 }
 
 func (t *tail) reference(key int32) *tailReference {
