@@ -32,7 +32,7 @@ const (
 	// clear of noise: growth over the scale of the residuals, when the behaviour is known or not.
 	clearKnown, clearYoung = 6, 10
 	// leastSurprise is the least factor by which the size of growth lowers its p.
-	leastSurprise = 0.01
+	leastSurprise = 0.001
 	// coverage is the share of a horizon that has to have values.
 	coverage = 0.75
 )
@@ -360,20 +360,25 @@ func (d *Detector) unlikeBefore(s *series, h *horizon, v *verdict, growth float6
 	if len(p.levels) > 0 && last-stats.Quantile(p.levels, 0.95) < growth/2 {
 		return false
 	}
-	v.p *= surprise(growth, usual, len(rises))
+	v.p *= surprise(growth, rises)
 	return growth >= factor*usual && growth >= clearKnown*scatter
 }
 
 // surprise is by how much the size of the growth makes it less likely that chance
-// made it: 1/(1+t^2) for t times what is usual, which is Cantelli's
-// inequality (1928) and holds for any distribution; the largest rise of several stretches stands for
-// the standard deviation, which is no greater. Mann-Kendall sees ranks alone, so the size is
-// evidence of its own. A few stretches say little, so it is never below leastSurprise.
-func surprise(growth, usual float64, stretches int) float64 {
-	if stretches < 2 {
+// made it: 4/9/(1+t^2), the one-sided inequality of Vysochanskij & Petunin (1985), which holds
+// for any distribution with one mode, t being the growth over the root mean square of the
+// rises of before. Each of these is the largest within its stretch, so t is on the low side.
+// Mann-Kendall sees ranks alone, so the size is evidence of its own. It is never below
+// leastSurprise, and nothing is said of fewer than two stretches.
+func surprise(growth float64, rises []float64) float64 {
+	if len(rises) < 2 {
 		return 1
 	}
-	return max(usual*usual/(usual*usual+growth*growth), leastSurprise)
+	squares := 0.0
+	for _, rise := range rises {
+		squares += rise * rise / float64(len(rises))
+	}
+	return max(4./9/(1+growth*growth/squares), leastSurprise)
 }
 
 // urgent is asked while it is not known how the series behaves: growth from the start

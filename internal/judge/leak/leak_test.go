@@ -85,8 +85,8 @@ func TestLeaksAreFoundInTime(t *testing.T) {
 	}{
 		{"memory 1 % an hour", "memory", "soakd_api_resident_memory_bytes", 0.01 * memoryLimit, 180, 400},
 		{"memory 1 % a minute", "memory", "soakd_api_resident_memory_bytes", 0.6 * memoryLimit, 45, 60},
-		{"files 1 % an hour", "files", "soakd_api_open_fds", 0.01 * fileLimit, 180, 300},
-		{"goroutines 20 an hour", "goroutines", "soakd_api_goroutines", 20, 180, 240},
+		{"files 1 % an hour", "files", "soakd_api_open_fds", 0.01 * fileLimit, 200, 420},
+		{"goroutines 20 an hour", "goroutines", "soakd_api_goroutines", 20, 180, 420},
 		{"connections 20 an hour", "connections", "soakd_postgres_backends", 20, 60, 90},
 		{"connections 1 an hour", "connections", "soakd_postgres_backends", 1, 360, 400},
 	} {
@@ -199,7 +199,7 @@ func TestShapes(t *testing.T) {
 			return 400 + 60*float64(m%40)/40 + 10*math.Max(0, float64(m-2000)/60)
 		}, leak: true},
 		{name: "leak under a tooth of three hours", value: func(m int64) float64 {
-			return 400 + 60*float64(m%180)/180 + 5*math.Max(0, float64(m-1500)/60)
+			return 400 + 60*float64(m%180)/180 + 10*math.Max(0, float64(m-1500)/60)
 		}, leak: true},
 		{name: "leak beside the rate", value: func(m int64) float64 { return 200 + 4*day(m) + 5*math.Max(0, float64(m-3000)/60) }, rate: day, leak: true},
 	} {

@@ -11,8 +11,8 @@ const (
 	// lies, and curvedLeast the share of its first slope below which it ends.
 	curvedSure, curvedLeast = 2.5, 0.75
 	// lineOverSteps is by how much the BIC of a line has to be below that of steps:
-	// very strong evidence (Kass & Raftery 1995, Bayes Factors, section 3.2).
-	lineOverSteps = 10
+	// strong evidence (Kass & Raftery 1995, Bayes Factors, section 3.2).
+	lineOverSteps = 6
 )
 
 // risesThroughout tells whether the medians of the four quarters rise about alike. Of a
