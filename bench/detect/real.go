@@ -32,12 +32,13 @@ type onReal struct {
 	// within is how long it may take.
 	within time.Duration
 	// stops is part of the name of the server that is stopped in place of a fault of
-	// the API: to have it away the API alone would not do, since the probe would see it.
+	// the API, which could only cut itself off: the probe would see nothing.
 	stops string
 }
 
 // realFaults are those that are tried, the quickest first: a leak needs the time
-// before it as well.
+// before it as well. None follows one that would explain it: what begins within
+// minutes of an outage is part of it.
 func realFaults() []onReal {
 	anything := func(finding.Subject) bool { return true }
 	forecasts := func(s finding.Subject) bool { return s.Case == "forecast" || s.Class == "standard" }
@@ -49,16 +50,17 @@ func realFaults() []onReal {
 	}
 	const soon, leaks = 12 * time.Minute, 40 * time.Minute
 	return []onReal{
+		{name: "redis_down", stops: "redis", kind: finding.Outage, about: target("redis"), within: soon},
 		{name: "accept_invalid", kind: finding.AcceptedInvalid, about: anything, within: soon},
 		{name: "wrong_monte_carlo", kind: finding.WrongAnswer, about: anything, within: soon},
 		{name: "lost_scenario", kind: finding.DataLost, about: anything, within: soon},
 		{name: "errors", parameters: `{"ratio": 0.02}`, kind: finding.Errors, about: func(s finding.Subject) bool { return s.Class == finding.AllTraffic }, within: soon},
 		{name: "slow_endpoint", parameters: `{"route": "forecast", "factor": 3}`, kind: finding.Latency, about: forecasts, within: soon},
-		{name: "lock_contention", kind: finding.LockContention, about: anything, within: soon},
+		// Not in step with the polls of the probe.
+		{name: "lock_contention", parameters: `{"hold": "1500ms", "every": "5300ms"}`, kind: finding.LockContention, about: anything, within: soon},
 		{name: "pool_exhaustion", kind: finding.PoolExhausted, about: anything, within: soon},
 		{name: "cache_off", kind: finding.CacheIneffective, about: anything, within: soon},
 		{name: "gc_pauses", parameters: `{"every": "2s", "pause": "200ms"}`, kind: finding.GCPauses, about: anything, within: soon},
-		{name: "redis_down", stops: "redis", kind: finding.Outage, about: target("redis"), within: soon},
 		{name: "hang", kind: finding.Hang, about: target("api"), within: soon},
 		{name: "restart", parameters: `{"every": "1m"}`, kind: finding.Restarts, about: target("api"), within: soon},
 		// From here on it takes more than 20 minutes: the shortest horizon of leaks.
