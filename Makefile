@@ -41,10 +41,11 @@ test-deps: ## install what the tests need (root on Debian or Ubuntu), else say w
 	./scripts/test-deps.sh
 
 test: test-deps ## run all tests with the race detector
-	CGO_ENABLED=1 $(GO) test -race -buildvcs=false -timeout 10m $(ARGS) $(PKG)
+	@# -short leaves out the simulated weeks of the judgement, which has no goroutines.
+	CGO_ENABLED=1 $(GO) test -race -short -buildvcs=false -timeout 10m $(ARGS) $(PKG)
 	@# Again without: under the race detector connections are not read and written
 	@# by the system calls of their own that soakd is built with (wire/socket_linux.go).
-	$(GO) test -buildvcs=false -timeout 10m $(ARGS) ./internal/load ./internal/load/wire
+	$(GO) test -buildvcs=false -timeout 10m $(ARGS) ./internal/load ./internal/load/wire ./internal/judge/... ./bench/detect
 
 check: fmt-check vet lint tidy-check vuln ## everything that reads the code without running it
 

@@ -577,6 +577,12 @@ func (b *bench) toEnd(t *testing.T, d *daemon) map[string]*dto.MetricFamily {
 	if err := d.run(t.Context()); err != nil {
 		t.Fatalf("%v; log:\n%s", err, b.log)
 	}
+	return metricsOf(t, d)
+}
+
+// metricsOf reads the metrics of a daemon.
+func metricsOf(t *testing.T, d *daemon) map[string]*dto.MetricFamily {
+	t.Helper()
 	recorder := httptest.NewRecorder()
 	d.metrics.Handler().ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody))
 	return parse(t, recorder.Body)
@@ -679,7 +685,10 @@ func TestFaultIsFoundAndNothingElse(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	b := newBench(t, "REFAPI_FAULT_ERROR_RATIO=1", "REFAPI_FAULT_LATENCY=300ms")
 	d := b.daemon(t, "--duration", "4s", "--rate", "60", "--users", "2")
-	soakd := b.toEnd(t, d)
+	if err := d.run(t.Context()); exitCode(err) != exitFailed || !strings.Contains(err.Error(), "availability") {
+		t.Fatalf("ended with %v; log:\n%s", err, b.log)
+	}
+	soakd := metricsOf(t, d)
 	if err := b.services.stop(); err != nil {
 		t.Error(err)
 	}

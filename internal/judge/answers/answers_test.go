@@ -485,6 +485,9 @@ func TestBurstsAndOutages(t *testing.T) {
 // A restart every ten minutes loses requests of all cases: that is judged elsewhere.
 // What comes every four minutes is a level.
 func TestRecurringBursts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too much for the race detector; make test runs it without")
+	}
 	for _, test := range []struct {
 		every time.Duration
 		found bool

@@ -14,6 +14,9 @@ import (
 // Nothing changed: of 200 comparisons of 20 minutes with eighty, at most two say
 // "worse", though the machine is 5 % slower or faster for ten minutes at a time.
 func TestNoFalseAlarms(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too much for the race detector; make test runs it without")
+	}
 	t.Parallel()
 	count := map[Result]int{}
 	for seed := range uint64(200) {

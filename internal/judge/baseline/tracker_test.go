@@ -14,6 +14,9 @@ import (
 )
 
 func TestRegressionsAreNamed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too much for the race detector; make test runs it without")
+	}
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
@@ -222,6 +225,9 @@ func TestPinnedReference(t *testing.T) {
 // Deployments that change nothing raise nothing, though the machine has other things
 // to do for some minutes now and then.
 func TestDeploymentsThatChangeNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too much for the race detector; make test runs it without")
+	}
 	t.Parallel()
 	w, tracker := newWorld(77).quieter(8), NewTracker(TrackerConfig{Longest: 150})
 	results := map[Result]int{}
@@ -253,6 +259,9 @@ func TestDeploymentsThatChangeNothing(t *testing.T) {
 
 // What was found stays while it is there, and does not come and go with the noise.
 func TestWhatWasFoundStays(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too much for the race detector; make test runs it without")
+	}
 	t.Parallel()
 	for seed := range uint64(5) {
 		_, _, story, last := deployed(seed+50, 120, 100, func(w *world) {
@@ -274,6 +283,9 @@ func TestWhatWasFoundStays(t *testing.T) {
 // A day between 20 and 80 requests a second, with times that depend on the rate: a
 // deployment at any hour is compared with the same rates of the day before.
 func TestDayCurve(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too much for the race detector; make test runs it without")
+	}
 	t.Parallel()
 	w, tracker := newWorld(12).quieter(16), NewTracker(TrackerConfig{})
 	minute := 0

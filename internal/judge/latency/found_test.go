@@ -51,6 +51,9 @@ func TestFaultsAreFoundByTheirNames(t *testing.T) {
 // A change that comes at another rate of a day curve is seen as soon as the rate was
 // seen before.
 func TestStepOnADayCurve(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too much for the race detector; make test runs it without")
+	}
 	t.Parallel()
 	f := faults()[0]
 	for seed := range uint64(3) {

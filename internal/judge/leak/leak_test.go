@@ -43,6 +43,9 @@ func detector(tb testing.TB) *Detector {
 // Weeks with day curves, teeth, recycled workers, deployments, flushed caches, backups,
 // rotated logs, gaps. BenchmarkCleanWeek counts over more of them.
 func TestCleanWeeksRaiseNoAlarm(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too much for the race detector; make test runs it without")
+	}
 	for seed := range uint64(3) {
 		w := newWorld(seed, 2)
 		found, at := run(t, detector(t), w, 7*24*60)
@@ -78,6 +81,9 @@ func calm(seed uint64) *world {
 }
 
 func TestLeaksAreFoundInTime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too much for the race detector; make test runs it without")
+	}
 	for _, test := range []struct {
 		name, series, signal string
 		perHour              float64

@@ -287,6 +287,9 @@ func TestFaultsShow(t *testing.T) {
 
 // Without faults nothing in the world grows without end or fails for long.
 func TestCleanWorldIsClean(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too much for the race detector; make test runs it without")
+	}
 	w := newWorld(t, Config{Seed: 5})
 	day := take(w, 24*360)
 	hours := func(from, to int) []*window.Window { return day[from*360 : to*360] }
