@@ -129,6 +129,10 @@ func TestWhatHasNothingToDoWithEachOtherStaysApart(t *testing.T) {
 			s.sees(finding.GCPauses, forSignal("gc"), 0)
 			s.sees(finding.Latency, forCase("a"), 60)
 		},
+		"outages of two dependencies": func(s *story) {
+			s.sees(finding.Outage, finding.Subject{Target: "redis"}, 0)
+			s.sees(finding.Outage, finding.Subject{Target: "postgres"}, 1)
+		},
 		"lost data and an outage": func(s *story) {
 			s.sees(finding.Outage, finding.Subject{Target: "postgres"}, 0)
 			s.sees(finding.DataLost, forCase("a"), 0)

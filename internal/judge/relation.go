@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"soakd/internal/judge/finding"
+	"soakd/internal/judge/outage"
 )
 
 // How far apart a cause and its effect may seem to begin. Onsets are estimates,
@@ -94,6 +95,9 @@ func explains(cause, effect *finding.Symptom) bool {
 	case effect.Kind == finding.Leak && cause.Kind != finding.Hang:
 		// A cache that is cold, or looked into in vain, fills for a while.
 		return effect.Subject.Target == redisTarget && overlaps(cause, effect, nearFill)
+	case effect.Kind == finding.Outage:
+		// A dependency brings the API down, not another dependency.
+		return effect.Subject.Target == outage.API && cause.Subject != effect.Subject && overlaps(cause, effect, nearActive)
 	case cause.Kind == effect.Kind:
 		return cause.Subject != effect.Subject && near(cause, effect)
 	case lasting(cause.Kind):
