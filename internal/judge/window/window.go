@@ -15,9 +15,9 @@ import (
 // The lengths of the windows. Each is a whole number of the one before.
 const (
 	Short  = 10 * time.Second
-	Minute = time.Minute
+	Minute = time.Minute //nolint:revive // the level is called by its length
 	Five   = 5 * time.Minute
-	Hour   = time.Hour
+	Hour   = time.Hour //nolint:revive // as Minute
 )
 
 // Levels lists the lengths, shortest first.
