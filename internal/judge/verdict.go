@@ -296,20 +296,22 @@ func baselineCheck(c *baseline.Comparison, final bool) Check {
 		switch row.Result {
 		case baseline.Worse:
 			worse = append(worse, row.Text)
-			check.Confidence = max(check.Confidence, 1-row.PAdjusted)
+			if confidence := 1 - row.PAdjusted; check.Confidence == 0 || confidence < check.Confidence {
+				check.Confidence = confidence
+			}
 		case baseline.Improved:
 			better = append(better, row.Text)
 		}
 	}
 	switch c.Result {
 	case baseline.Worse:
-		check.Result, check.Text = Fail, "worse than "+against+": "+strings.Join(worse, "; ")
+		check.Result, check.Text = Fail, "worse than "+against+": "+someOf(worse)
 	case baseline.Improved:
-		check.Result, check.Text = Pass, "better than "+against+": "+strings.Join(better, "; ")
+		check.Result, check.Text = Pass, "better than "+against+": "+someOf(better)
 	case baseline.Same:
 		check.Result, check.Text = Pass, "the same as "+against
 	default:
-		check.Result, check.Text = Unknown, "too little is known to compare with "+against+": "+strings.Join(c.Unknown, "; ")
+		check.Result, check.Text = Unknown, "too little is known to compare with "+against+": "+someOf(c.Unknown)
 	}
 	if !final && check.Result != Unknown {
 		check.Text += " (so far)"
