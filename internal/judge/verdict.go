@@ -316,6 +316,10 @@ func baselineCheck(c *baseline.Comparison, final bool) Check {
 	if !final && check.Result != Unknown {
 		check.Text += " (so far)"
 	}
+	if !final && check.Result == Fail {
+		// One look is not enough to fail by; what is sure is a finding by itself.
+		check.Result = Unknown
+	}
 	return check
 }
 
