@@ -30,11 +30,6 @@ const (
 	FindingEnded   EventKind = "finding_ended"
 )
 
-// EventKinds lists every kind.
-func EventKinds() []EventKind {
-	return []EventKind{VersionChanged, TargetRestarted, LoadChanged, Annotation, Compared, Gap, FindingOpened, FindingRenamed, FindingEnded}
-}
-
 // aboutTarget tells the events that may be the reason of a change from those that
 // the judgement itself made.
 func (k EventKind) aboutTarget() bool {

@@ -67,7 +67,7 @@ func compareSeries(before, after []point, assumed, minimum float64, enough int) 
 	}
 	a, b := values(before), values(after)
 	s.known, s.minutes = true, int(after[len(after)-1].at-after[0].at)+1
-	s.by = medianDifference(a, b)
+	s.by = stats.Shift(a, b)
 	n := noiseOf(before, stats.Median(a), assumed)
 	varianceBefore, varianceAfter := n.ofMean(before), n.ofMean(after)
 	// pi/3 is what the median of differences is less efficient than their mean.
@@ -90,18 +90,6 @@ func compareSeries(before, after []point, assumed, minimum float64, enough int) 
 		}
 	}
 	return s
-}
-
-// medianDifference is the estimate of Hodges and Lehmann alone, without its
-// interval, which takes values as independent.
-func medianDifference(a, b []float64) float64 {
-	differences := make([]float64, 0, len(a)*len(b))
-	for _, v := range b {
-		for _, w := range a {
-			differences = append(differences, v-w)
-		}
-	}
-	return stats.Median(differences)
 }
 
 func values(points []point) []float64 {

@@ -98,18 +98,28 @@ func HodgesLehmann(a, b []float64, confidence float64) (shift, low, high float64
 	if len(x) == 0 || len(y) == 0 {
 		return math.NaN(), math.Inf(-1), math.Inf(1)
 	}
-	differences := make([]float64, 0, len(x)*len(y))
-	for _, v := range y {
-		for _, w := range x {
-			differences = append(differences, v-w)
-		}
-	}
+	differences := differencesOf(x, y)
 	low, high = math.Inf(-1), math.Inf(1)
 	if k := intervalRank(x, y, confidence); k >= 1 {
 		low = selectAt(differences, k-1)
 		high = selectAt(differences, len(differences)-k)
 	}
 	return medianOf(differences), low, high
+}
+
+// Shift is the estimate of [HodgesLehmann] alone, without its interval, which takes
+// values as independent; NaN with nothing on a side.
+func Shift(a, b []float64) float64 { return Median(differencesOf(finite(a), finite(b))) }
+
+// differencesOf returns all differences y - x.
+func differencesOf(x, y []float64) []float64 {
+	differences := make([]float64, 0, len(x)*len(y))
+	for _, v := range y {
+		for _, w := range x {
+			differences = append(differences, v-w)
+		}
+	}
+	return differences
 }
 
 // intervalRank returns k such that number k and the last but k-1 of the ordered
