@@ -539,3 +539,22 @@ func TestADeploymentIsNearerThanWhatLasts(t *testing.T) {
 		}
 	}
 }
+
+// That the schedule is over is no change of the load.
+func TestTheEndOfARunIsNoEvent(t *testing.T) {
+	j, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	for i, rate := range []float64{50, 50, 0} {
+		w := &window.Window{Start: start.Add(time.Duration(i) * window.Short), Length: window.Short, Covered: window.Short, Rate: rate}
+		if rate > 0 {
+			w.Fit = window.Short
+		}
+		j.Window(w)
+	}
+	if events := j.Events(0); len(events) != 0 {
+		t.Errorf("%+v", events)
+	}
+}

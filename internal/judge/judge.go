@@ -205,7 +205,8 @@ func (j *Judge) notice(w *window.Window) {
 			j.log.add(Event{At: w.Start, Kind: TargetRestarted, Text: "the target restarted (" + s.Labels + ")"})
 		}
 	}
-	if last.rate > 0 && math.Abs(w.Rate-last.rate) > rateChange*last.rate {
+	left := w.Fit == 0 && len(w.Unfit) == 0 // what is left after the end of a schedule
+	if !left && last.rate > 0 && math.Abs(w.Rate-last.rate) > rateChange*last.rate {
 		j.log.add(Event{At: w.Start, Kind: LoadChanged, Text: fmt.Sprintf("the load changed from %.4g to %.4g arrivals a second", last.rate, w.Rate)})
 		last.rate = w.Rate
 	}
