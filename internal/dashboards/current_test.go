@@ -41,7 +41,7 @@ func current(t *testing.T, name string, content []byte) {
 }
 
 func TestDashboardsAreCurrent(t *testing.T) {
-	files := Files()
+	files := Default().Files()
 	for name, content := range files {
 		if strings.HasSuffix(name, ".json") {
 			current(t, name, content)
@@ -52,8 +52,8 @@ func TestDashboardsAreCurrent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(found) != len(All()) {
-		t.Errorf("dashboards/ holds %d dashboards, %d are described: %q", len(found), len(All()), found)
+	if len(found) != len(Default().All()) {
+		t.Errorf("dashboards/ holds %d dashboards, %d are described: %q", len(found), len(Default().All()), found)
 	}
 	for _, path := range found {
 		if files[filepath.Base(path)] == nil {
@@ -63,6 +63,6 @@ func TestDashboardsAreCurrent(t *testing.T) {
 }
 
 func TestRulesAreCurrent(t *testing.T) {
-	current(t, RulesFile, Files()[RulesFile])
+	current(t, RulesFile, Default().Files()[RulesFile])
 	current(t, ruleTestsFile, ruleTestsYAML(t))
 }

@@ -142,7 +142,7 @@ const (
 )
 
 // All returns every dashboard, the overview first.
-func All() []Dashboard {
+func (s Settings) All() []Dashboard {
 	return []Dashboard{
 		overviewDashboard(), trafficDashboard(), postgresDashboard(), redisDashboard(), apiDashboard(), dependenciesDashboard(), judgementDashboard(),
 	}

@@ -113,7 +113,7 @@ type query struct{ where, text string }
 // dashboardQueries lists every query of every dashboard.
 func dashboardQueries() []query {
 	var all []query
-	for _, d := range All() {
+	for _, d := range Default().All() {
 		for _, row := range d.Rows {
 			for _, panel := range row.Panels {
 				for _, target := range panel.Targets {
@@ -133,7 +133,7 @@ func dashboardQueries() []query {
 
 func ruleQueries() []query {
 	var all []query
-	for _, group := range Rules() {
+	for _, group := range Default().Rules() {
 		for _, r := range group.Recordings {
 			all = append(all, query{r.Record, r.Query})
 		}
@@ -203,7 +203,7 @@ func TestQueriesNameWhatExists(t *testing.T) {
 	for _, q := range ruleQueries() {
 		checkNames(t, q, withRecordings, values)
 	}
-	for _, a := range Alerts() {
+	for _, a := range Default().Alerts() {
 		if a.Only != "" {
 			checkNames(t, query{a.Name, a.Only}, withRecordings, values)
 		}
@@ -229,10 +229,10 @@ var legendLabel = regexp.MustCompile(`\{\{\s*([a-z_]+)\s*\}\}`)
 
 func TestPanelsAreComplete(t *testing.T) {
 	uids, titles := map[string]bool{}, map[string]bool{}
-	for _, d := range All() {
+	for _, d := range Default().All() {
 		uids[d.UID] = true
 	}
-	for _, d := range All() {
+	for _, d := range Default().All() {
 		if d.UID == "" || d.Title == "" || d.Description == "" || d.File == "" || titles[d.Title] {
 			t.Errorf("dashboard %q: uid, title, description and file must be there and the title its own", d.UID)
 		}
@@ -254,7 +254,7 @@ func TestPanelsAreComplete(t *testing.T) {
 			}
 		}
 	}
-	if len(uids) != len(All()) {
+	if len(uids) != len(Default().All()) {
 		t.Errorf("two dashboards share a uid: %v", uids)
 	}
 }
@@ -333,7 +333,7 @@ func readBack(t *testing.T, d Dashboard) loaded {
 }
 
 func TestPanelsDoNotOverlap(t *testing.T) {
-	for _, d := range All() {
+	for _, d := range Default().All() {
 		l := readBack(t, d)
 		ids := map[int]bool{}
 		for i, a := range l.Panels {
@@ -356,7 +356,7 @@ func TestPanelsDoNotOverlap(t *testing.T) {
 }
 
 func TestGrafanaModel(t *testing.T) {
-	for _, d := range All() {
+	for _, d := range Default().All() {
 		l := readBack(t, d)
 		if l.UID != d.UID || l.SchemaVersion < 38 || l.GraphTooltip != 1 {
 			t.Errorf("%s: uid %q, schema %d, tooltip %d", d.UID, l.UID, l.SchemaVersion, l.GraphTooltip)
@@ -396,7 +396,7 @@ func TestGrafanaModel(t *testing.T) {
 func TestLatencyHasExemplars(t *testing.T) {
 	for _, uid := range []string{overviewUID, trafficUID} {
 		found := 0
-		for _, d := range All() {
+		for _, d := range Default().All() {
 			if d.UID != uid {
 				continue
 			}
@@ -454,7 +454,7 @@ var quotedTitle = regexp.MustCompile(`(?:^|[\s(])'((?:[^'\n]|'[a-z])+)'(?:[^a-z]
 // What texts say in quotes is there to be found.
 func TestTextsNameWhatIsThere(t *testing.T) {
 	titles, texts := map[string]bool{}, map[string]string{}
-	for _, d := range All() {
+	for _, d := range Default().All() {
 		for _, row := range d.Rows {
 			titles[row.Title] = true
 			for _, p := range row.Panels {
@@ -463,7 +463,7 @@ func TestTextsNameWhatIsThere(t *testing.T) {
 			}
 		}
 	}
-	for _, a := range Alerts() {
+	for _, a := range Default().Alerts() {
 		texts[a.Name] = a.Description
 	}
 	content, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(runbook)))

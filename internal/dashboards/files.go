@@ -7,9 +7,9 @@ const RulesFile = "rules/soakd.yaml"
 
 // Files returns every file that Grafana and Prometheus read, by its name below
 // dashboards/. The content depends on this package alone.
-func Files() map[string][]byte {
-	files := map[string][]byte{RulesFile: written(RulesYAML(Rules()))}
-	for _, dashboard := range All() {
+func (s Settings) Files() map[string][]byte {
+	files := map[string][]byte{RulesFile: written(RulesYAML(s.Rules()))}
+	for _, dashboard := range s.All() {
 		files[dashboard.File] = written(dashboard.JSON())
 	}
 	return files

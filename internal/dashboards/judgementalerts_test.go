@@ -119,7 +119,7 @@ func TestRunbookHasTheNumbersOfTheBurns(t *testing.T) {
 // Each kind of finding raises an alert: its own, which exists, or SoakdFinding.
 func TestEveryKindOfFindingRaisesAnAlert(t *testing.T) {
 	own, names := ownAlerts(), map[string]Alert{}
-	for _, a := range Alerts() {
+	for _, a := range Default().Alerts() {
 		names[a.Name] = a
 	}
 	for kind, alerts := range own {

@@ -350,7 +350,7 @@ func (c *apiClient) checkRules(t *testing.T) {
 		}
 	}
 	want := map[string]bool{}
-	for _, group := range Rules() {
+	for _, group := range Default().Rules() {
 		for _, r := range group.Recordings {
 			want[r.Record] = true
 		}
@@ -367,7 +367,7 @@ func (c *apiClient) checkRules(t *testing.T) {
 // apart from those that need a setting, which the demo of this test has.
 func TestPanelsSayWhenTheyAreEmpty(t *testing.T) {
 	var said []string
-	for _, d := range All() {
+	for _, d := range Default().All() {
 		for _, row := range d.Rows {
 			for _, p := range row.Panels {
 				where := d.UID + " / " + row.Title + " / " + p.Title

@@ -32,7 +32,7 @@ type (
 // panelQuery is the only query of a panel.
 func panelQuery(t *testing.T, uid, title string) string {
 	t.Helper()
-	for _, d := range All() {
+	for _, d := range Default().All() {
 		for _, row := range d.Rows {
 			for _, p := range row.Panels {
 				if d.UID == uid && p.Title == title && len(p.Targets) == 1 {

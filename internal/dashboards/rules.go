@@ -76,7 +76,7 @@ func (a Alert) Expr() string {
 }
 
 // Rules returns every group of rules.
-func Rules() []Group {
+func (s Settings) Rules() []Group {
 	return []Group{
 		{Name: "soakd.recordings", Recordings: recordings()},
 		{Name: "soakd.self", Alerts: selfAlerts()},
@@ -89,9 +89,9 @@ func Rules() []Group {
 }
 
 // Alerts returns the alerts of all groups.
-func Alerts() []Alert {
+func (s Settings) Alerts() []Alert {
 	var all []Alert
-	for _, group := range Rules() {
+	for _, group := range s.Rules() {
 		all = append(all, group.Alerts...)
 	}
 	return all

@@ -66,7 +66,7 @@ var duration = regexp.MustCompile(`^([1-9][0-9]*m)?$`)
 
 func TestAlertsAreComplete(t *testing.T) {
 	names := map[string]bool{}
-	for _, a := range Alerts() {
+	for _, a := range Default().Alerts() {
 		if !strings.HasPrefix(a.Name, "Soakd") || names[a.Name] {
 			t.Errorf("alert %q: its name must start with Soakd and be its own", a.Name)
 		}
@@ -86,7 +86,7 @@ func TestAlertsAreComplete(t *testing.T) {
 		if !regexp.MustCompile(`^((and|unless) on \([a-z, ]+\)\s.+)?$`).MatchString(strings.ReplaceAll(a.Only, "\n", " ")) {
 			t.Errorf("%s: %q does not narrow it down", a.Name, a.Only)
 		}
-		if !slices.ContainsFunc(All(), func(d Dashboard) bool { return d.UID == a.Dashboard }) {
+		if !slices.ContainsFunc(Default().All(), func(d Dashboard) bool { return d.UID == a.Dashboard }) {
 			t.Errorf("%s: there is no dashboard %q", a.Name, a.Dashboard)
 		}
 	}
@@ -95,7 +95,7 @@ func TestAlertsAreComplete(t *testing.T) {
 // The template of a description must name the figure, unless the alert says all.
 func TestDescriptionsHaveTheFigure(t *testing.T) {
 	without := []string{"SoakdDown", "SoakdAbsent", "SoakdProbeBlind", "SoakdPostgresReplicaCutOff", "SoakdDependencyDown", "SoakdOutage"} // 0 or 1
-	for _, a := range Alerts() {
+	for _, a := range Default().Alerts() {
 		if strings.Contains(a.Description, "| query }}") {
 			continue // the unit tests have the figure of another metric
 		}
@@ -136,7 +136,7 @@ const kindsSection = "Kinds of findings"
 func TestRunbookHasEverySection(t *testing.T) {
 	sections, order := runbookSections(t, runbookText(t), "## ")
 	var wanted []string
-	for _, a := range Alerts() {
+	for _, a := range Default().Alerts() {
 		wanted = append(wanted, a.Name)
 		body, ok := sections[a.Name]
 		if !ok {

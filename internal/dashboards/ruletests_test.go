@@ -137,7 +137,7 @@ func (rt ruleTest) group(a Alert) testGroup {
 func ruleTestsYAML(t *testing.T) []byte {
 	t.Helper()
 	byName := map[string]Alert{}
-	for _, a := range Alerts() {
+	for _, a := range Default().Alerts() {
 		byName[a.Name] = a
 	}
 	file := ruleTestFile{RuleFiles: []string{"../soakd.yaml"}, EvaluationInterval: "1m"}
@@ -178,7 +178,7 @@ func TestEveryAlertHasItsUnitTests(t *testing.T) {
 			t.Errorf("%s %s: has no series", rt.alert, rt.kind)
 		}
 	}
-	for _, a := range Alerts() {
+	for _, a := range Default().Alerts() {
 		if pending[a.Name] != (a.For != "") {
 			t.Errorf("%s waits %q: pending tested %v", a.Name, a.For, pending[a.Name])
 		}

@@ -66,14 +66,14 @@ type limited struct {
 func quantileLimits(t *testing.T) []limited {
 	t.Helper()
 	var all []limited
-	for _, a := range Alerts() {
+	for _, a := range Default().Alerts() {
 		limit, err := strconv.ParseFloat(a.Condition[strings.LastIndexByte(a.Condition, ' ')+1:], 64)
 		if err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, limited{query{a.Name, a.Signal}, limit})
 	}
-	for _, d := range All() {
+	for _, d := range Default().All() {
 		for _, row := range d.Rows {
 			for _, p := range row.Panels {
 				for _, threshold := range p.Thresholds {
