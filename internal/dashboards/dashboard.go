@@ -13,6 +13,12 @@ type Dashboard struct {
 	Variables []Variable
 	// Rows stand below one another.
 	Rows []Row
+	// Range is how far back the dashboard looks when it is opened without a time:
+	// "now-6h"; "" means an hour.
+	Range string
+	// Refresh is how often it asks again: "1m"; "" means 10 s. What looks back over
+	// days has no need to be asked that often.
+	Refresh string
 }
 
 // Variable is a choice on top of a dashboard: the values of one label of one
@@ -33,6 +39,12 @@ type Variable struct {
 type Row struct {
 	Title  string
 	Panels []Panel
+	// Collapsed shows the heading alone until somebody opens it; its queries are
+	// not run before that.
+	Collapsed bool
+	// Repeat is the variable for each of whose chosen values the row is shown once;
+	// "" for once altogether. The title should name it: "Redis $node".
+	Repeat string
 }
 
 // Kind is the way in which a panel shows its values.
@@ -46,7 +58,20 @@ const (
 	Stat
 	// Heatmap draws a histogram over time.
 	Heatmap
+	// StateTimeline draws one bar a series over time, coloured by Thresholds and
+	// worded by Texts: for values that are states.
+	StateTimeline
+	// Table has a row for each series now and the Columns.
+	Table
+	// BarGauge draws one horizontal bar a series, as long as its value is now.
+	BarGauge
+	// Text shows Markdown and asks for nothing.
+	Text
 )
+
+// instant tells whether panels of the kind ask for this moment alone. Over a
+// range they would still show the last value of a series that has ended.
+func (k Kind) instant() bool { return k == Stat || k == Table || k == BarGauge }
 
 // Panel is one picture.
 type Panel struct {
@@ -54,7 +79,8 @@ type Panel struct {
 	// Description says what is shown and what to do about it.
 	Description string
 	Kind        Kind
-	// Unit is one of Grafana's: "s", "bytes", "percentunit", "reqps", "short".
+	// Unit is one of Grafana's: "s", "bytes", "percentunit", "reqps", "short". A
+	// text has none.
 	Unit string
 	// Width is in columns of 24, Height in rows of about 38 px; 0 means the usual
 	// of the kind.
@@ -69,6 +95,11 @@ type Panel struct {
 	Thresholds []Threshold
 	// Texts stand in place of values (0 "blind", 1 "sees").
 	Texts map[int]string
+	// Columns are those of a Table, from left to right. What is not among them is
+	// not shown.
+	Columns []Column
+	// Markdown is what a Text shows.
+	Markdown string
 	// Detail is the UID of the dashboard that shows more.
 	Detail string
 	// Targets are the queries.
@@ -77,6 +108,33 @@ type Panel struct {
 	// It is added to the description.
 	EmptyWhen string
 }
+
+// Column is one of a table: a label of the series, or the value of a query.
+type Column struct {
+	// Title is the heading. It is unique in its table.
+	Title string
+	// Label is shown; "" for the value of the query number Target, counted from 0.
+	// Rows of several queries are joined by their labels, which therefore have to be
+	// the same in all of them.
+	Label  string
+	Target int
+	// Unit, Thresholds and Texts are those of the value; Unit "" means the panel's.
+	Unit       string
+	Thresholds []Threshold
+	Texts      map[int]string
+	// Sort puts the rows in the order of this column.
+	Sort Sort
+}
+
+// Sort is the order of the rows of a table.
+type Sort int
+
+// The orders.
+const (
+	Unsorted Sort = iota
+	HighestFirst
+	LowestFirst
+)
 
 // Limits are the ends of a scale.
 type Limits int

@@ -268,9 +268,19 @@ func units() []string {
 func checkPanel(t *testing.T, uid string, p Panel) {
 	t.Helper()
 	where := uid + " / " + p.Title
+	if len(p.Title) > longestTitle {
+		t.Errorf("%s: has %d characters, which is too long for a narrow panel: at most %d", where, len(p.Title), longestTitle)
+	}
 	if p.Title == "" || len(p.Description) < 40 || !strings.HasSuffix(p.Description, ".") {
 		t.Errorf("%s: needs a title and a description in sentences: %q", where, p.Description)
 	}
+	if p.Kind == Text {
+		if p.Markdown == "" || len(p.Targets) > 0 || p.Unit != "" {
+			t.Errorf("%s: a text has Markdown and neither queries nor a unit", where)
+		}
+		return
+	}
+	checkColumns(t, where, p)
 	if !slices.Contains(units(), p.Unit) {
 		t.Errorf("%s: unit %q", where, p.Unit)
 	}
@@ -294,6 +304,34 @@ func checkPanel(t *testing.T, uid string, p Panel) {
 			if strings.Count(target.Query, needed) != len(parse(target.Query).selectors) {
 				t.Errorf("%s: not every selector has %s", where, needed)
 			}
+		}
+	}
+}
+
+// longestTitle is what stands beside the menu of a panel of 8 columns at 1280 px.
+const longestTitle = 40
+
+// checkColumns holds the columns of a table against its queries.
+func checkColumns(t *testing.T, where string, p Panel) {
+	t.Helper()
+	if (p.Kind == Table) != (len(p.Columns) > 0) {
+		t.Errorf("%s: a table, and nothing else, has columns", where)
+	}
+	titles := map[string]bool{}
+	for _, c := range p.Columns {
+		if c.Title == "" || titles[c.Title] {
+			t.Errorf("%s: the column %q needs a title of its own", where, c.Title)
+		}
+		titles[c.Title] = true
+		if c.Target < 0 || c.Target >= len(p.Targets) {
+			t.Errorf("%s: the column %s shows query %d of %d", where, c.Title, c.Target, len(p.Targets))
+			continue
+		}
+		if c.Label != "" && !slices.Contains(parse(p.Targets[c.Target].Query).grouped, c.Label) {
+			t.Errorf("%s: the column %s shows %s, which the query does not keep", where, c.Title, c.Label)
+		}
+		if c.Unit != "" && !slices.Contains(units(), c.Unit) {
+			t.Errorf("%s: the unit %q of column %s", where, c.Unit, c.Title)
 		}
 	}
 }
@@ -376,7 +414,8 @@ func TestGrafanaModel(t *testing.T) {
 		}
 		for _, p := range l.Panels {
 			for _, target := range p.Targets {
-				if (p.Type == "stat") != target.Instant || target.Instant == target.Range {
+				now := slices.Contains([]string{"stat", "table", "bargauge"}, p.Type)
+				if now != target.Instant || target.Instant == target.Range {
 					t.Errorf("%s / %s: instant %v, range %v", d.UID, p.Title, target.Instant, target.Range)
 				}
 				if (p.Type == "heatmap") != (target.Format == "heatmap") {

@@ -71,8 +71,8 @@ const sharedCrosshair = 1
 func (d Dashboard) JSON() ([]byte, error) {
 	doc := document{
 		UID: d.UID, Title: d.Title, Description: d.Description, Tags: []string{tag}, Timezone: "browser",
-		SchemaVersion: schemaVersion, Version: 1, Editable: true, GraphTooltip: sharedCrosshair, Refresh: "10s",
-		Time: timeRange{From: "now-1h", To: "now"},
+		SchemaVersion: schemaVersion, Version: 1, Editable: true, GraphTooltip: sharedCrosshair, Refresh: or(d.Refresh, "10s"),
+		Time: timeRange{From: or(d.Range, "now-1h"), To: "now"},
 		Links: []dashboardLink{{
 			Type: "dashboards", Title: "soakd", Tags: []string{tag}, IncludeVars: true, KeepTime: true,
 		}},
@@ -126,21 +126,40 @@ func variableList(own []Variable) []any {
 	return all
 }
 
+// or is the wanted text, or the usual one when none is wanted.
+func or(wanted, usual string) string {
+	if wanted == "" {
+		return usual
+	}
+	return wanted
+}
+
 // panelList writes rows and panels in order, numbered from 1, each row below the
-// one before.
+// one before. The panels of a collapsed row are kept inside of it.
 func panelList(rows []Row) []any {
 	var all []any
 	id, y := 0, 0
 	next := func() int { id++; return id }
 	for _, row := range rows {
-		all = append(all, object{
-			"id": next(), "type": "row", "title": row.Title, "collapsed": false, "panels": []any{},
+		heading := object{
+			"id": next(), "type": "row", "title": row.Title, "collapsed": row.Collapsed, "panels": []any{},
 			"gridPos": place{X: 0, Y: y, W: gridColumns, H: rowHeight},
-		})
-		places, below := flow(row.Panels, y+rowHeight)
-		for i, panel := range row.Panels {
-			all = append(all, panel.json(next(), places[i]))
 		}
+		if row.Repeat != "" {
+			heading["repeat"] = row.Repeat
+		}
+		places, below := flow(row.Panels, y+rowHeight)
+		panels := []any{}
+		for i, panel := range row.Panels {
+			panels = append(panels, panel.json(next(), places[i]))
+		}
+		all = append(all, heading)
+		if row.Collapsed {
+			heading["panels"] = panels
+			y += rowHeight
+			continue
+		}
+		all = append(all, panels...)
 		y = below
 	}
 	return all
@@ -153,6 +172,9 @@ func (p Panel) json(id int, at place) object {
 		"options":     p.options(),
 		"targets":     p.targets(),
 		"links":       []any{},
+	}
+	if p.Kind == Table {
+		panel["transformations"] = p.transformations()
 	}
 	if p.Detail != "" {
 		panel["links"] = []any{object{
@@ -169,6 +191,14 @@ func (p Panel) kindName() string {
 		return "stat"
 	case Heatmap:
 		return "heatmap"
+	case StateTimeline:
+		return "state-timeline"
+	case Table:
+		return "table"
+	case BarGauge:
+		return "bargauge"
+	case Text:
+		return "text"
 	default:
 		return "timeseries"
 	}
@@ -186,14 +216,15 @@ func (p Panel) targets() []any {
 	var all []any
 	for i, t := range p.Targets {
 		format := "time_series"
-		if p.Kind == Heatmap {
+		switch p.Kind {
+		case Heatmap:
 			format = "heatmap"
+		case Table:
+			format = "table"
 		}
-		// A tile asks for this moment alone: over a range it would still show the
-		// last value of a series that has ended.
 		all = append(all, object{
 			"refId": refID(i), "datasource": chosenSource(), "editorMode": "code", "expr": t.Query, "legendFormat": t.Legend,
-			"format": format, "range": p.Kind != Stat, "instant": p.Kind == Stat, "exemplar": t.Exemplars,
+			"format": format, "range": !p.Kind.instant(), "instant": p.Kind.instant(), "exemplar": t.Exemplars,
 		})
 	}
 	return all
@@ -214,8 +245,13 @@ func (p Panel) fieldDefaults() object {
 	case Free:
 	}
 	switch p.Kind {
-	case Stat:
+	case Stat, BarGauge:
 		defaults["color"] = object{"mode": "thresholds"}
+	case StateTimeline:
+		defaults["color"] = object{"mode": "thresholds"}
+		defaults["custom"] = object{"lineWidth": 0, "fillOpacity": 70, "spanNulls": false}
+	case Table:
+		defaults["custom"] = object{"align": "auto", "cellOptions": object{"type": "auto"}, "filterable": true}
 	case Heatmap:
 		defaults["custom"] = object{"scaleDistribution": object{"type": "linear"}, "hideFrom": object{"legend": false, "tooltip": false, "viz": false}}
 		delete(defaults, "min")
@@ -258,9 +294,11 @@ type thresholdStep struct {
 
 // thresholdSteps gives Grafana's steps, each of which holds from its value up to
 // the next one's; the first has none.
-func (p Panel) thresholdSteps() []thresholdStep {
+func (p Panel) thresholdSteps() []thresholdStep { return thresholdSteps(p.Thresholds) }
+
+func thresholdSteps(thresholds []Threshold) []thresholdStep {
 	steps := []thresholdStep{{Color: "green"}}
-	for _, t := range p.Thresholds {
+	for _, t := range thresholds {
 		value := t.Value
 		if t.Below {
 			steps[len(steps)-1].Color = t.Color
@@ -269,25 +307,95 @@ func (p Panel) thresholdSteps() []thresholdStep {
 		}
 		steps = append(steps, thresholdStep{Color: t.Color, Value: &value})
 	}
-	if len(p.Thresholds) == 0 {
+	if len(thresholds) == 0 {
 		steps[0].Color = "text"
 	}
 	return steps
 }
 
-func (p Panel) mappings() []any {
-	if len(p.Texts) == 0 {
+func (p Panel) mappings() []any { return mappings(p.Texts) }
+
+func mappings(texts map[int]string) []any {
+	if len(texts) == 0 {
 		return []any{}
 	}
 	options := object{}
-	for value, text := range p.Texts {
+	for value, text := range texts {
 		options[strconv.Itoa(value)] = object{"text": text, "index": value}
 	}
 	return []any{object{"type": "value", "options": options}}
 }
 
+// field is what Grafana calls the column of the query's answer.
+func (p Panel) field(c Column) string {
+	switch {
+	case c.Label != "":
+		return c.Label
+	case len(p.Targets) > 1:
+		return "Value #" + refID(c.Target)
+	}
+	return "Value"
+}
+
+// transformations make one table of the answers, with the columns that are
+// wanted, in their order and under their titles.
+func (p Panel) transformations() []any {
+	var all []any
+	if len(p.Targets) > 1 {
+		all = append(all, object{"id": "merge", "options": object{}})
+	}
+	names, order, titles := []string{}, object{}, object{}
+	for i, c := range p.Columns {
+		name := p.field(c)
+		names = append(names, name)
+		order[name], titles[name] = i, c.Title
+	}
+	return append(all,
+		object{"id": "filterFieldsByName", "options": object{"include": object{"names": names}}},
+		object{"id": "organize", "options": object{"excludeByName": object{}, "indexByName": order, "renameByName": titles}},
+	)
+}
+
+// columnOverrides give the values of a table their units, colours and words.
+func (p Panel) columnOverrides() []any {
+	all := []any{}
+	for _, c := range p.Columns {
+		var properties []any
+		if c.Unit != "" {
+			properties = append(properties, object{"id": "unit", "value": c.Unit})
+		}
+		if len(c.Thresholds) > 0 {
+			properties = append(properties,
+				object{"id": "thresholds", "value": object{"mode": "absolute", "steps": thresholdSteps(c.Thresholds)}},
+				object{"id": "color", "value": object{"mode": "thresholds"}},
+				object{"id": "custom.cellOptions", "value": object{"type": "color-text"}})
+		}
+		if len(c.Texts) > 0 {
+			properties = append(properties, object{"id": "mappings", "value": mappings(c.Texts)})
+		}
+		if len(properties) > 0 {
+			all = append(all, object{"matcher": object{"id": "byName", "options": c.Title}, "properties": properties})
+		}
+	}
+	return all
+}
+
+// sortedBy is the order of the rows of a table.
+func (p Panel) sortedBy() []any {
+	all := []any{}
+	for _, c := range p.Columns {
+		if c.Sort != Unsorted {
+			all = append(all, object{"displayName": c.Title, "desc": c.Sort == HighestFirst})
+		}
+	}
+	return all
+}
+
 // overrides draw what is aimed at or a limit as a dashed line.
 func (p Panel) overrides() []any {
+	if p.Kind == Table {
+		return p.columnOverrides()
+	}
 	all := []any{}
 	for i, t := range p.Targets {
 		if !t.Dashed {
@@ -325,6 +433,22 @@ func (p Panel) options() object {
 			"tooltip":      object{"mode": "single", "yHistogram": false, "showColorScale": false},
 			"yAxis":        object{"axisPlacement": "left", "reverse": false, "unit": p.Unit},
 		}
+	case StateTimeline:
+		return object{
+			"mergeValues": true, "showValue": "auto", "alignValue": "left", "rowHeight": 0.9,
+			"legend":  object{"displayMode": "list", "placement": "bottom", "showLegend": true},
+			"tooltip": object{"mode": "single", "sort": "none"},
+		}
+	case Table:
+		return object{"showHeader": true, "cellHeight": "sm", "footer": object{"show": false, "reducer": []string{}, "countRows": false}, "sortBy": p.sortedBy()}
+	case BarGauge:
+		return object{
+			"reduceOptions": object{"calcs": []string{"last"}, "fields": "", "values": false},
+			"orientation":   "horizontal", "displayMode": "basic", "valueMode": "color", "namePlacement": "auto", "showUnfilled": true,
+			"sizing": "auto", "minVizWidth": 8, "minVizHeight": 16, "maxVizHeight": 300,
+		}
+	case Text:
+		return object{"mode": "markdown", "content": p.Markdown}
 	default:
 		return object{
 			"legend":  object{"displayMode": "table", "placement": "bottom", "showLegend": true, "calcs": []string{"lastNotNull", "max"}},
