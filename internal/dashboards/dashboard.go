@@ -199,8 +199,18 @@ const (
 	judgementUID    = "soakd-judgement"
 )
 
-// All returns every dashboard, the overview first.
+// All returns the dashboards that fit the settings, the overview first.
 func (s Settings) All() []Dashboard {
+	all := everyDashboard()
+	if s.Native {
+		for i := range all {
+			all[i] = all[i].inNative()
+		}
+	}
+	return all
+}
+
+func everyDashboard() []Dashboard {
 	return []Dashboard{
 		overviewDashboard(), trafficDashboard(), postgresDashboard(), redisDashboard(), apiDashboard(), dependenciesDashboard(), judgementDashboard(),
 	}
