@@ -19,6 +19,9 @@ type Dashboard struct {
 	// Refresh is how often it asks again: "1m"; "" means 10 s. What looks back over
 	// days has no need to be asked that often.
 	Refresh string
+	// DataSource is the UID of the Prometheus that is chosen when the dashboard is
+	// opened; "" for Grafana's default one.
+	DataSource string
 }
 
 // Variable is a choice on top of a dashboard: the values of one label of one
