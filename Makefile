@@ -45,7 +45,7 @@ test: test-deps ## run all tests with the race detector
 	CGO_ENABLED=1 $(GO) test -race -short -buildvcs=false -timeout 10m $(ARGS) $(PKG)
 	@# Again without: under the race detector connections are not read and written
 	@# by the system calls of their own that soakd is built with (wire/socket_linux.go).
-	$(GO) test -buildvcs=false -timeout 10m $(ARGS) ./internal/load ./internal/load/wire ./internal/judge/... ./bench/detect
+	$(GO) test -buildvcs=false -timeout 10m $(ARGS) ./internal/load ./internal/load/wire ./internal/judge/... ./internal/exporter ./bench/detect
 
 check: fmt-check vet lint tidy-check vuln ## everything that reads the code without running it
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +33,7 @@ type config struct {
 	Workload   string `envconfig:"WORKLOAD" default:"cashflow" desc:"What is sent: cashflow, the built-in workload for the Credit Cashflow Engine."`
 	APIVersion string `envconfig:"API_VERSION" default:"v1" desc:"Version in the path: /api/VERSION/..."`
 
+	TargetName    string `envconfig:"TARGET_NAME" desc:"Name of the target in metrics and dashboards, such as staging: 1 to 64 letters, digits, dots, colons, dashes or underscores; empty: its host and port. The shards of one target need the same."`
 	TargetVersion string `envconfig:"TARGET_VERSION" desc:"Version of the target that runs, such as v1.4.2; empty: what it says itself in answers to health checks."`
 	VersionHeader string `envconfig:"VERSION_HEADER" default:"X-App-Version" desc:"Header in which these answers give the version; without it their field version counts."`
 
@@ -184,6 +186,7 @@ func (c *config) validate() error {
 			m.check(false, "OBJECTIVE_PERIOD: %w", err)
 		}
 	}
+	m.check(c.TargetName == "" || targetName.MatchString(c.TargetName), "TARGET_NAME: %q must be 1 to 64 letters, digits, dots, colons, dashes or underscores, such as staging", c.TargetName)
 	m.check(c.Workload == "cashflow", "WORKLOAD: %q is not known; the workload is cashflow", c.Workload)
 	m.check(cashflow.ValidAPIVersion(c.APIVersion), "API_VERSION: %q must be 1 to 32 letters, digits, dots, dashes or underscores, such as v1", c.APIVersion)
 	c.loadSettings.validate(&m, time.Now())
@@ -236,6 +239,23 @@ func (c *config) validateTarget(m *mistakes) {
 	networks := slices.ContainsFunc(c.AllowedHosts, func(host string) bool { return strings.Contains(host, "/") })
 	m.check(err == nil || !networks || !c.ProxyURL.IsSet(),
 		"ALLOWED_HOSTS: networks cannot be kept to while the proxy of SOAKD_PROXY_URL resolves %s: give its name alone, or an address as the target", target.Hostname())
+}
+
+// targetName matches what may name a target: it is a label value.
+var targetName = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
+
+// runInfo names what is sent to whom.
+func (c *config) runInfo() exporter.RunInfo {
+	info := exporter.RunInfo{
+		Target: c.TargetName, Model: c.Model, Shape: c.shapeKind(), Workload: c.Workload, Shard: fmt.Sprintf("%d/%d", c.Shard.number, c.Shard.of),
+	}
+	if c.closed() {
+		info.Shape = "users"
+	}
+	if target, err := load.ParseTarget(c.TargetURL); err == nil && info.Target == "" {
+		info.Target = target.Host // without what may be secret
+	}
+	return info
 }
 
 // validateModel refuses settings that the chosen model or shape would not heed.

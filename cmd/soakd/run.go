@@ -211,6 +211,7 @@ func (d *daemon) watch() error {
 	}
 	d.metrics.WatchTraffic(exporter.Traffic{
 		Counts: d.engine.Counts, TargetRate: d.engine.TargetRate, Transfer: d.traffic.client.Transfer, Users: d.cfg.Users,
+		Phase: d.engine.Phase, Run: d.cfg.runInfo(),
 		Throttle: d.engine.Throttle, Fitness: d.windows.fitness.Status, CPUShare: d.windows.cpuShare,
 	})
 	polling := probes.Settings{Interval: d.cfg.ProbeInterval, Timeout: d.cfg.ProbeTimeout, MaxBackoff: max(d.cfg.ProbeInterval, maxProbeBackoff)}

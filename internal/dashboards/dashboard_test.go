@@ -82,7 +82,7 @@ func enumerations(t *testing.T) map[string][]string {
 	all := map[string][]string{
 		"outcome": texts(load.Outcomes()),
 		"reason":  slices.Concat(texts(load.DropReasons()), texts(load.SubstituteReasons()), texts(load.UnfitReasons()), texts(probes.Reasons())),
-		"kind":    texts(load.SystemKinds()), "soakd_findings.kind": texts(finding.Kinds()), "result": {"stored", "failed"},
+		"kind":    texts(load.SystemKinds()), "soakd_findings.kind": texts(finding.Kinds()), "result": {"stored", "failed"}, "phase": texts(load.Phases()),
 		"soakd_circuit_state.state": texts(load.CircuitStates()),
 		"percentile":                {"50", "99", "99.9"}, "soakd_redis_cluster_slots.state": {"assigned", "ok", "pfail", "fail"},
 		"soakd_redis_canary_seconds_bucket.operation": {"write", "read", "delete"},

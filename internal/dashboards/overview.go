@@ -127,6 +127,7 @@ func overviewTraffic() []Panel {
 		outcomesPanel(sel),
 		unsentPanel(),
 		lagPanel(),
+		phasePanel(),
 	}
 }
 
@@ -139,6 +140,18 @@ func arrivalsPanel() Panel {
 			{Query: sum(rate(sel("soakd_arrivals_sent_total"))), Legend: "sent"},
 			{Query: sum(sel("soakd_load_target_rate")), Legend: "target rate", Dashed: true},
 		},
+	}
+}
+
+// phasePanel shows what the schedule does.
+func phasePanel() Panel {
+	return Panel{
+		Title: "Phase of the load", Unit: "none", Limits: ZeroToOne,
+		Description: "1 for what the schedule does: rising, steady, falling, ended. Compare a change of latency with it before looking for a cause in the target.",
+		Targets: []Target{{
+			Query:  worst(sel("soakd_load_phase")+" * on (job, instance) group_left (target, shape) "+sel("soakd_run_info"), "target", "shape", "phase"),
+			Legend: "{{target}} {{shape}}: {{phase}}",
+		}},
 	}
 }
 

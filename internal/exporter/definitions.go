@@ -38,6 +38,8 @@ var (
 	checkFailures       = traffic("soakd_check_failures_total", "counter", "Checks that answers failed, by case and check: those of the case on answers with a right status, and status, response_size and http_protocol on any. One answer may fail several.", "case", "check")
 	inFlight            = traffic("soakd_http_in_flight_requests", "gauge", "Requests that were sent and have not come to an end.")
 	targetRate          = traffic("soakd_load_target_rate", "gauge", "Arrivals a second that the schedule aims at now: of this shard, where there are several.")
+	loadPhase           = traffic("soakd_load_phase", "gauge", "1 for the phase of the schedule, 0 for the others: rising, steady, falling (the rate, or in closed mode the users), ended. A pause or the circuit changes nothing. Absent before the first arrival.", "phase")
+	runInfo             = traffic("soakd_run_info", "gauge", "1, with what this soakd sends to whom: the target's name (SOAKD_TARGET_NAME, else its host and port), the load model, the shape that is set, the workload, and which shard of how many it is.", "target", "model", "shape", "workload", "shard")
 	virtualUsers        = traffic("soakd_load_virtual_users", "gauge", "Virtual users, each with an identity and saved scenarios of its own.")
 	scheduleLag         = traffic("soakd_schedule_lag_seconds", "histogram", "Time from the moment an arrival was due to the moment soakd had noticed. It grows when soakd itself is starved.")
 	connectionsOpened   = traffic("soakd_http_connections_opened_total", "counter", "Connections made to the target.")
@@ -95,7 +97,7 @@ func (d Definition) fromTraffic() bool {
 func ownDefinitions() []Definition {
 	return []Definition{
 		arrivalsScheduled, arrivalsSent, arrivalsWaiting, arrivalsDropped, arrivalsSubstituted,
-		requests, requestsCut, responseTime, requestDuration, checkFailures, inFlight, targetRate, virtualUsers, scheduleLag,
+		requests, requestsCut, responseTime, requestDuration, checkFailures, inFlight, targetRate, loadPhase, runInfo, virtualUsers, scheduleLag,
 		connectionsOpened, connectionsReused, bytesSent, bytesReceived, connectionsOpen, dialErrors, systemErrors,
 		loadFactor, loadPaused, heldUsers, retryAfterHolds, retryAfterCapped, circuitState, circuitStep, circuitTrips, circuitRelapses,
 		windows, windowsUnfit, windowFit, windowCPU,

@@ -40,6 +40,10 @@ type Traffic struct {
 	TargetRate func() float64
 	Transfer   func() load.Transfer
 	Users      int
+	// Phase is where the load is on its way; nil leaves its metric out.
+	Phase func() load.Phase
+	// Run says what is sent to whom.
+	Run RunInfo
 	// Throttle is what holds the load back; nil leaves its metrics out.
 	Throttle func() load.Throttle
 	// Fitness says which windows of soakd's own work were fit for judgement, and
@@ -47,6 +51,11 @@ type Traffic struct {
 	// nil leaves their metrics out.
 	Fitness  func() load.FitnessStatus
 	CPUShare func() (float64, bool)
+}
+
+// RunInfo names what one soakd sends to whom; each is a label value.
+type RunInfo struct {
+	Target, Model, Shape, Workload, Shard string
 }
 
 // WatchTraffic adds the metrics of the load engine and its client.
@@ -121,6 +130,8 @@ func (t *Traffic) collect(ch chan<- prometheus.Metric) {
 	send(inFlight, float64(counts.InFlight))
 	send(targetRate, t.TargetRate())
 	send(virtualUsers, float64(t.Users))
+	send(runInfo, 1, t.Run.Target, t.Run.Model, t.Run.Shape, t.Run.Workload, t.Run.Shard)
+	t.collectPhase(send)
 	send(connectionsOpened, float64(transfer.ConnectionsOpened))
 	send(connectionsReused, float64(transfer.ConnectionsReused))
 	send(bytesSent, float64(transfer.BytesSent))
@@ -136,6 +147,19 @@ func (t *Traffic) collect(ch chan<- prometheus.Metric) {
 
 // send hands over one value of a metric.
 type send func(d Definition, value float64, labels ...string)
+
+func (t *Traffic) collectPhase(emit send) {
+	if t.Phase == nil {
+		return
+	}
+	present := t.Phase()
+	if present == "" {
+		return
+	}
+	for _, phase := range load.Phases() {
+		emit(loadPhase, oneIf(phase == present), string(phase))
+	}
+}
 
 func (t *Traffic) collectThrottle(emit send) {
 	if t.Throttle == nil {

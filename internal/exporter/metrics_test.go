@@ -78,6 +78,8 @@ func fullMetrics() full {
 			}
 		},
 		Users: 20,
+		Phase: func() load.Phase { return load.PhaseFalling },
+		Run:   RunInfo{Target: "staging", Model: "open", Shape: "day", Workload: "test", Shard: "2/5"},
 		Throttle: func() load.Throttle {
 			return load.Throttle{
 				Factor: 0.25, HeldUsers: 2, Holds: load.HoldCounts{User: 6, Everybody: 1, Capped: 5},
@@ -134,6 +136,8 @@ func TestMetricsValues(t *testing.T) {
 		t, scrape(t, m.Metrics, "text/plain"),
 		`soakd_arrivals_scheduled_total 10`, `soakd_arrivals_sent_total 6`, `soakd_arrivals_waiting 1`, `soakd_arrivals_dropped_total{reason="late"} 3`,
 		`soakd_arrivals_substituted_total{case="forecast",reason="limit"} 4`, `soakd_http_requests_cut_total 1`, `soakd_http_in_flight_requests 2`,
+		`soakd_load_phase{phase="falling"} 1`, `soakd_load_phase{phase="steady"} 0`,
+		`soakd_run_info{model="open",shape="day",shard="2/5",target="staging",workload="test"} 1`,
 		`soakd_load_target_rate 12.5`, `soakd_load_virtual_users 20`, `soakd_http_connections_opened_total 5`, `soakd_http_connections_reused_total 7`,
 		`soakd_http_sent_bytes_total 100`, `soakd_http_received_bytes_total 200`,
 		`soakd_arrivals_dropped_total{reason="retry_after"} 0`, `soakd_http_connections_open 3`, `soakd_http_dial_errors_total 9`,

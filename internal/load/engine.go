@@ -166,6 +166,52 @@ func (e *Engine) TargetRate() float64 {
 	return e.cfg.Arrivals.RateAt(e.sinceStart()).PerSecond() / float64(e.cfg.Arrivals.Shards())
 }
 
+// Phase is where a load is on its way.
+type Phase string
+
+// The phases of a load.
+const (
+	// PhaseRising, PhaseFalling: the rate grows or shrinks, or in closed mode users
+	// still begin.
+	PhaseRising  Phase = "rising"
+	PhaseFalling Phase = "falling"
+	// PhaseSteady: neither.
+	PhaseSteady Phase = "steady"
+	// PhaseEnded: the schedule is over.
+	PhaseEnded Phase = "ended"
+)
+
+// Phases lists every phase.
+func Phases() []Phase { return []Phase{PhaseRising, PhaseSteady, PhaseFalling, PhaseEnded} }
+
+// Phase returns where the load is on its way, by its schedule: that it is paused, or
+// lowered by the circuit, changes nothing; "" before the start.
+func (e *Engine) Phase() Phase {
+	if e.start.Load() == nil {
+		return ""
+	}
+	now := e.sinceStart()
+	if e.ended.Load() || (e.cfg.Duration > 0 && now >= e.cfg.Duration) {
+		return PhaseEnded
+	}
+	if closed := e.cfg.Closed; closed != nil {
+		if closed.SpawnRate > 0 && now.Seconds() < float64(closed.Users-1)/closed.SpawnRate {
+			return PhaseRising
+		}
+		return PhaseSteady
+	}
+	e.pacing.Lock()
+	defer e.pacing.Unlock()
+	switch e.cfg.Arrivals.PhaseAt(now) {
+	case schedule.Rising:
+		return PhaseRising
+	case schedule.Falling:
+		return PhaseFalling
+	default:
+		return PhaseSteady
+	}
+}
+
 // sinceStart returns the time since Run began.
 func (e *Engine) sinceStart() time.Duration { return time.Since(*e.start.Load()) }
 
