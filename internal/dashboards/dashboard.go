@@ -8,8 +8,8 @@ type Dashboard struct {
 	File string
 	// Title and Description are shown on top and in the list of dashboards.
 	Title, Description string
-	// Variables come after those that all dashboards have: datasource, job and
-	// instance.
+	// Variables come after those that all dashboards have: datasource, job, target
+	// and instance.
 	Variables []Variable
 	// Rows stand below one another.
 	Rows []Row
@@ -220,13 +220,17 @@ func everyDashboard() []Dashboard {
 }
 
 // commonVariables are on every dashboard, so that links between them keep the
-// choice. Instance is soakd's own address as Prometheus scrapes it: one
-// instance, one target. All of them are all soakds and not .*, which would let
-// the process_* metrics of everything else in.
+// choice. Target is what is under load, by its name; instance is soakd's own
+// address as Prometheus scrapes it: one instance, one target, but a target may
+// have several as shards. Queries select by instance, of which those of the chosen
+// targets are offered. All of them are all soakds and not .*, which would let the
+// process_* metrics of everything else in.
 func commonVariables() []Variable {
+	const runs = "soakd_run_info"
 	return []Variable{
-		{Name: "job", Title: "Job", Selector: "soakd_load_target_rate", Label: "job"},
-		{Name: "instance", Title: "soakd instance", Selector: `soakd_load_target_rate{job=~"$job"}`, Label: "instance"},
+		{Name: "job", Title: "Job", Selector: runs, Label: "job"},
+		{Name: "target", Title: "Target", Selector: runs + `{job=~"$job"}`, Label: "target"},
+		{Name: "instance", Title: "soakd instance", Selector: runs + `{job=~"$job",target=~"$target"}`, Label: "instance"},
 	}
 }
 

@@ -421,11 +421,11 @@ func TestGrafanaModel(t *testing.T) {
 		var names []string
 		for _, v := range l.Templating.List {
 			names = append(names, v.Name)
-			if common := v.Name == "job" || v.Name == "instance"; common && v.AllValue != "" {
+			if common := slices.Contains([]string{"job", "target", "instance"}, v.Name); common && v.AllValue != "" {
 				t.Errorf("%s: all of %s is %q, which lets other processes in", d.UID, v.Name, v.AllValue)
 			}
 		}
-		if !slices.Equal(names[:3], []string{"datasource", "job", "instance"}) {
+		if !slices.Equal(names[:4], []string{"datasource", "job", "target", "instance"}) {
 			t.Errorf("%s: variables %q", d.UID, names)
 		}
 		for _, p := range l.Panels {
