@@ -199,7 +199,12 @@ const (
 	apiUID      = "soakd-api"
 	// dependenciesUID is that of what the API depends on besides.
 	dependenciesUID = "soakd-dependencies"
-	judgementUID    = "soakd-judgement"
+	invalidUID      = "soakd-invalid"
+	trendsUID       = "soakd-trends"
+	regressionsUID  = "soakd-regressions"
+	sloUID          = "soakd-slo"
+	recoveryUID     = "soakd-recovery"
+	selfUID         = "soakd-self"
 )
 
 // All returns the dashboards that fit the settings, the overview first.
@@ -215,7 +220,9 @@ func (s Settings) All() []Dashboard {
 
 func everyDashboard() []Dashboard {
 	return []Dashboard{
-		overviewDashboard(), trafficDashboard(), postgresDashboard(), redisDashboard(), apiDashboard(), dependenciesDashboard(), judgementDashboard(),
+		overviewDashboard(), trafficDashboard(), invalidDashboard(),
+		postgresDashboard(), redisDashboard(), apiDashboard(), dependenciesDashboard(),
+		trendsDashboard(), regressionsDashboard(), sloDashboard(), recoveryDashboard(), selfDashboard(),
 	}
 }
 
@@ -253,7 +260,7 @@ func Annotations() []Annotation {
 			Signal: "increase(" + sel("soakd_api_restarts_total") + "[$__rate_interval])", Condition: "> 0",
 		},
 		{
-			Name: "Finding", Color: orange, Text: "soakd found {{kind}}: the dashboard Judgement and /api/v1/findings say more.",
+			Name: "Finding", Color: orange, Text: "soakd found {{kind}}: /api/v1/findings has its figures, the runbook a section for its kind.",
 			Signal: "increase(" + sel("soakd_findings_total") + "[$__rate_interval])", Condition: "> 0",
 		},
 		{
@@ -263,6 +270,18 @@ func Annotations() []Annotation {
 			Signal: sel("soakd_target_info") + " - (" + sel("soakd_target_info") + " offset $__rate_interval or 0 * " + sel("soakd_target_info") + ")" +
 				" and on (job, instance) " + sel("soakd_target_info") + " offset $__rate_interval",
 			Condition: "> 0",
+		},
+		{
+			Name: "Phase of the load", Color: "green", Text: "The load is {{phase}} from here on.",
+			Signal: "changes(" + sel("soakd_load_phase") + "[$__rate_interval]) * " + sel("soakd_load_phase"), Condition: "> 0",
+		},
+		{
+			Name: "Rate of the load", Color: "green", Text: "The rate of a steady load was set anew.",
+			Signal: "changes(" + sel("soakd_load_target_rate") + "[$__rate_interval]) * on (job, instance) " + sel("soakd_load_phase", `phase="steady"`), Condition: "> 0",
+		},
+		{
+			Name: "Pause of the load", Color: "yellow", Text: "The load was paused or resumed.",
+			Signal: "changes(" + sel("soakd_load_paused") + "[$__rate_interval])", Condition: "> 0",
 		},
 		{
 			Name: "soakd restarted", Color: "blue", Text: "soakd itself started anew: counters begin at 0.",

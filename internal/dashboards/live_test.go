@@ -29,46 +29,6 @@ import (
 // have data within half a minute.
 const patience = 2 * time.Minute
 
-// mayBeEmpty lists the only queries that a healthy demo cannot give data for.
-func mayBeEmpty() []string {
-	return append([]string{
-		apiUID + " / Database pool and cache of the API / Pool timeouts",              // the reference API's pool counts none
-		apiUID + " / Database pool and cache of the API / Wait for a pool connection", // nobody may have to wait
-		apiUID + " / Processor and calculation threads / Event-loop lag",              // the reference API has no event loop
-		dependenciesUID + " / Do they answer? / Why they fail",                        // none fails
-		// The demo of the test is too short for trends and comparisons, and nothing recovers.
-		judgementUID + " / Leaks and trends / Suspected leaks",
-		judgementUID + " / Leaks and trends / Time to the limit",
-		judgementUID + " / Leaks and trends / Slope an hour",
-		judgementUID + " / Regressions / Against earlier or the baseline",
-		judgementUID + " / Regressions / Regressions",
-		judgementUID + " / Outages and recovery / Time to recover",
-		postgresUID + " / Locks and transactions / Who blocks whom", // nobody blocks anybody
-		// These need a newer Postgres than 15, or a setting of 18 that the demo leaves off.
-		postgresUID + " / Write-ahead log and checkpoints / Time in writes and syncs of the log",
-		postgresUID + " / Write-ahead log and checkpoints / Restart points",
-		postgresUID + " / Input and output (from Postgres 16) / Operations",
-		postgresUID + " / Input and output (from Postgres 16) / Bytes by whom",
-		postgresUID + " / Input and output (from Postgres 16) / Time by whom",
-		postgresUID + " / Tables (SOAKD_POSTGRES_TABLES) / Time since vacuum and analyze", // perhaps not before the test ends
-		postgresUID + " / Server and replicas / Broken pages",                             // no checksums
-		// The demo's Postgres is no replica and has neither replicas nor slots.
-		postgresUID + " / Server and replicas / Link to the primary",
-		postgresUID + " / Server and replicas / Replay paused",
-		postgresUID + " / Server and replicas / Lag of each replica",
-		postgresUID + " / Server and replicas / Lag of each replica in bytes",
-		postgresUID + " / Server and replicas / State of each replica",
-		postgresUID + " / Server and replicas / Log kept for replication slots",
-		postgresUID + " / Server and replicas / State of replication slots",
-		trafficUID + " / soakd itself / Why probes fail",     // none fails
-		trafficUID + " / soakd itself / Size of the history", // known after an hour
-	}, redisMayBeEmpty()...)
-}
-
-// rulesMayBeEmpty lists the alerts whose signals the demo of the test is too short
-// for: leaks and comparisons take longer to know.
-func rulesMayBeEmpty() []string { return []string{"SoakdLeakUrgent", "SoakdLeak", regressionAlert} }
-
 // Every query of every dashboard, every recording and every alert's signal has
 // data on a Prometheus that scrapes a healthy demo, every rule evaluates without
 // error, and no alert fires. Native histograms are off, as they are by default.
@@ -360,28 +320,5 @@ func (c *apiClient) checkRules(t *testing.T) {
 	}
 	if !maps.Equal(evaluated, want) {
 		t.Errorf("Prometheus evaluates %v, want %v", evaluated, want)
-	}
-}
-
-// A panel that may be empty says so, and one that says so is on the short list,
-// apart from those that need a setting, which the demo of this test has.
-func TestPanelsSayWhenTheyAreEmpty(t *testing.T) {
-	var said []string
-	for _, d := range Default().All() {
-		for _, row := range d.Rows {
-			for _, p := range row.Panels {
-				where := d.UID + " / " + row.Title + " / " + p.Title
-				if p.EmptyWhen != "" && !strings.Contains(p.EmptyWhen, "SOAKD_") {
-					said = append(said, where)
-				}
-				if p.EmptyWhen != "" && !strings.HasSuffix(p.about(), "Empty "+p.EmptyWhen+".") {
-					t.Errorf("%s: its description does not say when it is empty", where)
-				}
-			}
-		}
-	}
-	slices.Sort(said)
-	if !slices.Equal(said, slices.Sorted(slices.Values(mayBeEmpty()))) {
-		t.Errorf("may be empty: %q, the list has %q", said, mayBeEmpty())
 	}
 }
