@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -146,3 +147,6 @@ func (in *inbox) complaints() []string {
 	defer in.mu.Unlock()
 	return slices.Clone(in.wrong)
 }
+
+// escaped is a query in a URL.
+func escaped(query string) string { return url.QueryEscape(query) }
