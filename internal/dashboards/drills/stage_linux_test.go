@@ -258,6 +258,8 @@ func (s *stage) openMonitoring(ctx context.Context, t *testing.T) {
 	s.prometheus, err = localservices.StartPrometheus(ctx, text.String(), localservices.Options{Dir: s.dir, Settings: map[string]string{
 		// Alertmanager takes an alert for resolved that it was not told of for four times this.
 		"rules.alert.resend-delay": "5s",
+		// Classic histograms, as the rules of the default settings read them.
+		"enable-feature": "exemplar-storage",
 	}})
 	must(t, err)
 	stopAtEnd(t, s.prometheus.Stop)
