@@ -111,9 +111,11 @@ func texts[T ~string](values []T) []string {
 type query struct{ where, text string }
 
 // dashboardQueries lists every query of every dashboard.
-func dashboardQueries() []query {
+func dashboardQueries() []query { return dashboardQueriesOf(Default()) }
+
+func dashboardQueriesOf(s Settings) []query {
 	var all []query
-	for _, d := range Default().All() {
+	for _, d := range s.All() {
 		for _, row := range d.Rows {
 			for _, panel := range row.Panels {
 				for _, target := range panel.Targets {
@@ -131,9 +133,11 @@ func dashboardQueries() []query {
 	return all
 }
 
-func ruleQueries() []query {
+func ruleQueries() []query { return ruleQueriesOf(Default()) }
+
+func ruleQueriesOf(s Settings) []query {
 	var all []query
-	for _, group := range Default().Rules() {
+	for _, group := range s.Rules() {
 		for _, r := range group.Recordings {
 			all = append(all, query{r.Record, r.Query})
 		}
