@@ -134,7 +134,7 @@ func (s Settings) queries() []query {
 			all = append(all, query{d.UID + " / variable " + v.Name, "count by (" + v.Label + ") (" + v.Selector + ")"})
 		}
 	}
-	for _, a := range Annotations() {
+	for _, a := range s.annotations() {
 		all = append(all, query{"annotation " + a.Name, a.Signal})
 	}
 	return all

@@ -40,7 +40,7 @@ func (d Dashboard) model() dashboard.Dashboard {
 		Links: []dashboard.DashboardLink{{
 			Type: dashboard.DashboardLinkTypeDashboards, Title: "soakd", Tags: []string{tag}, IncludeVars: true, KeepTime: true,
 		}},
-		Annotations: dashboard.AnnotationContainer{List: annotationList()},
+		Annotations: dashboard.AnnotationContainer{List: d.annotationList()},
 		Templating:  dashboard.DashboardDashboardTemplating{List: d.variableList()},
 		Panels:      panelList(d.Rows),
 	}
@@ -87,12 +87,12 @@ func or(wanted, usual string) string {
 	return wanted
 }
 
-func annotationList() []dashboard.AnnotationQuery {
+func (d Dashboard) annotationList() []dashboard.AnnotationQuery {
 	all := []dashboard.AnnotationQuery{{
 		BuiltIn: new(1.0), Datasource: &common.DataSourceRef{Type: new("grafana"), Uid: new("-- Grafana --")}, Enable: true, Hide: new(true),
 		IconColor: "rgba(0, 211, 255, 1)", Name: "Annotations & Alerts", Type: new("dashboard"),
 	}}
-	for _, a := range Annotations() {
+	for _, a := range d.Marks {
 		all = append(all, dashboard.AnnotationQuery{
 			Datasource: chosenSource(), Enable: true, IconColor: a.Color, Name: a.Name,
 			Expr: new(condition(a.Signal, a.Condition)), Step: new(""), TitleFormat: &a.Name, TextFormat: &a.Text,

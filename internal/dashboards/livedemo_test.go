@@ -136,7 +136,7 @@ func (c *covers) check(t *testing.T, optional []string) {
 
 // queriesOf lists what dashboards and rules ask with these settings.
 func queriesOf(s Settings) []query {
-	return append(dashboardQueriesOf(s), ruleQueriesOf(s)...)
+	return append(s.queries(), s.ruleQueries()...)
 }
 
 // neverSeen lists the queries that have no data even when all faults are visited,
