@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/grafana/grafana-foundation-sdk/go/common"
@@ -57,6 +58,16 @@ func (d Dashboard) JSON() ([]byte, error) {
 		return nil, fmt.Errorf("write the dashboard %s: %w", d.UID, err)
 	}
 	return append(readable(content), '\n'), nil
+}
+
+// IsDashboard reports whether a file was written by [Dashboard.JSON]: it is a
+// dashboard with soakd's tag and an address of soakd's.
+func IsDashboard(content []byte) bool {
+	var file struct {
+		UID  string   `json:"uid"`
+		Tags []string `json:"tags"`
+	}
+	return json.Unmarshal(content, &file) == nil && strings.HasPrefix(file.UID, tag+"-") && slices.Contains(file.Tags, tag)
 }
 
 // escaped is a backslash of a text, or a character of HTML that is written as its code.

@@ -8,18 +8,18 @@ import (
 // Part is what a soakd may have or not.
 type Part string
 
-// The parts.
+// The parts. Those of probes are called as the kind of probe.
 const (
 	Postgres       Part = "postgres"
-	PostgresCanary Part = "postgres canary"
+	PostgresCanary Part = "postgres_canary"
 	Redis          Part = "redis"
-	RedisCanary    Part = "redis canary"
+	RedisCanary    Part = "redis_canary"
 	API            Part = "api"
-	Endpoints      Part = "endpoints"
+	Endpoints      Part = "endpoint"
 	TCP            Part = "tcp"
 	DNS            Part = "dns"
-	Certificates   Part = "certificates"
-	Exporters      Part = "exporters"
+	Certificates   Part = "certificate"
+	Exporters      Part = "exporter"
 	Objectives     Part = "objectives"
 	History        Part = "history"
 )
@@ -35,10 +35,10 @@ var ofPart = regexp.MustCompile(`\bsoakd_(postgres_canary|postgres|redis_canary|
 
 // partOf is the part whose metrics start so.
 func partOf(prefix string) Part {
-	return map[string]Part{
-		"postgres_canary": PostgresCanary, "postgres": Postgres, "redis_canary": RedisCanary, "redis": Redis, "api": API,
-		"endpoint": Endpoints, "tcp": TCP, "dns": DNS, "certificate": Certificates, "exporter": Exporters, "slo": Objectives, "history": History,
-	}[prefix]
+	if prefix == "slo" {
+		return Objectives
+	}
+	return Part(prefix)
 }
 
 // gone reports whether a query has nothing to give: every part that it asks is

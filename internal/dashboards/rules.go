@@ -159,8 +159,14 @@ func (a Alert) rule() rule {
 }
 
 // rulesHead says where the file comes from.
-const rulesHead = "# Written by `go test ./internal/dashboards -run Current -update` from internal/dashboards: change it there.\n" +
+const rulesHead = "# Written by `soakd rules` from internal/dashboards: change it there, or by soakd's settings.\n" +
 	"# Thresholds are explained in docs/runbook.md, one section an alert.\n"
+
+// IsRules reports whether a file was written by [RulesYAML].
+func IsRules(content []byte) bool {
+	first, _, _ := strings.Cut(rulesHead, " from ")
+	return bytes.HasPrefix(content, []byte(first))
+}
 
 // RulesYAML writes the groups as a Prometheus rule file.
 func RulesYAML(groups []Group) ([]byte, error) {
