@@ -95,6 +95,7 @@ func annotationList() []any {
 		"builtIn": 1, "datasource": dataSource{Type: "grafana", UID: "-- Grafana --"}, "enable": true, "hide": true,
 		"iconColor": "rgba(0, 211, 255, 1)", "name": "Annotations & Alerts", "type": "dashboard",
 	}}
+	all = append(all, writtenAnnotations())
 	for _, a := range Annotations() {
 		all = append(all, object{
 			"datasource": chosenSource(), "enable": true, "iconColor": a.Color, "name": a.Name,
