@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sees to it that everything the tests run is installed: PostgreSQL, Redis,
-# Prometheus (with promtool), PgBouncer and a C compiler for the race detector.
+# Prometheus (with promtool), Alertmanager, PgBouncer and a C compiler for the race
+# detector.
 #
 # As root on Debian or Ubuntu it installs what is missing, without starting any
 # system service: the tests run private servers of their own. Elsewhere it says
@@ -18,6 +19,9 @@ have_postgres() {
 have_redis() { command -v redis-server >/dev/null || command -v valkey-server >/dev/null; }
 
 have_prometheus() { command -v prometheus >/dev/null && command -v promtool >/dev/null; }
+
+# have_alertmanager: Debian gives it a longer name.
+have_alertmanager() { command -v prometheus-alertmanager >/dev/null || command -v alertmanager >/dev/null; }
 
 # have_pgbouncer: not on the PATH of Debian's ordinary users.
 have_pgbouncer() { command -v pgbouncer >/dev/null || [[ -x /usr/sbin/pgbouncer ]]; }
@@ -43,6 +47,7 @@ packages=() # Debian's names
 have_postgres || { missing+=("PostgreSQL server") packages+=(postgresql); }
 have_redis || { missing+=("Redis server") packages+=(redis-server); }
 have_prometheus || { missing+=("Prometheus with promtool") packages+=(prometheus); }
+have_alertmanager || { missing+=("Alertmanager") packages+=(prometheus-alertmanager); }
 have_pgbouncer || { missing+=("PgBouncer") packages+=(pgbouncer); }
 have_c || { missing+=("C compiler and headers, for go test -race") packages+=(gcc libc6-dev); }
 
@@ -51,8 +56,8 @@ printf 'test-deps: missing: %s\n' "${missing[@]}" >&2
 
 if ! command -v apt-get >/dev/null; then
 	echo "test-deps: install these with the package manager of your system" \
-		"(Fedora: dnf install postgresql-server postgresql-contrib valkey golang-github-prometheus pgbouncer gcc;" \
-		"macOS: brew install postgresql@17 redis prometheus pgbouncer, xcode-select --install)" >&2
+		"(Fedora: dnf install postgresql-server postgresql-contrib valkey golang-github-prometheus golang-github-prometheus-alertmanager pgbouncer gcc;" \
+		"macOS: brew install postgresql@17 redis prometheus alertmanager pgbouncer, xcode-select --install)" >&2
 	exit 1
 fi
 install=(apt-get install -y --no-install-recommends "${packages[@]}")
@@ -77,7 +82,7 @@ apt-get update -q
 "${install[@]}"
 
 # Believe the programs, not the package manager.
-have_postgres && have_redis && have_prometheus && have_pgbouncer && have_c || {
+have_postgres && have_redis && have_prometheus && have_alertmanager && have_pgbouncer && have_c || {
 	echo "test-deps: something is still missing after the installation of ${packages[*]}" >&2
 	exit 1
 }

@@ -206,7 +206,7 @@ func apiPoolWaitsPanel() Panel {
 
 func apiPoolWaitingPanel() Panel {
 	return Panel{
-		Title: "Requests waiting for the pool, on average", Unit: "short",
+		Title: "Requests waiting for the pool", Unit: "short",
 		// Little's law: the time that they waited for, a second, is how many waited at
 		// a time.
 		Description: "How many requests waited for a connection at a time, from the time that all of them waited for. Above a tenth of those in flight the pool is a part of the latency: a larger one where Postgres has room, else shorter transactions.",

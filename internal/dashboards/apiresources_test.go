@@ -41,7 +41,7 @@ func TestReplicasAreNotMixed(t *testing.T) {
 			wants("API's cache hit ratio", sample{"{" + busy + "}", 0.25}),
 			wants("CPU a request", sample{`{instance="one:9470"}`, 0.05}, sample{`{instance="two:9470"}`, 0.05}),
 			wants("Wait for a pool connection", sample{"{" + busy + `, pool="p"}`, 0.05}),
-			wants("Requests waiting for the pool, on average", sample{"{" + busy + `, pool="p"}`, 2}),
+			wants("Requests waiting for the pool", sample{"{" + busy + `, pool="p"}`, 2}),
 		},
 	}}})
 }

@@ -8,11 +8,20 @@ type Dashboard struct {
 	File string
 	// Title and Description are shown on top and in the list of dashboards.
 	Title, Description string
-	// Variables come after those that all dashboards have: datasource, job and
-	// instance.
+	// Variables come after those that all dashboards have: datasource, job, target
+	// and instance.
 	Variables []Variable
 	// Rows stand below one another.
 	Rows []Row
+	// Range is how far back the dashboard looks when it is opened without a time:
+	// "now-6h"; "" means an hour.
+	Range string
+	// Refresh is how often it asks again: "1m"; "" means 10 s. What looks back over
+	// days has no need to be asked that often.
+	Refresh string
+	// DataSource is the UID of the Prometheus that is chosen when the dashboard is
+	// opened; "" for Grafana's default one.
+	DataSource string
 }
 
 // Variable is a choice on top of a dashboard: the values of one label of one
@@ -33,6 +42,12 @@ type Variable struct {
 type Row struct {
 	Title  string
 	Panels []Panel
+	// Collapsed shows the heading alone until somebody opens it; its queries are
+	// not run before that.
+	Collapsed bool
+	// Repeat is the variable for each of whose chosen values the row is shown once;
+	// "" for once altogether. The title should name it: "Redis $node".
+	Repeat string
 }
 
 // Kind is the way in which a panel shows its values.
@@ -46,7 +61,20 @@ const (
 	Stat
 	// Heatmap draws a histogram over time.
 	Heatmap
+	// StateTimeline draws one bar a series over time, coloured by Thresholds and
+	// worded by Texts: for values that are states.
+	StateTimeline
+	// Table has a row for each series now and the Columns.
+	Table
+	// BarGauge draws one horizontal bar a series, as long as its value is now.
+	BarGauge
+	// Text shows Markdown and asks for nothing.
+	Text
 )
+
+// instant tells whether panels of the kind ask for this moment alone. Over a
+// range they would still show the last value of a series that has ended.
+func (k Kind) instant() bool { return k == Stat || k == Table || k == BarGauge }
 
 // Panel is one picture.
 type Panel struct {
@@ -54,7 +82,8 @@ type Panel struct {
 	// Description says what is shown and what to do about it.
 	Description string
 	Kind        Kind
-	// Unit is one of Grafana's: "s", "bytes", "percentunit", "reqps", "short".
+	// Unit is one of Grafana's: "s", "bytes", "percentunit", "reqps", "short". A
+	// text has none.
 	Unit string
 	// Width is in columns of 24, Height in rows of about 38 px; 0 means the usual
 	// of the kind.
@@ -69,6 +98,11 @@ type Panel struct {
 	Thresholds []Threshold
 	// Texts stand in place of values (0 "blind", 1 "sees").
 	Texts map[int]string
+	// Columns are those of a Table, from left to right. What is not among them is
+	// not shown.
+	Columns []Column
+	// Markdown is what a Text shows.
+	Markdown string
 	// Detail is the UID of the dashboard that shows more.
 	Detail string
 	// Targets are the queries.
@@ -77,6 +111,33 @@ type Panel struct {
 	// It is added to the description.
 	EmptyWhen string
 }
+
+// Column is one of a table: a label of the series, or the value of a query.
+type Column struct {
+	// Title is the heading. It is unique in its table.
+	Title string
+	// Label is shown; "" for the value of the query number Target, counted from 0.
+	// Rows of several queries are joined by their labels, which therefore have to be
+	// the same in all of them.
+	Label  string
+	Target int
+	// Unit, Thresholds and Texts are those of the value; Unit "" means the panel's.
+	Unit       string
+	Thresholds []Threshold
+	Texts      map[int]string
+	// Sort puts the rows in the order of this column.
+	Sort Sort
+}
+
+// Sort is the order of the rows of a table.
+type Sort int
+
+// The orders.
+const (
+	Unsorted Sort = iota
+	HighestFirst
+	LowestFirst
+)
 
 // Limits are the ends of a scale.
 type Limits int
@@ -141,21 +202,35 @@ const (
 	judgementUID    = "soakd-judgement"
 )
 
-// All returns every dashboard, the overview first.
+// All returns the dashboards that fit the settings, the overview first.
 func (s Settings) All() []Dashboard {
+	all := everyDashboard()
+	if s.Native {
+		for i := range all {
+			all[i] = all[i].inNative()
+		}
+	}
+	return all
+}
+
+func everyDashboard() []Dashboard {
 	return []Dashboard{
 		overviewDashboard(), trafficDashboard(), postgresDashboard(), redisDashboard(), apiDashboard(), dependenciesDashboard(), judgementDashboard(),
 	}
 }
 
 // commonVariables are on every dashboard, so that links between them keep the
-// choice. Instance is soakd's own address as Prometheus scrapes it: one
-// instance, one target. All of them are all soakds and not .*, which would let
-// the process_* metrics of everything else in.
+// choice. Target is what is under load, by its name; instance is soakd's own
+// address as Prometheus scrapes it: one instance, one target, but a target may
+// have several as shards. Queries select by instance, of which those of the chosen
+// targets are offered. All of them are all soakds and not .*, which would let the
+// process_* metrics of everything else in.
 func commonVariables() []Variable {
+	const runs = "soakd_run_info"
 	return []Variable{
-		{Name: "job", Title: "Job", Selector: "soakd_load_target_rate", Label: "job"},
-		{Name: "instance", Title: "soakd instance", Selector: `soakd_load_target_rate{job=~"$job"}`, Label: "instance"},
+		{Name: "job", Title: "Job", Selector: runs, Label: "job"},
+		{Name: "target", Title: "Target", Selector: runs + `{job=~"$job"}`, Label: "target"},
+		{Name: "instance", Title: "soakd instance", Selector: runs + `{job=~"$job",target=~"$target"}`, Label: "instance"},
 	}
 }
 

@@ -1,18 +1,26 @@
 package dashboards
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/grafana/grafana-foundation-sdk/go/cog"
+	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/kelseyhightower/envconfig"
 
 	"soakd/internal/exporter"
+	"soakd/internal/judge"
 	"soakd/internal/judge/finding"
 	"soakd/internal/load"
 	"soakd/internal/load/cashflow"
@@ -82,7 +90,7 @@ func enumerations(t *testing.T) map[string][]string {
 	all := map[string][]string{
 		"outcome": texts(load.Outcomes()),
 		"reason":  slices.Concat(texts(load.DropReasons()), texts(load.SubstituteReasons()), texts(load.UnfitReasons()), texts(probes.Reasons())),
-		"kind":    texts(load.SystemKinds()), "soakd_findings.kind": texts(finding.Kinds()), "result": {"stored", "failed"}, "phase": texts(load.Phases()),
+		"kind":    texts(load.SystemKinds()), "soakd_findings.kind": texts(finding.Kinds()), "soakd_events_total.kind": texts(judge.EventKinds()), "result": {"stored", "failed"}, "phase": texts(load.Phases()),
 		"soakd_circuit_state.state": texts(load.CircuitStates()),
 		"percentile":                {"50", "99", "99.9"}, "soakd_redis_cluster_slots.state": {"assigned", "ok", "pfail", "fail"},
 		"soakd_redis_canary_seconds_bucket.operation": {"write", "read", "delete"},
@@ -111,9 +119,11 @@ func texts[T ~string](values []T) []string {
 type query struct{ where, text string }
 
 // dashboardQueries lists every query of every dashboard.
-func dashboardQueries() []query {
+func dashboardQueries() []query { return Default().queries() }
+
+func (s Settings) queries() []query {
 	var all []query
-	for _, d := range Default().All() {
+	for _, d := range s.All() {
 		for _, row := range d.Rows {
 			for _, panel := range row.Panels {
 				for _, target := range panel.Targets {
@@ -131,9 +141,11 @@ func dashboardQueries() []query {
 	return all
 }
 
-func ruleQueries() []query {
+func ruleQueries() []query { return Default().ruleQueries() }
+
+func (s Settings) ruleQueries() []query {
 	var all []query
-	for _, group := range Default().Rules() {
+	for _, group := range s.Rules() {
 		for _, r := range group.Recordings {
 			all = append(all, query{r.Record, r.Query})
 		}
@@ -268,9 +280,19 @@ func units() []string {
 func checkPanel(t *testing.T, uid string, p Panel) {
 	t.Helper()
 	where := uid + " / " + p.Title
+	if len(p.Title) > longestTitle {
+		t.Errorf("%s: has %d characters, which is too long for a narrow panel: at most %d", where, len(p.Title), longestTitle)
+	}
 	if p.Title == "" || len(p.Description) < 40 || !strings.HasSuffix(p.Description, ".") {
 		t.Errorf("%s: needs a title and a description in sentences: %q", where, p.Description)
 	}
+	if p.Kind == Text {
+		if p.Markdown == "" || len(p.Targets) > 0 || p.Unit != "" {
+			t.Errorf("%s: a text has Markdown and neither queries nor a unit", where)
+		}
+		return
+	}
+	checkColumns(t, where, p)
 	if !slices.Contains(units(), p.Unit) {
 		t.Errorf("%s: unit %q", where, p.Unit)
 	}
@@ -298,6 +320,34 @@ func checkPanel(t *testing.T, uid string, p Panel) {
 	}
 }
 
+// longestTitle is what stands beside the menu of a panel of 8 columns at 1280 px.
+const longestTitle = 40
+
+// checkColumns holds the columns of a table against its queries.
+func checkColumns(t *testing.T, where string, p Panel) {
+	t.Helper()
+	if (p.Kind == Table) != (len(p.Columns) > 0) {
+		t.Errorf("%s: a table, and nothing else, has columns", where)
+	}
+	titles := map[string]bool{}
+	for _, c := range p.Columns {
+		if c.Title == "" || titles[c.Title] {
+			t.Errorf("%s: the column %q needs a title of its own", where, c.Title)
+		}
+		titles[c.Title] = true
+		if c.Target < 0 || c.Target >= len(p.Targets) {
+			t.Errorf("%s: the column %s shows query %d of %d", where, c.Title, c.Target, len(p.Targets))
+			continue
+		}
+		if c.Label != "" && !slices.Contains(parse(p.Targets[c.Target].Query).grouped, c.Label) {
+			t.Errorf("%s: the column %s shows %s, which the query does not keep", where, c.Title, c.Label)
+		}
+		if c.Unit != "" && !slices.Contains(units(), c.Unit) {
+			t.Errorf("%s: the unit %q of column %s", where, c.Unit, c.Title)
+		}
+	}
+}
+
 // loaded is the part of Grafana's model that the tests read back.
 type loaded struct {
 	UID           string
@@ -307,15 +357,20 @@ type loaded struct {
 	Templating    struct {
 		List []struct{ Name, Type, AllValue string }
 	}
-	Panels []struct {
-		ID                       int
-		Type, Title, Description string
-		GridPos                  place
-		Targets                  []struct {
-			RefID, Expr, Format      string
-			Exemplar, Range, Instant bool
-		}
+	Panels []loadedPanel
+}
+
+type loadedPanel struct {
+	ID                               int
+	Type, Title, Description, Repeat string
+	GridPos                          place
+	Targets                          []struct {
+		RefID, Expr, Format      string
+		Exemplar, Range, Instant bool
 	}
+	Transformations []any
+	Links           []struct{ URL string }
+	Panels          []loadedPanel
 }
 
 // readBack reads a dashboard as Grafana would.
@@ -367,16 +422,17 @@ func TestGrafanaModel(t *testing.T) {
 		var names []string
 		for _, v := range l.Templating.List {
 			names = append(names, v.Name)
-			if common := v.Name == "job" || v.Name == "instance"; common && v.AllValue != "" {
+			if common := slices.Contains([]string{"job", "target", "instance"}, v.Name); common && v.AllValue != "" {
 				t.Errorf("%s: all of %s is %q, which lets other processes in", d.UID, v.Name, v.AllValue)
 			}
 		}
-		if !slices.Equal(names[:3], []string{"datasource", "job", "instance"}) {
+		if !slices.Equal(names[:4], []string{"datasource", "job", "target", "instance"}) {
 			t.Errorf("%s: variables %q", d.UID, names)
 		}
 		for _, p := range l.Panels {
 			for _, target := range p.Targets {
-				if (p.Type == "stat") != target.Instant || target.Instant == target.Range {
+				now := slices.Contains([]string{"stat", "table", "bargauge"}, p.Type)
+				if now != target.Instant || target.Instant == target.Range {
 					t.Errorf("%s / %s: instant %v, range %v", d.UID, p.Title, target.Instant, target.Range)
 				}
 				if (p.Type == "heatmap") != (target.Format == "heatmap") {
@@ -427,7 +483,7 @@ func TestFlowWrapsAtTheEdge(t *testing.T) {
 
 func TestThresholdSteps(t *testing.T) {
 	describe := func(p Panel) string {
-		text, err := json.Marshal(p.thresholdSteps())
+		text, err := json.Marshal(steps(p.Thresholds).Steps)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -437,9 +493,9 @@ func TestThresholdSteps(t *testing.T) {
 		panel Panel
 		want  string
 	}{
-		"warn and bad": {Panel{Thresholds: warnAt(0.8, 0.95)}, `[{"color":"green","value":null},{"color":"orange","value":0.8},{"color":"red","value":0.95}]`},
-		"bad below":    {Panel{Thresholds: badBelow(1)}, `[{"color":"red","value":null},{"color":"green","value":1}]`},
-		"none":         {Panel{}, `[{"color":"text","value":null}]`},
+		"warn and bad": {Panel{Thresholds: warnAt(0.8, 0.95)}, `[{"value":null,"color":"green"},{"value":0.8,"color":"orange"},{"value":0.95,"color":"red"}]`},
+		"bad below":    {Panel{Thresholds: badBelow(1)}, `[{"value":null,"color":"red"},{"value":1,"color":"green"}]`},
+		"none":         {Panel{}, `[{"value":null,"color":"text"}]`},
 	} {
 		if got := describe(c.panel); got != c.want {
 			t.Errorf("%s: got %s, want %s", name, got, c.want)
@@ -479,5 +535,144 @@ func TestTextsNameWhatIsThere(t *testing.T) {
 				t.Errorf("%s refers to '%s', which no dashboard has", where, found[1])
 			}
 		}
+	}
+}
+
+// What is written is what Grafana's own types read, with no field that they do not
+// know and none missing that they need.
+func TestDashboardsHaveGrafanasSchema(t *testing.T) {
+	plugins.RegisterDefaultPlugins()
+	for _, d := range append(committedDashboards(), everyKind()) {
+		content, err := d.JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		readStrictly(t, d.UID, content)
+		var read dashboard.Dashboard
+		if err := json.Unmarshal(content, &read); err != nil {
+			t.Errorf("%s: %v", d.UID, err)
+		}
+		if err := read.Validate(); err != nil {
+			t.Errorf("%s: %v", d.UID, err)
+		}
+		again, err := json.MarshalIndent(read, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(anything(t, content), anything(t, again)) {
+			t.Errorf("%s is not the same when it is read and written again", d.UID)
+		}
+	}
+}
+
+// readStrictly reads the dashboard and each of its panels with the types of
+// Grafana, which refuse fields that they do not know. A list of no mistakes is no
+// error; the type for a panel or a row takes it for one (v0.0.22), so that they are
+// read one by one.
+func readStrictly(t *testing.T, uid string, content []byte) {
+	t.Helper()
+	refused := func(where string, err error) {
+		t.Helper()
+		var mistakes cog.BuildErrors
+		if err != nil && (!errors.As(err, &mistakes) || len(mistakes) > 0) {
+			t.Errorf("%s%s: %v", uid, where, err)
+		}
+	}
+	refused("", new(dashboard.Dashboard).UnmarshalJSONStrict(content))
+	var l struct{ Panels []json.RawMessage }
+	if err := json.Unmarshal(content, &l); err != nil {
+		t.Fatal(err)
+	}
+	for i, panel := range l.Panels {
+		if bytes.Contains(panel, []byte(`"type": "row"`)) {
+			refused(fmt.Sprintf(", row %d", i), new(dashboard.RowPanel).UnmarshalJSONStrict(panel))
+			continue
+		}
+		refused(fmt.Sprintf(", panel %d", i), new(dashboard.Panel).UnmarshalJSONStrict(panel))
+	}
+}
+
+// committedDashboards are those of both variants.
+func committedDashboards() []Dashboard {
+	var all []Dashboard
+	for _, s := range committed() {
+		all = append(all, s.All()...)
+	}
+	return all
+}
+
+// anything is the content without the order of its keys.
+func anything(t *testing.T, content []byte) any {
+	t.Helper()
+	var all any
+	if err := json.Unmarshal(content, &all); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// everyKind has a panel of each kind with all that can be said of it.
+func everyKind() Dashboard {
+	query := func(text string) []Target { return []Target{{Query: text, Legend: "{{x}}"}} }
+	all := []Panel{
+		{Kind: Graph, Log: true, Stack: true, Thresholds: warnAt(1, 2), Targets: query(`a{x="\\u003c"} < 1`)},
+		{Kind: Stat, Texts: map[int]string{0: "no", 1: "yes"}, Targets: query("a > 0 and b")},
+		{Kind: Heatmap, Unit: "s", Targets: query("a")},
+		{Kind: StateTimeline, Texts: map[int]string{1: "up"}, Thresholds: badBelow(1), Targets: query("a")},
+		{Kind: BarGauge, Limits: ZeroToOne, Targets: query("a")},
+		{Kind: Text, Markdown: "# <b> & more"},
+		{Kind: Table, Targets: append(query("sum by (x) (a)"), query("sum by (x) (b)")...), Columns: []Column{
+			{Title: "X", Label: "x"}, {Title: "A", Unit: "s", Thresholds: badAt(1), Sort: HighestFirst},
+			{Title: "B", Target: 1, Texts: map[int]string{0: "no"}, Sort: LowestFirst},
+		}},
+	}
+	for i := range all {
+		all[i].Title, all[i].Detail = fmt.Sprintf("Panel %d", i), overviewUID
+	}
+	return Dashboard{
+		UID: "every-kind", Title: "Every kind", Description: "All.", DataSource: "mine", Range: "now-6h", Refresh: "1m",
+		Rows: []Row{{Title: "Open", Repeat: "case", Panels: all}, {Title: "Closed", Collapsed: true, Panels: all}, {Title: "Last", Panels: all[:1]}},
+	}
+}
+
+// Queries are written so that they can be read; a text that looks like a code of
+// the encoder stays what it is.
+func TestQueriesAreWrittenReadably(t *testing.T) {
+	content, err := everyKind().JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"expr": "a{x=\"\\\\u003c\"} < 1"`, `"expr": "a > 0 and b"`, `"content": "# <b> & more"`} {
+		if !strings.Contains(string(content), want) {
+			t.Errorf("%s is not in the file", want)
+		}
+	}
+}
+
+// A table joins the answers of its queries and shows the wanted columns alone; a
+// row that is shut keeps its panels inside, and the next row follows its heading.
+func TestTablesAndShutRows(t *testing.T) {
+	l := readBack(t, everyKind())
+	var kinds, titles []string
+	for _, p := range l.Panels {
+		kinds = append(kinds, p.Type)
+		if p.Type == "row" {
+			titles = append(titles, fmt.Sprintf("%s %s %d at %d", p.Title, p.Repeat, len(p.Panels), p.GridPos.Y))
+		}
+	}
+	if want := []string{"row", "timeseries", "stat", "heatmap", "state-timeline", "bargauge", "text", "table", "row", "row", "timeseries"}; !slices.Equal(kinds, want) {
+		t.Errorf("panels %q, want %q", kinds, want)
+	}
+	if want := []string{"Open case 0 at 0", "Closed  7 at 36", "Last  0 at 37"}; !slices.Equal(titles, want) {
+		t.Errorf("rows %q, want %q", titles, want)
+	}
+	made, err := json.Marshal(l.Panels[7].Transformations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `[{"id":"merge","options":{}},{"id":"filterFieldsByName","options":{"include":{"names":["x","Value #A","Value #B"]}}},` +
+		`{"id":"organize","options":{"excludeByName":{},"indexByName":{"Value #A":1,"Value #B":2,"x":0},"renameByName":{"Value #A":"A","Value #B":"B","x":"X"}}}]`
+	if string(made) != want {
+		t.Errorf("transformations\n got %s\nwant %s", made, want)
 	}
 }

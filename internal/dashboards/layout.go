@@ -18,8 +18,13 @@ type place struct {
 // size is the wanted or the usual size of a panel.
 func (p Panel) size() (width, height int) {
 	width, height = 12, 8
-	if p.Kind == Stat {
+	switch p.Kind {
+	case Stat:
 		width, height = 4, 4
+	case Text:
+		width, height = gridColumns, 3
+	case Table:
+		width = gridColumns
 	}
 	if p.Width > 0 {
 		width = p.Width

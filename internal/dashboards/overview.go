@@ -157,7 +157,7 @@ func phasePanel() Panel {
 
 func latencyHeatmap(buckets string) Panel {
 	return Panel{
-		Title: "Latency from the intended start, all requests", Kind: Heatmap, Unit: "s",
+		Title: "All latencies from the intended start", Kind: Heatmap, Unit: "s",
 		Description: "How many requests took how long. Two bands are two kinds of request, or hits and misses of the cache; a band that climbs is a queue that grows.",
 		Targets:     []Target{{Query: "sum by (le) (increase(" + buckets + "[$__rate_interval]))", Legend: "{{le}}", Exemplars: true}},
 	}

@@ -75,8 +75,18 @@ func (a Alert) Expr() string {
 	return expr
 }
 
-// Rules returns every group of rules.
+// Rules returns the groups of rules that fit the settings.
 func (s Settings) Rules() []Group {
+	all := everyGroup()
+	if s.Native {
+		for i := range all {
+			all[i] = all[i].inNative()
+		}
+	}
+	return all
+}
+
+func everyGroup() []Group {
 	return []Group{
 		{Name: "soakd.recordings", Recordings: recordings()},
 		{Name: "soakd.self", Alerts: selfAlerts()},

@@ -108,12 +108,12 @@ func invalidPanels() []Panel {
 			Targets:     finding("accepted_invalid", invalid),
 		},
 		{
-			Title: "Answered with 5xx since the start of soakd", Unit: "short", Width: 8, Thresholds: badAt(1),
+			Title: "Answered with 5xx since the start", Unit: "short", Width: 8, Thresholds: badAt(1),
 			Description: "Invalid requests that broke the server instead of being refused: an exception that nobody catches. Each case should stay at 0.",
 			Targets:     finding("server_error", invalid),
 		},
 		{
-			Title: "Internals leaked since the start of soakd", Unit: "short", Width: 8, Thresholds: badAt(1),
+			Title: "Internals leaked since the start", Unit: "short", Width: 8, Thresholds: badAt(1),
 			Description: "Error answers that show a stack trace, SQL or a path, to valid or invalid input: they help an attacker. Each case should stay at 0.",
 			Targets:     finding("leaked_internals"),
 		},
@@ -207,7 +207,7 @@ func mannersPanels() []Panel {
 			Targets:     []Target{{Query: worst(sel("soakd_circuit_state"), "state"), Legend: "{{state}}"}},
 		},
 		{
-			Title: "Trips of the circuit since the start of soakd", Unit: "short", Width: 8,
+			Title: "Trips of the circuit since the start", Unit: "short", Width: 8,
 			Description: "How often the load was lowered, how often its return failed, and the step of the recovery now. Relapses at one step: the target bears no more than the step before.",
 			Targets: []Target{
 				{Query: sum(sel("soakd_circuit_trips_total"), "instance"), Legend: "trips {{instance}}"},

@@ -88,11 +88,16 @@ func prometheusCommand(path string, dir *workDir, port int, config string, flags
 		"enable-feature":     "native-histograms,exemplar-storage",
 	}
 	maps.Copy(all, flags)
+	return command{path: path, args: longFlags(all), dir: data, orphaned: syscall.SIGKILL}, nil
+}
+
+// longFlags writes flags as the servers of Prometheus read them, in a fixed order.
+func longFlags(all map[string]string) []string {
 	var args []string
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		args = append(args, "--"+name+"="+all[name])
 	}
-	return command{path: path, args: args, dir: data, orphaned: syscall.SIGKILL}, nil
+	return args
 }
 
 // prometheusReady asks /-/ready, which answers 200 once the storage is open
