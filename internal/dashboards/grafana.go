@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/grafana/grafana-foundation-sdk/go/common"
@@ -40,7 +41,7 @@ func (d Dashboard) model() dashboard.Dashboard {
 		Links: []dashboard.DashboardLink{{
 			Type: dashboard.DashboardLinkTypeDashboards, Title: "soakd", Tags: []string{tag}, IncludeVars: true, KeepTime: true,
 		}},
-		Annotations: dashboard.AnnotationContainer{List: annotationList()},
+		Annotations: dashboard.AnnotationContainer{List: d.annotationList()},
 		Templating:  dashboard.DashboardDashboardTemplating{List: d.variableList()},
 		Panels:      panelList(d.Rows),
 	}
@@ -57,6 +58,16 @@ func (d Dashboard) JSON() ([]byte, error) {
 		return nil, fmt.Errorf("write the dashboard %s: %w", d.UID, err)
 	}
 	return append(readable(content), '\n'), nil
+}
+
+// IsDashboard reports whether a file was written by [Dashboard.JSON]: it is a
+// dashboard with soakd's tag and an address of soakd's.
+func IsDashboard(content []byte) bool {
+	var file struct {
+		UID  string   `json:"uid"`
+		Tags []string `json:"tags"`
+	}
+	return json.Unmarshal(content, &file) == nil && strings.HasPrefix(file.UID, tag+"-") && slices.Contains(file.Tags, tag)
 }
 
 // escaped is a backslash of a text, or a character of HTML that is written as its code.
@@ -87,12 +98,13 @@ func or(wanted, usual string) string {
 	return wanted
 }
 
-func annotationList() []dashboard.AnnotationQuery {
+func (d Dashboard) annotationList() []dashboard.AnnotationQuery {
 	all := []dashboard.AnnotationQuery{{
 		BuiltIn: new(1.0), Datasource: &common.DataSourceRef{Type: new("grafana"), Uid: new("-- Grafana --")}, Enable: true, Hide: new(true),
 		IconColor: "rgba(0, 211, 255, 1)", Name: "Annotations & Alerts", Type: new("dashboard"),
 	}}
-	for _, a := range Annotations() {
+	all = append(all, writtenAnnotations())
+	for _, a := range d.Marks {
 		all = append(all, dashboard.AnnotationQuery{
 			Datasource: chosenSource(), Enable: true, IconColor: a.Color, Name: a.Name,
 			Expr: new(condition(a.Signal, a.Condition)), Step: new(""), TitleFormat: &a.Name, TextFormat: &a.Text,
