@@ -156,7 +156,7 @@ func TestFittingFollowsTheConfiguration(t *testing.T) {
 	t.Setenv("SOAKD_LAG_LIMIT", "30ms")
 	t.Setenv("SOAKD_CPU_LIMIT", "0.75")
 	t.Setenv("SOAKD_OBJECTIVE_PERIOD", "24h")
-	rules, err := said(t, "rules", "--grafana-url", "https://grafana.test/sub/", "--runbook-url", "https://wiki.test/runbook")
+	rules, err := said(t, "rules", "--dashboards-url", "https://grafana.test/sub/", "--runbook-url", "https://wiki.test/runbook")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,8 +269,8 @@ func TestDashboardsKeepForeignFiles(t *testing.T) {
 func TestFittingSaysAllMistakes(t *testing.T) {
 	unset(t)
 	t.Setenv("SOAKD_CPU_LIMIT", "7")
-	text, err := said(t, "rules", "--histograms", "both", "--grafana-url", "https://admin:"+password+"@grafana.test", "--runbook-url", "wiki")
-	for _, want := range []string{"SOAKD_CPU_LIMIT", "--histograms", "--grafana-url", "--runbook-url"} {
+	text, err := said(t, "rules", "--histograms", "both", "--dashboards-url", "https://admin:"+password+"@grafana.test", "--runbook-url", "wiki")
+	for _, want := range []string{"SOAKD_CPU_LIMIT", "--histograms", "--dashboards-url", "--runbook-url"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%s is not said to be wrong: %s", want, text)
 		}
