@@ -263,6 +263,10 @@ func Annotations() []Annotation {
 			Signal: "increase(" + sel("soakd_findings_total") + "[$__rate_interval])", Condition: "> 0",
 		},
 		{
+			Name: "Load, drill, note", Color: "yellow", Text: "{{kind}}: /api/v1/events says more.",
+			Signal: "increase(" + sel("soakd_events_total", `kind=~"load|annotation|drill"`) + "[$__rate_interval])", Condition: "> 0",
+		},
+		{
 			Name: "Version of the target", Color: "purple", Text: "The target answers as version {{version}}.",
 			// 1 for a version that was not there before, else 0. The first version that a
 			// soakd sees is no change.

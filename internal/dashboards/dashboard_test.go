@@ -20,6 +20,7 @@ import (
 	"github.com/kelseyhightower/envconfig"
 
 	"soakd/internal/exporter"
+	"soakd/internal/judge"
 	"soakd/internal/judge/finding"
 	"soakd/internal/load"
 	"soakd/internal/load/cashflow"
@@ -89,7 +90,7 @@ func enumerations(t *testing.T) map[string][]string {
 	all := map[string][]string{
 		"outcome": texts(load.Outcomes()),
 		"reason":  slices.Concat(texts(load.DropReasons()), texts(load.SubstituteReasons()), texts(load.UnfitReasons()), texts(probes.Reasons())),
-		"kind":    texts(load.SystemKinds()), "soakd_findings.kind": texts(finding.Kinds()), "result": {"stored", "failed"}, "phase": texts(load.Phases()),
+		"kind":    texts(load.SystemKinds()), "soakd_findings.kind": texts(finding.Kinds()), "soakd_events_total.kind": texts(judge.EventKinds()), "result": {"stored", "failed"}, "phase": texts(load.Phases()),
 		"soakd_circuit_state.state": texts(load.CircuitStates()),
 		"percentile":                {"50", "99", "99.9"}, "soakd_redis_cluster_slots.state": {"assigned", "ok", "pfail", "fail"},
 		"soakd_redis_canary_seconds_bucket.operation": {"write", "read", "delete"},

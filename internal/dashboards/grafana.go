@@ -107,6 +107,7 @@ func (d Dashboard) annotationList() []dashboard.AnnotationQuery {
 		BuiltIn: new(1.0), Datasource: &common.DataSourceRef{Type: new("grafana"), Uid: new("-- Grafana --")}, Enable: true, Hide: new(true),
 		IconColor: "rgba(0, 211, 255, 1)", Name: "Annotations & Alerts", Type: new("dashboard"),
 	}}
+	all = append(all, writtenAnnotations())
 	for _, a := range d.Marks {
 		all = append(all, dashboard.AnnotationQuery{
 			Datasource: chosenSource(), Enable: true, IconColor: a.Color, Name: a.Name,

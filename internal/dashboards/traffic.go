@@ -17,7 +17,7 @@ func (s Settings) trafficDashboard() Dashboard {
 			{Title: "Is soakd fit to judge?", Panels: s.fitnessPanels()},
 			{Title: "Is the load held back?", Panels: mannersPanels()},
 			{Title: "Connections and bytes", Panels: connectionPanels()},
-			{Title: "soakd itself", Panels: append(selfPanels(), historyPanels()...)},
+			{Title: "soakd itself", Panels: append(append(selfPanels(), historyPanels()...), annotationPanels()...)},
 		},
 	}
 }
