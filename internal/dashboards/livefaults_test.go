@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -65,13 +66,14 @@ func visits() [][]fault {
 			{"hang", `{"route": "health", "ratio": 0.5}`, outcome("timeout")},
 		},
 		{
-			{"dependency_down", `{"dependency": "redis"}`, `rate(soakd_api_cache_hits_total{job="soakd"}[5s]) == 0`},
+			{"dependency_down", `{"dependency": "redis"}`, `sum(rate(soakd_api_cache_misses_total{job="soakd"}[5s])) == 0`},
 		},
 		{
-			{"dependency_down", `{"dependency": "postgres"}`, `sum(rate(soakd_http_requests_total{job="soakd",code="503"}[10s])) > 5`},
+			{"restart", `{"every": "3s"}`, `increase(soakd_api_restarts_total{job="soakd"}[10s]) > 0`},
 		},
+		// The last one: soakd's circuit lets next to nothing through after it.
 		{
-			{"restart", `{"every": "3s"}`, `soakd_api_restarts_total{job="soakd"} > 0`},
+			{"dependency_down", `{"dependency": "postgres"}`, `sum(rate(soakd_http_requests_total{job="soakd",code="503"}[10s])) > 0`},
 		},
 	}
 }
@@ -86,16 +88,17 @@ func visit(ctx context.Context, t *testing.T, s *server, a *admin) {
 	for _, group := range visits() {
 		start := time.Now()
 		var names []string
+		for _, f := range await(ctx, t, s, group, false) {
+			t.Errorf("%s: before it is switched on there is data\n  %s", f.name, f.seen)
+		}
+		quiet := time.Since(start)
 		for _, f := range group {
-			if found, err := s.hasData(ctx, f.seen); err != nil || found {
-				t.Errorf("%s: before it is switched on: data %v, %v\n  %s", f.name, found, err, f.seen)
-			}
 			if _, err := a.ask(ctx, "PUT", "faults/"+f.name, f.parameters); err != nil {
 				t.Fatalf("switch %s on: %v", f.name, err)
 			}
 			names = append(names, f.name)
 		}
-		for _, f := range awaitSeen(ctx, t, s, group) {
+		for _, f := range await(ctx, t, s, group, true) {
 			t.Errorf("%s is not seen within %v\n  %s", f.name, visitPatience, f.seen)
 		}
 		for _, f := range group {
@@ -103,12 +106,13 @@ func visit(ctx context.Context, t *testing.T, s *server, a *admin) {
 				t.Fatalf("switch %s off: %v", f.name, err)
 			}
 		}
-		t.Logf("%v: seen after %v", names, time.Since(start).Round(time.Second))
+		t.Logf("%v: after %v quiet, all seen after %v", names, quiet.Round(time.Second), time.Since(start).Round(time.Second))
 	}
 }
 
-// awaitSeen returns what was not seen.
-func awaitSeen(ctx context.Context, t *testing.T, s *server, group []fault) []fault {
+// await waits until all faults are seen, or none is any more, and returns those of
+// which it waited in vain.
+func await(ctx context.Context, t *testing.T, s *server, group []fault, seen bool) []fault {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, visitPatience)
 	defer cancel()
@@ -121,7 +125,7 @@ func awaitSeen(ctx context.Context, t *testing.T, s *server, group []fault) []fa
 			if err != nil && ctx.Err() == nil {
 				t.Fatalf("%s: %v\n  %s", f.name, err, f.seen)
 			}
-			return found
+			return found == seen
 		})
 		if len(left) == 0 {
 			return nil
@@ -161,6 +165,25 @@ func checkAllVisited(ctx context.Context, t *testing.T, a *admin) {
 	}
 }
 
+// pause stops the Redis of the cluster, which the API does not need, until soakd
+// takes it for away, and lets it go on: an outage and a recovery.
+func (s *stand) pause(ctx context.Context, t *testing.T, server *server) {
+	t.Helper()
+	pid := s.large.alone.PID()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+			t.Error(err)
+		}
+	}()
+	outage := fault{name: "a Redis that stands still", seen: `soakd_outage_in_progress{job="cluster",target="redis"} == 1`}
+	for range await(ctx, t, server, []fault{outage}, true) {
+		t.Errorf("%s is not seen as an outage", outage.name)
+	}
+}
+
 // trouble is what the servers of the large installation can be made to do, until
 // ctx ends: sessions that block one another, deadlocks, slow and refused commands.
 func (in *installation) trouble(ctx context.Context, t *testing.T) (wait func()) {
@@ -171,12 +194,12 @@ func (in *installation) trouble(ctx context.Context, t *testing.T) (wait func())
 	}
 	holder, waiter := connect(t, in.postgres.URL().Value()), connect(t, in.postgres.URL().Value())
 	one, other := connect(t, in.postgres.URL().Value()), connect(t, in.postgres.URL().Value())
-	if _, err := holder.Exec(ctx, "CREATE TABLE IF NOT EXISTS pairs (n int PRIMARY KEY); INSERT INTO pairs VALUES (1), (2) ON CONFLICT DO NOTHING"); err != nil {
+	if _, err := holder.Exec(ctx, "CREATE TABLE IF NOT EXISTS pairs (n int PRIMARY KEY); INSERT INTO pairs VALUES (1), (2) ON CONFLICT DO NOTHING; CREATE TABLE held (n int)"); err != nil {
 		t.Error(err)
 	}
 	running.Go(func() { // holds a lock and does nothing, and another waits for it
-		_, _ = holder.Exec(ctx, "BEGIN; LOCK TABLE cashflow_history IN SHARE ROW EXCLUSIVE MODE")
-		_, _ = waiter.Exec(ctx, "LOCK TABLE cashflow_history IN SHARE ROW EXCLUSIVE MODE") // until ctx ends
+		_, _ = holder.Exec(ctx, "BEGIN; LOCK TABLE held")
+		_, _ = waiter.Exec(ctx, "SELECT * FROM held") // until ctx ends
 	})
 	running.Go(func() {
 		for ctx.Err() == nil {
@@ -222,7 +245,7 @@ const slowScript = `local n = 0; for i = 1, 2000000 do n = n + i end; redis.call
 
 func (in *installation) redisTrouble(ctx context.Context, t *testing.T, running *sync.WaitGroup) {
 	t.Helper()
-	client, blocked := redisClient(t, in.master), redisClient(t, in.master)
+	client, blocked, replica := redisClient(t, in.master), redisClient(t, in.master), redisClient(t, in.copy)
 	subscriber := client.Subscribe(ctx, "news")
 	t.Cleanup(func() { _ = subscriber.Close() })
 	stranger := goredis.NewClient(&goredis.Options{Addr: client.Options().Addr, Username: "nobody", Password: "wrong", MaxRetries: -1})
@@ -245,9 +268,16 @@ func (in *installation) redisTrouble(ctx context.Context, t *testing.T, running 
 			_ = reader.Get(ctx, "private").Err()
 			_ = reader.Set(ctx, "public:a", 1, 0).Err()
 			_ = client.Do(ctx, "NOCOMMAND").Err()
-			if i%10 == 0 {
+			switch i % 20 {
+			case 0:
 				_ = client.BgRewriteAOF(ctx).Err()
+			case 5:
 				_ = client.BgSave(ctx).Err()
+			case 10: // the replica is cut off for ten seconds
+				_ = replica.ConfigSet(ctx, "masterauth", "wrong").Err()
+				_ = replica.ClientKillByFilter(ctx, "TYPE", "master").Err()
+			case 19:
+				_ = replica.ConfigSet(ctx, "masterauth", redisPassword).Err()
 			}
 			select {
 			case <-ctx.Done():

@@ -157,7 +157,7 @@ func (in *installation) startRedis(t *testing.T) {
 	}
 	in.master = start(map[string]string{
 		"masterauth": redisPassword, "appendonly": "yes", "save": "3600 1", "repl-diskless-sync-delay": "0", "latency-monitor-threshold": "5",
-		"min-replicas-to-write": "0",
+		"min-replicas-to-write": "1",
 	})
 	host, port := hostPort(in.master)
 	in.copy = start(map[string]string{"masterauth": redisPassword, "replicaof": host + " " + port})
