@@ -1,5 +1,11 @@
 package dashboards
 
+import (
+	"github.com/grafana/grafana-foundation-sdk/go/cog/variants"
+	"github.com/grafana/grafana-foundation-sdk/go/common"
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+)
+
 // noGrafana is when soakd writes no annotations.
 const noGrafana = "where soakd writes to no Grafana (SOAKD_GRAFANA_URL)"
 
@@ -20,10 +26,11 @@ func annotationPanels() []Panel {
 }
 
 // writtenAnnotations shows what soakd wrote into Grafana's own store, where it does.
-func writtenAnnotations() object {
-	source := dataSource{Type: "grafana", UID: "-- Grafana --"}
-	return object{
-		"datasource": source, "enable": true, "iconColor": "rgba(0, 211, 255, 1)", "name": "Written by soakd",
-		"target": object{"type": "tags", "tags": []string{"soakd"}, "matchAny": false, "limit": 200},
+func writtenAnnotations() dashboard.AnnotationQuery {
+	return dashboard.AnnotationQuery{
+		Name: "Written by soakd", Datasource: &common.DataSourceRef{Type: new("grafana"), Uid: new("-- Grafana --")}, Enable: true,
+		IconColor: "rgba(0, 211, 255, 1)",
+		// The kit's own type of it (dashboard.AnnotationTarget) does not fit its field.
+		Target: variants.UnknownDataquery{"type": "tags", "tags": []string{tag}, "matchAny": false, "limit": 200},
 	}
 }
