@@ -22,6 +22,8 @@ type Dashboard struct {
 	// DataSource is the UID of the Prometheus that is chosen when the dashboard is
 	// opened; "" for Grafana's default one.
 	DataSource string
+	// Marks are the moments marked on its time axis.
+	Marks []Annotation
 }
 
 // Variable is a choice on top of a dashboard: the values of one label of one
@@ -209,7 +211,11 @@ const (
 
 // All returns the dashboards that fit the settings, the overview first.
 func (s Settings) All() []Dashboard {
-	all := everyDashboard()
+	s = s.resolved()
+	all := s.fitting(s.everyDashboard())
+	for i := range all {
+		all[i].DataSource, all[i].Marks = s.DataSource, s.annotations()
+	}
 	if s.Native {
 		for i := range all {
 			all[i] = all[i].inNative()
@@ -218,11 +224,11 @@ func (s Settings) All() []Dashboard {
 	return all
 }
 
-func everyDashboard() []Dashboard {
+func (s Settings) everyDashboard() []Dashboard {
 	return []Dashboard{
-		overviewDashboard(), trafficDashboard(), invalidDashboard(),
+		s.overviewDashboard(), s.trafficDashboard(), invalidDashboard(),
 		postgresDashboard(), redisDashboard(), apiDashboard(), dependenciesDashboard(),
-		trendsDashboard(), regressionsDashboard(), sloDashboard(), recoveryDashboard(), selfDashboard(),
+		trendsDashboard(), s.regressionsDashboard(), s.sloDashboard(), recoveryDashboard(), s.selfDashboard(),
 	}
 }
 
@@ -252,7 +258,7 @@ type Annotation struct {
 	Text string
 }
 
-// Annotations are those of every dashboard.
+// Annotations are those of every dashboard of a soakd that has every part.
 func Annotations() []Annotation {
 	return []Annotation{
 		{
@@ -264,24 +270,16 @@ func Annotations() []Annotation {
 			Signal: "increase(" + sel("soakd_findings_total") + "[$__rate_interval])", Condition: "> 0",
 		},
 		{
+			Name: "Load, drill, note", Color: "yellow", Text: "{{kind}}: /api/v1/events says more.",
+			Signal: "increase(" + sel("soakd_events_total", `kind=~"load|annotation|drill"`) + "[$__rate_interval])", Condition: "> 0",
+		},
+		{
 			Name: "Version of the target", Color: "purple", Text: "The target answers as version {{version}}.",
 			// 1 for a version that was not there before, else 0. The first version that a
 			// soakd sees is no change.
 			Signal: sel("soakd_target_info") + " - (" + sel("soakd_target_info") + " offset $__rate_interval or 0 * " + sel("soakd_target_info") + ")" +
 				" and on (job, instance) " + sel("soakd_target_info") + " offset $__rate_interval",
 			Condition: "> 0",
-		},
-		{
-			Name: "Phase of the load", Color: "green", Text: "The load is {{phase}} from here on.",
-			Signal: "changes(" + sel("soakd_load_phase") + "[$__rate_interval]) * " + sel("soakd_load_phase"), Condition: "> 0",
-		},
-		{
-			Name: "Rate of the load", Color: "green", Text: "The rate of a steady load was set anew.",
-			Signal: "changes(" + sel("soakd_load_target_rate") + "[$__rate_interval]) * on (job, instance) " + sel("soakd_load_phase", `phase="steady"`), Condition: "> 0",
-		},
-		{
-			Name: "Pause of the load", Color: "yellow", Text: "The load was paused or resumed.",
-			Signal: "changes(" + sel("soakd_load_paused") + "[$__rate_interval])", Condition: "> 0",
 		},
 		{
 			Name: "soakd restarted", Color: "blue", Text: "soakd itself started anew: counters begin at 0.",

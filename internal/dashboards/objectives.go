@@ -1,13 +1,9 @@
 package dashboards
 
-import (
-	"strings"
-
-	"soakd/internal/judge/objective"
-)
+import "strings"
 
 // sloDashboard is about objectives and what is left of their error budgets.
-func sloDashboard() Dashboard {
+func (s Settings) sloDashboard() Dashboard {
 	return Dashboard{
 		UID: sloUID, File: "slo.json", Title: "soakd / SLO and error budget",
 		Description: "Each objective: what it promises, what is left of its error budget, how fast that is spent over which window, and what spends it. Budget left and a burn below 1: release. Budget gone: mend before anything else.",
@@ -16,8 +12,8 @@ func sloDashboard() Dashboard {
 		},
 		Range: "now-7d", Refresh: "1m",
 		Rows: []Row{
-			{Title: "Budgets now", Panels: budgetPanels()},
-			{Title: "Objectives and error budgets", Panels: objectivePanels()},
+			{Title: "Budgets now", Panels: s.budgetPanels()},
+			{Title: "Objectives and error budgets", Panels: s.objectivePanels()},
 			{Title: "What spends it?", Panels: spendingPanels()},
 		},
 	}
@@ -30,24 +26,24 @@ func sloSel(metric string) string { return sel(metric, `slo=~"$slo"`) }
 const noObjectives = "where SOAKD_OBJECTIVES is none, and before the first minute"
 
 // burnsInWords says above which rates of burn over which windows somebody is told.
-func burnsInWords() string {
+func (s Settings) burnsInWords() string {
 	var all []string
-	for i, a := range burnAlerts(objective.Policy{}) {
-		b := objective.Policy{}.Burns()[i]
+	for i, a := range burnAlerts(s.Policy) {
+		b := s.Policy.Burns()[i]
 		all = append(all, strings.TrimPrefix(a.Condition, "> ")+" over "+brief(b.Long)+" and "+brief(b.Short)+" raises "+a.Name)
 	}
 	return strings.Join(all, ", ")
 }
 
 // fastestBurn is the factor from which on somebody is woken.
-func fastestBurn() float64 { return objective.Policy{}.Burns()[0].Factor }
+func (s Settings) fastestBurn() float64 { return s.Policy.Burns()[0].Factor }
 
 // badShare is the share of bad events of each objective.
 func badShare() string {
 	return share(sum(rate(sloSel("soakd_slo_bad_events_total")), "slo"), sum(rate(sloSel("soakd_slo_events_total")), "slo"))
 }
 
-func budgetPanels() []Panel {
+func (s Settings) budgetPanels() []Panel {
 	remaining := lowest(sloSel("soakd_slo_error_budget_remaining_ratio"), "slo")
 	return []Panel{
 		{
@@ -62,7 +58,7 @@ func budgetPanels() []Panel {
 				{Title: "Objective", Label: "slo"},
 				{Title: "Promised", Target: 0},
 				{Title: "Budget left", Target: 1, Thresholds: badBelow(0), Sort: LowestFirst},
-				{Title: "Fastest burn", Target: 2, Unit: "none", Thresholds: warnAt(1, fastestBurn())},
+				{Title: "Fastest burn", Target: 2, Unit: "none", Thresholds: warnAt(1, s.fastestBurn())},
 				{Title: "Bad now", Target: 3},
 				{Title: "Events a second", Target: 4, Unit: "ops"},
 			},
@@ -77,7 +73,7 @@ func budgetPanels() []Panel {
 	}
 }
 
-func objectivePanels() []Panel {
+func (s Settings) objectivePanels() []Panel {
 	return []Panel{
 		{
 			Title: "Error budget left", Unit: "percentunit", Width: 8, Limits: Free, Thresholds: badBelow(0), EmptyWhen: noObjectives,
@@ -85,8 +81,8 @@ func objectivePanels() []Panel {
 			Targets:     []Target{{Query: lowest(sloSel("soakd_slo_error_budget_remaining_ratio"), "slo"), Legend: "{{slo}}"}},
 		},
 		{
-			Title: "Burn rate", Unit: "none", Width: 8, Log: true, Thresholds: warnAt(1, fastestBurn()), EmptyWhen: noObjectives,
-			Description: "How fast the budget is spent over each window, in multiples of the rate that spends it exactly in its period. With a period of 30 days " + burnsInWords() + ".",
+			Title: "Burn rate", Unit: "none", Width: 8, Log: true, Thresholds: warnAt(1, s.fastestBurn()), EmptyWhen: noObjectives,
+			Description: "How fast the budget is spent over each window, in multiples of the rate that spends it exactly in its period. With a period of " + inWords(s.Policy.Period) + " " + s.burnsInWords() + ".",
 			Targets:     []Target{{Query: worst(sloSel("soakd_slo_burn_rate"), "slo", "window"), Legend: "{{slo}} {{window}}"}},
 		},
 		{

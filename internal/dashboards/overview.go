@@ -36,12 +36,12 @@ func arrivalsPanel() Panel {
 	}
 }
 
-func overviewDashboard() Dashboard {
+func (s Settings) overviewDashboard() Dashboard {
 	return Dashboard{
 		UID: overviewUID, File: "overview.json", Title: "soakd / Overview",
 		Description: "The load, what it does to the API, its Postgres and its Redis, on one time axis. Read it from the top: is the target well; what was found, which version and which load was that; did latency or failures move, and which dependency moved at the same moment?",
 		Rows: []Row{
-			{Title: "Is the target well?", Panels: overviewTiles()},
+			{Title: "Is the target well?", Panels: s.overviewTiles()},
 			{Title: "What happened?", Panels: []Panel{findingsPanel(), outagesPanel(8), versionPanel(8), phasePanel(8)}},
 			{Title: "Traffic", Panels: overviewTraffic()},
 			{Title: "Postgres", Panels: overviewPostgres()},
@@ -54,9 +54,9 @@ func overviewDashboard() Dashboard {
 
 // overviewTiles are two lines of tiles: the verdict and what users feel, then what
 // most often is the reason.
-func overviewTiles() []Panel {
+func (s Settings) overviewTiles() []Panel {
 	return []Panel{
-		verdictPanel(), openFindingsTile(), failuresTile(), p99Tile(), sentTile(), budgetTile(),
+		verdictPanel(), openFindingsTile(), s.failuresTile(), p99Tile(), sentTile(), budgetTile(),
 		{
 			Title: "Findings on invalid input", Kind: Stat, Unit: "none", Thresholds: badAt(1), Detail: invalidUID,
 			Description: "Invalid requests since soakd started that were accepted, answered with 5xx or answered with internals. Each is a defect of the API's validation.",

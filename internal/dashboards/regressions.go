@@ -1,7 +1,7 @@
 package dashboards
 
 // regressionsDashboard is about cases that got worse.
-func regressionsDashboard() Dashboard {
+func (s Settings) regressionsDashboard() Dashboard {
 	return Dashboard{
 		UID: regressionsUID, File: "regressions.json", Title: "soakd / Regressions and baselines",
 		Description: "This version beside the last, and now beside earlier at the same rate or the stored baseline: each figure of each case as a ratio, 1 being the same. Read it from the table: which cases got worse, since which version, in the median (more work) or in the tail alone (contention)?",
@@ -13,7 +13,7 @@ func regressionsDashboard() Dashboard {
 		Rows: []Row{
 			{Title: "What got worse?", Panels: append([]Panel{versionPanel(gridColumns, `version=~"$version"`)}, regressionTables()...)},
 			{Title: "Against earlier or the baseline", Panels: ratioPanels()},
-			{Title: "Each version of the target", Panels: versionPanels()},
+			{Title: "Each version of the target", Panels: s.versionPanels()},
 		},
 	}
 }
@@ -91,7 +91,7 @@ func underVersion(figure string) string {
 	return worst(sel("soakd_target_info", `version=~"$version"`)+" * on (job, instance) group_left () ("+figure+")", "version")
 }
 
-func versionPanels() []Panel {
+func (s Settings) versionPanels() []Panel {
 	line := func(figure string) []Target { return []Target{{Query: underVersion(figure), Legend: "{{version}}"}} }
 	every := sum(rate(sel("soakd_http_requests_total", valid)), "job", "instance")
 	return []Panel{
@@ -106,7 +106,7 @@ func versionPanels() []Panel {
 			Targets:     line(quantile("0.99", sel(responseBuckets), "job", "instance")),
 		},
 		{
-			Title: "Failures under each version", Unit: "percentunit", Width: 8, Thresholds: badAt(errorRatioLimit),
+			Title: "Failures under each version", Unit: "percentunit", Width: 8, Thresholds: badAt(s.ErrorRatioLimit),
 			Description: "Share of valid requests that got no right answer, in the colour of the version; 429 does not count. A peak at the change alone: the deployment drops connections; drain them.",
 			Targets:     line(share(orZero(sum(rate(sel("soakd_http_requests_total", valid, failing)), "job", "instance"), every), every)),
 		},

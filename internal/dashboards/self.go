@@ -1,32 +1,32 @@
 package dashboards
 
 // selfDashboard is about soakd's own work.
-func selfDashboard() Dashboard {
+func (s Settings) selfDashboard() Dashboard {
 	return Dashboard{
 		UID: selfUID, File: "self.json", Title: "soakd / soakd itself",
 		Description: "Whether what soakd says can be trusted: is the schedule kept, were its windows fit to judge, is the load held back, do its probes see, what does it use, does it keep its history? While something is red here, look here before blaming the target.",
 		Rows: []Row{
-			{Title: "Now", Panels: append([]Panel{sentTile(), droppedTile(), inFlightTile()}, selfTiles()...)},
-			{Title: "Is the schedule kept?", Panels: schedulePanels()},
-			{Title: "Is soakd fit to judge?", Panels: fitnessPanels()},
+			{Title: "Now", Panels: append([]Panel{sentTile(), droppedTile(), inFlightTile()}, s.selfTiles()...)},
+			{Title: "Is the schedule kept?", Panels: s.schedulePanels()},
+			{Title: "Is soakd fit to judge?", Panels: s.fitnessPanels()},
 			{Title: "Is the load held back?", Panels: mannersPanels()},
 			{Title: "Do the probes see, and what do they cost?", Panels: watchPanels()},
 			{Title: "What soakd uses", Panels: selfPanels()},
 			{Title: "Scrapes, names and the end", Panels: scrapePanels()},
-			{Title: "History", Panels: append(historyPanels(), findingsADayPanel(gridColumns))},
+			{Title: "History and annotations", Panels: append(append(historyPanels(), findingsADayPanel(gridColumns)), annotationPanels()...)},
 		},
 	}
 }
 
-func selfTiles() []Panel {
+func (s Settings) selfTiles() []Panel {
 	return []Panel{
 		{
-			Title: "Schedule lag, p99", Kind: Stat, Unit: "s", Thresholds: badAt(lagLimitSeconds),
-			Description: "How late soakd noticed that arrivals were due. Above 50 ms its own delay shows in the latencies: give it more CPU or more shards.",
+			Title: "Schedule lag, p99", Kind: Stat, Unit: "s", Thresholds: badAt(s.LagLimit.Seconds()),
+			Description: "How late soakd noticed that arrivals were due. Above " + milliseconds(s.LagLimit) + " its own delay shows in the latencies: give it more CPU or more shards.",
 			Targets:     []Target{{Query: quantile("0.99", sel("soakd_schedule_lag_seconds_bucket"))}},
 		},
 		{
-			Title: "Share of its CPUs", Kind: Stat, Unit: "percentunit", Thresholds: badAt(cpuLimit),
+			Title: "Share of its CPUs", Kind: Stat, Unit: "percentunit", Thresholds: badAt(s.CPULimit),
 			Description: "CPU time of soakd in all that it may use, of the busiest instance. Above SOAKD_CPU_LIMIT its windows are not fit to judge by.",
 			Targets:     []Target{{Query: worst(sel("soakd_window_cpu_ratio"))}},
 		},
@@ -54,7 +54,7 @@ func probeStatePanel(width int) Panel {
 	}
 }
 
-func fitnessPanels() []Panel {
+func (s Settings) fitnessPanels() []Panel {
 	return []Panel{
 		fitPanel(gridColumns),
 		{
@@ -66,18 +66,18 @@ func fitnessPanels() []Panel {
 			},
 		},
 		{
-			Title: "soakd's share of its CPUs", Unit: "percentunit", Limits: ZeroToOne, Thresholds: badAt(cpuLimit),
+			Title: "soakd's share of its CPUs", Unit: "percentunit", Limits: ZeroToOne, Thresholds: badAt(s.CPULimit),
 			Description: "CPU time of soakd in all that it may use, quotas of its container included, over the latest window. Above SOAKD_CPU_LIMIT requests wait for a CPU and their time counts as the target's: more CPU, or more shards.",
 			Targets:     []Target{{Query: worst(sel("soakd_window_cpu_ratio"), "instance"), Legend: "{{instance}}"}},
 		},
 	}
 }
 
-func schedulePanels() []Panel {
+func (s Settings) schedulePanels() []Panel {
 	return []Panel{
 		arrivalsPanel(),
 		unsentPanel(),
-		lagPanel(),
+		s.lagPanel(),
 		{
 			Title: "Account of all arrivals", Unit: "short",
 			Description: "scheduled = sent + waiting + dropped, since the start of soakd. The difference must stay 0 apart from the moment of a scrape; anything else is a defect of soakd.",
@@ -120,10 +120,10 @@ func unsentPanel() Panel {
 	}
 }
 
-func lagPanel() Panel {
+func (s Settings) lagPanel() Panel {
 	return Panel{
-		Title: "Schedule lag", Unit: "s", Log: true, Thresholds: badAt(lagLimitSeconds),
-		Description: "How late soakd noticed that arrivals were due. It is soakd's own delay: above 50 ms give soakd more CPU, or more shards, before judging the target. A window whose p99 is above SOAKD_LAG_LIMIT is not fit to pass a judgement.",
+		Title: "Schedule lag", Unit: "s", Log: true, Thresholds: badAt(s.LagLimit.Seconds()),
+		Description: "How late soakd noticed that arrivals were due. It is soakd's own delay: above " + milliseconds(s.LagLimit) + " give soakd more CPU, or more shards, before judging the target. A window whose p99 is above SOAKD_LAG_LIMIT is not fit to pass a judgement.",
 		Targets: []Target{
 			{Query: quantile("0.5", sel("soakd_schedule_lag_seconds_bucket")), Legend: "p50"},
 			{Query: quantile("0.99", sel("soakd_schedule_lag_seconds_bucket")), Legend: "p99"},

@@ -1,6 +1,6 @@
 package dashboards
 
-func trafficDashboard() Dashboard {
+func (s Settings) trafficDashboard() Dashboard {
 	return Dashboard{
 		UID: trafficUID, File: "traffic.json", Title: "soakd / Traffic per case",
 		Description: "Each case and class of the workload: how much, how fast from the due time and from the send, what became of it, which checks its answers failed, and the connections under it. Choose a class or cases on top; the table names the one that is worst.",
@@ -9,11 +9,11 @@ func trafficDashboard() Dashboard {
 			{Name: "case", Title: "Case", Selector: sel(everyCase, `class=~"$class"`), Label: "case", All: ".*"},
 		},
 		Rows: []Row{
-			{Title: "Now", Panels: []Panel{sentTile(), p99Tile(), failuresTile(), failedChecksTile(), droppedTile(), inFlightTile()}},
-			{Title: "Each case", Panels: []Panel{caseTable()}},
+			{Title: "Now", Panels: []Panel{sentTile(), p99Tile(), s.failuresTile(), failedChecksTile(), droppedTile(), inFlightTile()}},
+			{Title: "Each case", Panels: []Panel{s.caseTable()}},
 			{Title: "Latency", Panels: latencyPanels()},
-			{Title: "By class", Panels: classPanels()},
-			{Title: "Outcomes", Panels: outcomePanels()},
+			{Title: "By class", Panels: s.classPanels()},
+			{Title: "Outcomes", Panels: s.outcomePanels()},
 			{Title: "Connections and bytes", Panels: connectionPanels()},
 		},
 	}
@@ -35,9 +35,9 @@ func p99Tile() Panel {
 	}
 }
 
-func failuresTile() Panel {
+func (s Settings) failuresTile() Panel {
 	return Panel{
-		Title: "Failures", Kind: Stat, Unit: "percentunit", Thresholds: warnAt(0.001, errorRatioLimit), Detail: trafficUID,
+		Title: "Failures", Kind: Stat, Unit: "percentunit", Thresholds: warnAt(s.ErrorRatioLimit/10, s.ErrorRatioLimit), Detail: trafficUID,
 		Description: "Share of valid requests that did not get a right answer; 429 does not count. Above 1 %: see 'Outcomes other than ok' for the kind.",
 		Targets:     []Target{{Query: failureShare()}},
 	}
@@ -77,7 +77,7 @@ func failuresBy(by ...string) string {
 	return share(orZero(sum(rate(caseSel("soakd_http_requests_total", valid, failing)), by...), sum(rate(caseSel(everyCase, valid)), by...)), all)
 }
 
-func caseTable() Panel {
+func (s Settings) caseTable() Panel {
 	return Panel{
 		Title: "Every case now", Kind: Table, Unit: "s", Height: 10,
 		Description: "Each case: requests a second, median and p99 from the intended start, p99 from the send, and the share that failed (only of valid input). The slowest is on top: choose it above to see it alone. p99 from the start far above that from the send: it waits in soakd.",
@@ -85,9 +85,9 @@ func caseTable() Panel {
 			{Title: "Case", Label: "case"},
 			{Title: "Requests", Target: 0, Unit: "reqps"},
 			{Title: "Median", Target: 1},
-			{Title: "p99 from the start", Target: 2, Thresholds: warnAt(latencyLimitSeconds, calculationLimitSeconds), Sort: HighestFirst},
+			{Title: "p99 from the start", Target: 2, Thresholds: warnAt(s.LatencyLimit.Seconds(), s.CalculationLimit.Seconds()), Sort: HighestFirst},
 			{Title: "p99 from the send", Target: 3},
-			{Title: "Failures", Target: 4, Unit: "percentunit", Thresholds: badAt(errorRatioLimit)},
+			{Title: "Failures", Target: 4, Unit: "percentunit", Thresholds: badAt(s.ErrorRatioLimit)},
 		},
 		Targets: []Target{
 			{Query: sum(rate(caseSel("soakd_http_requests_total")), "case")},
@@ -99,7 +99,7 @@ func caseTable() Panel {
 	}
 }
 
-func classPanels() []Panel {
+func (s Settings) classPanels() []Panel {
 	return []Panel{
 		{
 			Title: "p95 from the intended start, by class", Unit: "s", Log: true, Width: 8,
@@ -108,11 +108,11 @@ func classPanels() []Panel {
 		},
 		{
 			Title: "p99 from the intended start, by class", Unit: "s", Log: true, Width: 8,
-			Description: "SoakdTargetLatencyHigh is raised from 1 s on, of the long calculations SoakdTargetCalculationLatencyHigh from 10 s on. One class alone: its own resource; all: a shared queue.",
+			Description: "SoakdTargetLatencyHigh is raised from " + inWords(s.LatencyLimit) + " on, of the long calculations SoakdTargetCalculationLatencyHigh from " + inWords(s.CalculationLimit) + " on. One class alone: its own resource; all: a shared queue.",
 			Targets:     []Target{{Query: quantile("0.99", caseSel(responseBuckets), "class"), Legend: "{{class}}", Exemplars: true}},
 		},
 		{
-			Title: "Failures by class", Unit: "percentunit", Width: 8, Thresholds: badAt(errorRatioLimit),
+			Title: "Failures by class", Unit: "percentunit", Width: 8, Thresholds: badAt(s.ErrorRatioLimit),
 			Description: "Share of the valid requests of each class that did not get a right answer; 429 does not count. Then see 'Failures by case' for which case of it.",
 			Targets:     []Target{{Query: failuresBy("class"), Legend: "{{class}}"}},
 		},
@@ -164,7 +164,7 @@ func latencyHeatmap(buckets string) Panel {
 	}
 }
 
-func outcomePanels() []Panel {
+func (s Settings) outcomePanels() []Panel {
 	all := sum(rate(caseSel("soakd_http_requests_total")), "case")
 	return []Panel{
 		{
@@ -174,7 +174,7 @@ func outcomePanels() []Panel {
 		},
 		outcomesPanel(caseSel),
 		{
-			Title: "Failures by case", Unit: "percentunit", Thresholds: badAt(errorRatioLimit),
+			Title: "Failures by case", Unit: "percentunit", Thresholds: badAt(s.ErrorRatioLimit),
 			Description: "Share of the valid requests of each case that did not get a right answer; 429 does not count. Above 1 % the alert SoakdTargetErrorRatioHigh is near.",
 			Targets:     []Target{{Query: failuresBy("case"), Legend: "{{case}}"}},
 		},
