@@ -49,7 +49,7 @@ func (o *fittingOptions) validate() error {
 	if o.dataSource != "" && !dataSourceUID.MatchString(o.dataSource) {
 		errs = append(errs, fmt.Errorf("--datasource: %q must be the UID of a data source: 1 to 40 letters, digits, dashes or underscores", o.dataSource))
 	}
-	return errors.Join(append(errs, publicURL("--dashboards-url", o.grafanaURL), publicURL("--runbook-url", o.runbookURL))...)
+	return errors.Join(append(errs, publicURL("--dashboard-url", o.grafanaURL), publicURL("--runbook-url", o.runbookURL))...)
 }
 
 // publicURL refuses what cannot be a link in an alert. It never shows the URL, in
@@ -169,6 +169,9 @@ func (c *config) missingParts(hasObjectives bool) []dashboards.Part {
 	}
 	if !hasObjectives {
 		missing = append(missing, dashboards.Objectives)
+	}
+	if c.GrafanaURL == "" {
+		missing = append(missing, dashboards.Notes)
 	}
 	if c.location.None() {
 		missing = append(missing, dashboards.History)
