@@ -1,26 +1,31 @@
 package dashboards
 
-import "strconv"
+import (
+	"strconv"
+	"time"
+)
 
 // The limits that several places show.
 const (
-	// lagLimitSeconds: from here on soakd's own delay is a visible part of the
+	// lagLimit: from here on soakd's own delay is a visible part of the
 	// latencies that are measured from the due time.
-	lagLimitSeconds = 0.05
+	lagLimit = 50 * time.Millisecond
 	// unfitLimit: where half of the windows are lost, a judgement takes twice as long.
 	unfitLimit = 0.5
 	// heldLimit: with a tenth of the users kept away the load is not the one that was set.
 	heldLimit = 0.1
 	// cpuLimit is the default of SOAKD_CPU_LIMIT.
 	cpuLimit = 0.9
-	// errorRatioLimit: one request in a hundred.
+	// errorRatioLimit: one request in a hundred, as the default objective has it.
 	errorRatioLimit = 0.01
-	// latencyLimitSeconds holds for cases that read, write or calculate a few
+	// latencyLimit holds for cases that read, write or calculate a few
 	// loans. It is a tenth of their time limit.
-	latencyLimitSeconds = 1
-	// calculationLimitSeconds holds for Monte Carlo, sensitivities and the complex
+	latencyLimit = time.Second
+	// calculationLimit holds for Monte Carlo, sensitivities and the complex
 	// analysis, which may take 30 s and 60 s.
-	calculationLimitSeconds = 10
+	calculationLimit = 10 * time.Second
+	// calculations are these classes, as a regular expression.
+	calculations = "monte_carlo|sensitivity|complex"
 	// pollFailureLimit: one poll in ten.
 	pollFailureLimit = 0.1
 	// idleInTransactionLimitSeconds: no call of the API lasts a minute.
@@ -40,6 +45,17 @@ const (
 )
 
 func above(limit float64) string { return "> " + strconv.FormatFloat(limit, 'g', -1, 64) }
+
+// milliseconds writes a time below a second: "50 ms"; longer ones as they are.
+func milliseconds(d time.Duration) string {
+	if d >= time.Second {
+		return d.String()
+	}
+	return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'g', -1, 64) + " ms"
+}
+
+// percent writes a share: 0.005 as 0.5%.
+func percent(share float64) string { return strconv.FormatFloat(100*share, 'g', 4, 64) + "%" }
 
 // findingWindow is how long a single event keeps its alert up.
 const findingWindow = "15m"
@@ -78,7 +94,7 @@ func recent(recording string) string {
 
 // selfAlerts are about soakd: while one of them is up the others cannot be
 // trusted to be quiet for a good reason.
-func selfAlerts() []Alert {
+func (s Settings) selfAlerts() []Alert {
 	return []Alert{
 		{
 			Name: "SoakdDown", Severity: Page, For: "2m", Dashboard: overviewUID,
@@ -110,9 +126,9 @@ func selfAlerts() []Alert {
 		},
 		{
 			Name: "SoakdLate", Severity: Ticket, For: "10m", Dashboard: trafficUID,
-			Signal: scheduleLagP99, Condition: above(lagLimitSeconds),
+			Signal: scheduleLagP99, Condition: above(s.LagLimit.Seconds()),
 			Summary: "soakd {{ $labels.instance }} falls behind its own schedule",
-			Description: "One arrival in a hundred was noticed {{ $value | humanizeDuration }} late or more (limit 50 ms). " +
+			Description: "One arrival in a hundred was noticed {{ $value | humanizeDuration }} late or more (limit " + milliseconds(s.LagLimit) + "). " +
 				"soakd is starved, and its latencies from the intended start hold that delay.",
 		},
 		{
@@ -171,27 +187,27 @@ func selfAlerts() []Alert {
 	}
 }
 
-func targetAlerts() []Alert {
+func (s Settings) targetAlerts() []Alert {
 	return append([]Alert{
 		{
 			Name: "SoakdTargetErrorRatioHigh", Severity: Page, For: "5m", Dashboard: trafficUID,
-			Signal: failedRatio, Condition: above(errorRatioLimit),
+			Signal: failedRatio, Condition: above(s.ErrorRatioLimit),
 			Summary: "The target fails valid requests",
-			Description: "{{ $value | humanizePercentage }} of the valid requests of {{ $labels.instance }} got no right answer over 5 minutes (limit 1%); 429 does not count. " +
+			Description: "{{ $value | humanizePercentage }} of the valid requests of {{ $labels.instance }} got no right answer over 5 minutes (limit " + percent(s.ErrorRatioLimit) + "); 429 does not count. " +
 				"'Outcomes other than ok' says which kind.",
 		},
 		{
 			Name: "SoakdTargetLatencyHigh", Severity: Ticket, For: "10m", Dashboard: trafficUID,
-			Signal: latencyP99 + `{class!~"monte_carlo|sensitivity|complex"}`, Condition: above(latencyLimitSeconds),
+			Signal: latencyP99 + `{class!~"` + calculations + `"}`, Condition: above(s.LatencyLimit.Seconds()),
 			Summary: "Class {{ $labels.class }} is slow",
-			Description: "p99 of class {{ $labels.class }} from the intended start is {{ $value | humanizeDuration }} (limit 1s). " +
+			Description: "p99 of class {{ $labels.class }} from the intended start is {{ $value | humanizeDuration }} (limit " + s.LatencyLimit.String() + "). " +
 				"Look which resource of the API, Postgres or Redis moved at the same moment.",
 		},
 		{
 			Name: "SoakdTargetCalculationLatencyHigh", Severity: Ticket, For: "10m", Dashboard: trafficUID,
-			Signal: latencyP99 + `{class=~"monte_carlo|sensitivity|complex"}`, Condition: above(calculationLimitSeconds),
+			Signal: latencyP99 + `{class=~"` + calculations + `"}`, Condition: above(s.CalculationLimit.Seconds()),
 			Summary: "Calculations of class {{ $labels.class }} are slow",
-			Description: "p99 of class {{ $labels.class }} from the intended start is {{ $value | humanizeDuration }} (limit 10s). " +
+			Description: "p99 of class {{ $labels.class }} from the intended start is {{ $value | humanizeDuration }} (limit " + s.CalculationLimit.String() + "). " +
 				"Look at the API's calculation threads and CPU.",
 		},
 		{

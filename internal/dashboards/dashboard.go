@@ -22,6 +22,8 @@ type Dashboard struct {
 	// DataSource is the UID of the Prometheus that is chosen when the dashboard is
 	// opened; "" for Grafana's default one.
 	DataSource string
+	// Marks are the moments marked on its time axis.
+	Marks []Annotation
 }
 
 // Variable is a choice on top of a dashboard: the values of one label of one
@@ -204,7 +206,11 @@ const (
 
 // All returns the dashboards that fit the settings, the overview first.
 func (s Settings) All() []Dashboard {
-	all := everyDashboard()
+	s = s.resolved()
+	all := s.fitting(s.everyDashboard())
+	for i := range all {
+		all[i].DataSource, all[i].Marks = s.DataSource, s.annotations()
+	}
 	if s.Native {
 		for i := range all {
 			all[i] = all[i].inNative()
@@ -213,9 +219,9 @@ func (s Settings) All() []Dashboard {
 	return all
 }
 
-func everyDashboard() []Dashboard {
+func (s Settings) everyDashboard() []Dashboard {
 	return []Dashboard{
-		overviewDashboard(), trafficDashboard(), postgresDashboard(), redisDashboard(), apiDashboard(), dependenciesDashboard(), judgementDashboard(),
+		s.overviewDashboard(), s.trafficDashboard(), postgresDashboard(), redisDashboard(), apiDashboard(), dependenciesDashboard(), s.judgementDashboard(),
 	}
 }
 
@@ -245,7 +251,7 @@ type Annotation struct {
 	Text string
 }
 
-// Annotations are those of every dashboard.
+// Annotations are those of every dashboard of a soakd that has every part.
 func Annotations() []Annotation {
 	return []Annotation{
 		{
@@ -255,6 +261,10 @@ func Annotations() []Annotation {
 		{
 			Name: "Finding", Color: orange, Text: "soakd found {{kind}}: the dashboard Judgement and /api/v1/findings say more.",
 			Signal: "increase(" + sel("soakd_findings_total") + "[$__rate_interval])", Condition: "> 0",
+		},
+		{
+			Name: "Load, drill, note", Color: "yellow", Text: "{{kind}}: /api/v1/events says more.",
+			Signal: "increase(" + sel("soakd_events_total", `kind=~"load|annotation|drill"`) + "[$__rate_interval])", Condition: "> 0",
 		},
 		{
 			Name: "Version of the target", Color: "purple", Text: "The target answers as version {{version}}.",

@@ -36,9 +36,11 @@ func TestGenericProbesAreThoseOfBlackbox(t *testing.T) {
 // surroundings are what the demo of the test has besides what every demo brings:
 // something for each kind of probe to watch.
 type surroundings struct {
-	web     *httptest.Server
-	names   net.PacketConn
-	folder  string
+	web    *httptest.Server
+	names  net.PacketConn
+	folder string
+	// ill lets the web answer with 500.
+	ill     atomic.Bool
 	done    chan struct{}
 	running sync.WaitGroup
 }
@@ -48,6 +50,10 @@ func startSurroundings(t *testing.T) *surroundings {
 	s := &surroundings{folder: t.TempDir(), done: make(chan struct{})}
 	var jobs atomic.Int64
 	s.web = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.ill.Load() {
+			http.Error(w, "ill", http.StatusInternalServerError)
+			return
+		}
 		if r.URL.Path == "/metrics" {
 			fmt.Fprintf(w, "queue_depth 3\njobs_total %d\n", jobs.Add(1))
 			return

@@ -2,11 +2,9 @@ package dashboards
 
 import (
 	"strings"
-
-	"soakd/internal/judge/objective"
 )
 
-func judgementDashboard() Dashboard {
+func (s Settings) judgementDashboard() Dashboard {
 	return Dashboard{
 		UID: judgementUID, File: "judgement.json", Title: "soakd / Judgement",
 		Description: "What soakd finds wrong with the target: findings, leaks with the time to their limit, cases that got slower, error budgets, outages and recoveries. /api/v1/findings has every finding with its figures, what happened near its start and what moved with it.",
@@ -18,7 +16,7 @@ func judgementDashboard() Dashboard {
 			{Title: "Is the target well?", Panels: verdictPanels()},
 			{Title: "Leaks and trends", Panels: trendPanels()},
 			{Title: "Regressions", Panels: regressionPanels()},
-			{Title: "Objectives and error budgets", Panels: objectivePanels()},
+			{Title: "Objectives and error budgets", Panels: s.objectivePanels()},
 			{Title: "Outages and recovery", Panels: recoveryPanels()},
 		},
 	}
@@ -122,16 +120,16 @@ func regressionPanels() []Panel {
 func sloSel(metric string) string { return sel(metric, `slo=~"$slo"`) }
 
 // burnsInWords says above which rates of burn over which windows somebody is told.
-func burnsInWords() string {
+func (s Settings) burnsInWords() string {
 	var all []string
-	for i, a := range burnAlerts(objective.Policy{}) {
-		b := objective.Policy{}.Burns()[i]
+	for i, a := range burnAlerts(s.Policy) {
+		b := s.Policy.Burns()[i]
 		all = append(all, strings.TrimPrefix(a.Condition, "> ")+" over "+brief(b.Long)+" and "+brief(b.Short)+" raises "+a.Name)
 	}
 	return strings.Join(all, ", ")
 }
 
-func objectivePanels() []Panel {
+func (s Settings) objectivePanels() []Panel {
 	return []Panel{
 		{
 			Title: "Error budget left", Unit: "percentunit", Width: 8, Limits: Free, Thresholds: badBelow(0), EmptyWhen: noObjectives,
@@ -140,7 +138,7 @@ func objectivePanels() []Panel {
 		},
 		{
 			Title: "Burn rate", Unit: "none", Width: 8, Log: true, EmptyWhen: noObjectives,
-			Description: "How fast the budget is spent over each window, in multiples of the rate that spends it exactly in its period. With a period of 30 days " + burnsInWords() + ".",
+			Description: "How fast the budget is spent over each window, in multiples of the rate that spends it exactly in its period. With a period of " + inWords(s.Policy.Period) + " " + s.burnsInWords() + ".",
 			Targets:     []Target{{Query: worst(sloSel("soakd_slo_burn_rate"), "slo", "window"), Legend: "{{slo}} {{window}}"}},
 		},
 		{

@@ -23,10 +23,9 @@ const (
 	historyStalled = "15m"
 )
 
-// judgementAlerts are about what soakd found out over minutes and hours. The rules
-// are of the policy of a soak without an end, whatever the period of one run is.
-func judgementAlerts() []Alert {
-	all := burnAlerts(objective.Policy{})
+// judgementAlerts are about what soakd found out over minutes and hours.
+func (s Settings) judgementAlerts() []Alert {
+	all := burnAlerts(s.Policy)
 	all = append(all, leakAlerts()...)
 	all = append(all, foundAlerts()...)
 	return append(all, historyAlerts()...)
@@ -105,6 +104,15 @@ func brief(d time.Duration) string {
 		return fmt.Sprintf("%dh", d/time.Hour)
 	}
 	return fmt.Sprintf("%dm", d/time.Minute)
+}
+
+// inWords writes a period: "30 days", "36h".
+func inWords(period time.Duration) string {
+	const day = 24 * time.Hour
+	if period%day == 0 && period > day {
+		return fmt.Sprintf("%d days", period/day)
+	}
+	return brief(period)
 }
 
 // ofSignal asks, in a text, for another metric of the alert's signal.

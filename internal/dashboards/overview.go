@@ -18,14 +18,14 @@ const (
 	everyCase = "soakd_http_response_time_seconds_count"
 )
 
-func overviewDashboard() Dashboard {
+func (s Settings) overviewDashboard() Dashboard {
 	return Dashboard{
 		UID: overviewUID, File: "overview.json", Title: "soakd / Overview",
 		Description: "The load, what it does to the API, its Postgres and its Redis, on one time axis. Read it from the top: is the load what was asked for, did latency or failures move, which dependency moved at the same moment?",
 		Rows: []Row{
 			{Title: "Is the target well?", Panels: verdictTiles()},
 			{Title: "Now", Panels: overviewTiles()},
-			{Title: "Traffic", Panels: overviewTraffic()},
+			{Title: "Traffic", Panels: s.overviewTraffic()},
 			{Title: "Postgres and Redis", Panels: overviewDependencies()},
 			{Title: "API", Panels: overviewAPI()},
 			{Title: "Can soakd see?", Panels: []Panel{probesPanel(), fitPanel(12)}},
@@ -111,7 +111,7 @@ func trafficTiles() []Panel {
 	}
 }
 
-func overviewTraffic() []Panel {
+func (s Settings) overviewTraffic() []Panel {
 	return []Panel{
 		arrivalsPanel(),
 		{
@@ -126,7 +126,7 @@ func overviewTraffic() []Panel {
 		latencyHeatmap(sel(responseBuckets)),
 		outcomesPanel(sel),
 		unsentPanel(),
-		lagPanel(),
+		s.lagPanel(),
 		phasePanel(),
 	}
 }
@@ -188,10 +188,10 @@ func unsentPanel() Panel {
 	}
 }
 
-func lagPanel() Panel {
+func (s Settings) lagPanel() Panel {
 	return Panel{
-		Title: "Schedule lag", Unit: "s", Log: true, Thresholds: badAt(lagLimitSeconds),
-		Description: "How late soakd noticed that arrivals were due. It is soakd's own delay: above 50 ms give soakd more CPU, or more shards, before judging the target. A window whose p99 is above SOAKD_LAG_LIMIT is not fit to pass a judgement.",
+		Title: "Schedule lag", Unit: "s", Log: true, Thresholds: badAt(s.LagLimit.Seconds()),
+		Description: "How late soakd noticed that arrivals were due. It is soakd's own delay: above " + milliseconds(s.LagLimit) + " give soakd more CPU, or more shards, before judging the target. A window whose p99 is above SOAKD_LAG_LIMIT is not fit to pass a judgement.",
 		Targets: []Target{
 			{Query: quantile("0.5", sel("soakd_schedule_lag_seconds_bucket")), Legend: "p50"},
 			{Query: quantile("0.99", sel("soakd_schedule_lag_seconds_bucket")), Legend: "p99"},

@@ -1,6 +1,6 @@
 package dashboards
 
-func trafficDashboard() Dashboard {
+func (s Settings) trafficDashboard() Dashboard {
 	return Dashboard{
 		UID: trafficUID, File: "traffic.json", Title: "soakd / Traffic",
 		Description: "Each case of the workload: latency from the due time and from the send, outcomes, wrong answers, what invalid input brought to light, and whether the schedule was kept.",
@@ -11,13 +11,13 @@ func trafficDashboard() Dashboard {
 		Rows: []Row{
 			{Title: "Now", Panels: trafficTiles()},
 			{Title: "Latency", Panels: latencyPanels()},
-			{Title: "Outcomes", Panels: outcomePanels()},
+			{Title: "Outcomes", Panels: s.outcomePanels()},
 			{Title: "Invalid input", Panels: invalidPanels()},
-			{Title: "Is the schedule kept?", Panels: schedulePanels()},
-			{Title: "Is soakd fit to judge?", Panels: fitnessPanels()},
+			{Title: "Is the schedule kept?", Panels: s.schedulePanels()},
+			{Title: "Is soakd fit to judge?", Panels: s.fitnessPanels()},
 			{Title: "Is the load held back?", Panels: mannersPanels()},
 			{Title: "Connections and bytes", Panels: connectionPanels()},
-			{Title: "soakd itself", Panels: append(selfPanels(), historyPanels()...)},
+			{Title: "soakd itself", Panels: append(append(selfPanels(), historyPanels()...), annotationPanels()...)},
 		},
 	}
 }
@@ -60,7 +60,7 @@ func latencyPanels() []Panel {
 	}
 }
 
-func outcomePanels() []Panel {
+func (s Settings) outcomePanels() []Panel {
 	all := sum(rate(caseSel("soakd_http_requests_total")), "case")
 	return []Panel{
 		{
@@ -70,7 +70,7 @@ func outcomePanels() []Panel {
 		},
 		outcomesPanel(caseSel),
 		{
-			Title: "Failures by case", Unit: "percentunit", Thresholds: badAt(errorRatioLimit),
+			Title: "Failures by case", Unit: "percentunit", Thresholds: badAt(s.ErrorRatioLimit),
 			Description: "Share of the valid requests of each case that did not get a right answer; 429 does not count. Above 1 % the alert SoakdTargetErrorRatioHigh is near.",
 			Targets: []Target{{
 				Query:  share(orZero(sum(rate(caseSel("soakd_http_requests_total", valid, failing)), "case"), sum(rate(caseSel(everyCase, valid)), "case")), sum(rate(caseSel("soakd_http_requests_total", valid)), "case")),
@@ -125,11 +125,11 @@ func invalidPanels() []Panel {
 	}
 }
 
-func schedulePanels() []Panel {
+func (s Settings) schedulePanels() []Panel {
 	return []Panel{
 		arrivalsPanel(),
 		unsentPanel(),
-		lagPanel(),
+		s.lagPanel(),
 		{
 			Title: "Account of all arrivals", Unit: "short",
 			Description: "scheduled = sent + waiting + dropped, since the start of soakd. The difference must stay 0 apart from the moment of a scrape; anything else is a defect of soakd.",
@@ -172,7 +172,7 @@ func fitPanel(width int) Panel {
 	}
 }
 
-func fitnessPanels() []Panel {
+func (s Settings) fitnessPanels() []Panel {
 	return []Panel{
 		fitPanel(8),
 		{
@@ -184,7 +184,7 @@ func fitnessPanels() []Panel {
 			},
 		},
 		{
-			Title: "soakd's share of its CPUs", Unit: "percentunit", Width: 8, Limits: ZeroToOne, Thresholds: badAt(cpuLimit),
+			Title: "soakd's share of its CPUs", Unit: "percentunit", Width: 8, Limits: ZeroToOne, Thresholds: badAt(s.CPULimit),
 			Description: "CPU time of soakd in all that it may use, quotas of its container included, over the latest window. Above SOAKD_CPU_LIMIT requests wait for a CPU and their time counts as the target's: more CPU, or more shards.",
 			Targets:     []Target{{Query: worst(sel("soakd_window_cpu_ratio"), "instance"), Legend: "{{instance}}"}},
 		},
