@@ -109,9 +109,9 @@ func writeWhole(path string, content []byte) (err error) {
 			err = fmt.Errorf("write %s: %w", path, errors.Join(err, os.Remove(file.Name())))
 		}
 	}()
-	_, err = file.Write(content)
-	if err = errors.Join(err, file.Chmod(0o644), file.Close()); err != nil {
-		return err
+	_, wrong := file.Write(content)
+	if wrong = errors.Join(wrong, file.Chmod(0o644), file.Close()); wrong != nil {
+		return wrong
 	}
 	return os.Rename(file.Name(), path)
 }

@@ -49,7 +49,7 @@ func (o *fittingOptions) validate() error {
 	if o.dataSource != "" && !dataSourceUID.MatchString(o.dataSource) {
 		errs = append(errs, fmt.Errorf("--datasource: %q must be the UID of a data source: 1 to 40 letters, digits, dashes or underscores", o.dataSource))
 	}
-	return errors.Join(append(errs, publicURL("--grafana-url", o.grafanaURL), publicURL("--runbook-url", o.runbookURL))...)
+	return errors.Join(append(errs, publicURL("--dashboard-url", o.grafanaURL), publicURL("--runbook-url", o.runbookURL))...)
 }
 
 // publicURL refuses what cannot be a link in an alert. It never shows the URL, in
@@ -89,7 +89,7 @@ func readFitting(name string, options *fittingOptions, own func(*flag.FlagSet), 
 func (c *config) fittingSettings(options fittingOptions) (dashboards.Settings, error) {
 	s := dashboards.Settings{
 		Native: options.histograms == nativeHistograms, DataSource: options.dataSource,
-		GrafanaURL: options.grafanaURL, RunbookURL: options.runbookURL,
+		GrafanaURL: cmp.Or(options.grafanaURL, c.GrafanaURL), RunbookURL: options.runbookURL,
 		Policy: c.policy(), CPULimit: c.CPULimit,
 	}
 	objectives, err := objective.Parse(c.Objectives, nil)
@@ -169,6 +169,9 @@ func (c *config) missingParts(hasObjectives bool) []dashboards.Part {
 	}
 	if !hasObjectives {
 		missing = append(missing, dashboards.Objectives)
+	}
+	if c.GrafanaURL == "" {
+		missing = append(missing, dashboards.Notes)
 	}
 	if c.location.None() {
 		missing = append(missing, dashboards.History)

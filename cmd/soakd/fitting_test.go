@@ -35,7 +35,7 @@ func withEveryProbe(t *testing.T) {
 		"POSTGRES_URL": "postgres://soakd:" + password + "@127.0.0.1:1/x", "POSTGRES_CANARY_URL": "postgres://soakd:" + password + "@127.0.0.1:1/x",
 		"REDIS_URL": "redis://soakd:" + password + "@127.0.0.1:1/0", "REDIS_CANARY_URL": "redis://soakd:" + password + "@127.0.0.1:1/0",
 		"API_METRICS_URL": "http://127.0.0.1:1/metrics", "ENDPOINT_PROBES": "a=http://127.0.0.1:1/", "TCP_PROBES": "a=127.0.0.1:1",
-		"DNS_PROBES": "a=x.example server=127.0.0.1:1", "CERTIFICATE_PROBES": "a=127.0.0.1:1", "EXPORTER_PROBES": "a=http://127.0.0.1:1/", "EXPORTER_SERIES": "x=a:y",
+		"DNS_PROBES": "a=x.example server=127.0.0.1:1", "CERTIFICATE_PROBES": "a=127.0.0.1:1", "EXPORTER_PROBES": "a=http://127.0.0.1:1/", "EXPORTER_SERIES": "x=a:y", "GRAFANA_URL": "http://127.0.0.1:1", "GRAFANA_TOKEN": password,
 	} {
 		t.Setenv("SOAKD_"+name, value)
 	}
@@ -106,7 +106,10 @@ func TestDefaultConfigurationGivesTheRepositorysFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if rules != written(t, filepath.Join(repository, "rules"))["soakd.yaml"] {
+		if !strings.Contains(rules, "dashboard: http://127.0.0.1:1/d/soakd-") {
+			t.Errorf("%s: links do not lead to SOAKD_GRAFANA_URL", kind)
+		}
+		if strings.ReplaceAll(rules, "http://127.0.0.1:1/d/", "/d/") != written(t, filepath.Join(repository, "rules"))["soakd.yaml"] {
 			t.Errorf("%s: the rules are others than in the repository", kind)
 		}
 	}
@@ -156,7 +159,7 @@ func TestFittingFollowsTheConfiguration(t *testing.T) {
 	t.Setenv("SOAKD_LAG_LIMIT", "30ms")
 	t.Setenv("SOAKD_CPU_LIMIT", "0.75")
 	t.Setenv("SOAKD_OBJECTIVE_PERIOD", "24h")
-	rules, err := said(t, "rules", "--grafana-url", "https://grafana.test/sub/", "--runbook-url", "https://wiki.test/runbook")
+	rules, err := said(t, "rules", "--dashboard-url", "https://grafana.test/sub/", "--runbook-url", "https://wiki.test/runbook")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,8 +272,8 @@ func TestDashboardsKeepForeignFiles(t *testing.T) {
 func TestFittingSaysAllMistakes(t *testing.T) {
 	unset(t)
 	t.Setenv("SOAKD_CPU_LIMIT", "7")
-	text, err := said(t, "rules", "--histograms", "both", "--grafana-url", "https://admin:"+password+"@grafana.test", "--runbook-url", "wiki")
-	for _, want := range []string{"SOAKD_CPU_LIMIT", "--histograms", "--grafana-url", "--runbook-url"} {
+	text, err := said(t, "rules", "--histograms", "both", "--dashboard-url", "https://admin:"+password+"@grafana.test", "--runbook-url", "wiki")
+	for _, want := range []string{"SOAKD_CPU_LIMIT", "--histograms", "--dashboard-url", "--runbook-url"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%s is not said to be wrong: %s", want, text)
 		}

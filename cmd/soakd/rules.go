@@ -16,7 +16,7 @@ func rulesCommand(_ context.Context, args []string, stdout, _ io.Writer) error {
 	var options fittingOptions
 	settings, err := readFitting("rules", &options, func(flags *flag.FlagSet) {
 		flags.StringVar(&options.out, "out", "", "file for the rules; empty: standard output")
-		flags.StringVar(&options.grafanaURL, "grafana-url", "", "address of Grafana, for the links in alerts; empty: paths")
+		flags.StringVar(&options.grafanaURL, "dashboard-url", "", "address of Grafana, for the links in alerts; empty: SOAKD_GRAFANA_URL, and without it paths")
 		flags.StringVar(&options.runbookURL, "runbook-url", "", "address of the page that holds docs/runbook.md, for the links in alerts; empty: paths")
 	}, args, stdout)
 	if err != nil {

@@ -28,10 +28,14 @@ func chosenSource() *common.DataSourceRef {
 	return &common.DataSourceRef{Type: new("prometheus"), Uid: new("${datasource}")}
 }
 
+// grafanas is the model that all Grafanas read. The newer one that is to be preferred
+// needs Grafana 12.
+type grafanas = dashboard.Dashboard //nolint:staticcheck // deprecated for the newer one, see above
+
 // model is the dashboard in Grafana's types. Fields that Grafana fills with its own
 // default are left out.
-func (d Dashboard) model() dashboard.Dashboard {
-	return dashboard.Dashboard{
+func (d Dashboard) model() grafanas {
+	return grafanas{
 		Uid: &d.UID, Title: &d.Title, Description: &d.Description, Tags: []string{tag}, Timezone: new(common.TimeZoneBrowser),
 		SchemaVersion: schemaVersion, Version: new(uint32(1)), Editable: new(true),
 		// The same moment in all panels of a dashboard.

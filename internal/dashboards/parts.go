@@ -22,16 +22,18 @@ const (
 	Exporters      Part = "exporter"
 	Objectives     Part = "objectives"
 	History        Part = "history"
+	// Notes are the annotations that soakd writes into Grafana.
+	Notes Part = "annotations"
 )
 
 // Parts returns every part.
 func Parts() []Part {
-	return []Part{Postgres, PostgresCanary, Redis, RedisCanary, API, Endpoints, TCP, DNS, Certificates, Exporters, Objectives, History}
+	return []Part{Postgres, PostgresCanary, Redis, RedisCanary, API, Endpoints, TCP, DNS, Certificates, Exporters, Objectives, History, Notes}
 }
 
 // ofPart finds the metrics that only a part gives. The alternatives are tried in
 // order: the canary's before those of its server.
-var ofPart = regexp.MustCompile(`\bsoakd_(postgres_canary|postgres|redis_canary|redis|api|endpoint|tcp|dns|certificate|exporter|slo|history)_`)
+var ofPart = regexp.MustCompile(`\bsoakd_(postgres_canary|postgres|redis_canary|redis|api|endpoint|tcp|dns|certificate|exporter|slo|history|annotations)_`)
 
 // partOf is the part whose metrics start so.
 func partOf(prefix string) Part {

@@ -18,6 +18,9 @@ import (
 	_ "modernc.org/sqlite" // what locks the history
 
 	"soakd/internal/dashboards"
+	"soakd/internal/history"
+	"soakd/internal/judge/simulate"
+	"soakd/internal/pastrun"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -54,7 +57,7 @@ func done(flag *atomic.Bool, value bool) func(context.Context) error {
 
 // lanes are all drills.
 func (s *stage) lanes() []lane {
-	return slices.Concat(s.targetLanes(), s.selfLanes(), s.storeLanes(), s.pageLanes())
+	return slices.Concat(s.targetLanes(), s.pastLanes(), s.selfLanes(), s.storeLanes(), s.pageLanes())
 }
 
 // failing are what any failure of most requests brings along.
@@ -83,8 +86,12 @@ func (s *stage) targetLanes() []lane {
 			},
 		}},
 		{"held", []drill{{
-			alerts: []string{"SoakdHeld", "SoakdFinding"},
+			alerts: []string{"SoakdHeld"}, also: []string{"SoakdFinding", "SoakdUnfit"},
 			on:     s.faults("held", map[string]string{"rate_limit": `{"every": "1h", "burst": "1h", "retry_after": "5s"}`}), off: s.well("held"),
+		}}},
+		{"stuck", []drill{{
+			alerts: []string{"SoakdFinding"}, also: append(consequences(), "SoakdOutage", "SoakdUnfit", "SoakdDropping"),
+			on: s.faults("stuck", map[string]string{"hang": ``}), off: s.well("stuck"),
 		}}},
 		{"failing", []drill{{
 			alerts: []string{"SoakdCircuitOpen"}, also: append(consequences(), "SoakdOutage", "SoakdUnfit"),
@@ -102,6 +109,33 @@ func (s *stage) targetLanes() []lane {
 			},
 			off: func(ctx context.Context) error { return s.apis["away"].start(ctx) },
 		}}},
+	}
+}
+
+// pastLanes are about what takes hours to know. An earlier run of the same soakd is
+// in the history, simulated: its target leaked, or had become slower, until now. The
+// real soakd that starts takes that up. The target that it meets is another, fresh
+// process: with that it is over.
+func (s *stage) pastLanes() []lane {
+	from := func(instance, fault string, long, at time.Duration, alerts ...string) lane {
+		return lane{instance, []drill{{
+			alerts: alerts, also: []string{"SoakdFinding", "SoakdTargetRestarted", "SoakdRegression"},
+			on: func(ctx context.Context) error {
+				_, err := pastrun.Store(ctx, pastrun.Config{
+					URL: s.pastPath(instance), Series: history.Series{Target: s.api(instance), Instance: "drill-" + instance}, Long: long, Until: time.Now(),
+					World: simulate.Config{Seed: 7, Rate: 10, Quiet: []simulate.Stretch{{To: long}}, Episodes: []simulate.Episode{{Fault: fault, At: at}}},
+				})
+				if err != nil {
+					return err
+				}
+				return s.soak[instance].start(ctx)
+			},
+			off: nothing,
+		}}}
+	}
+	return []lane{
+		from("leaking", "memory_leak_fast", 90*time.Minute, 30*time.Minute, "SoakdLeak", "SoakdLeakUrgent"),
+		from("slower", "slow_all", 3*time.Hour, 150*time.Minute, "SoakdRegression"),
 	}
 }
 
@@ -218,7 +252,7 @@ func (s *stage) storeLanes() []lane {
 			drill{alerts: []string{"SoakdPostgresReplicaCutOff"}, on: d.cutOff(1), off: func(ctx context.Context) error { return d.cutOff(d.primaryPort())(ctx) }}),
 		in(drill{
 			alerts: []string{"SoakdRedisMemoryHigh"},
-			on:     func(ctx context.Context) error { return joined(d.setRedis(ctx, "maxmemory-policy", "noeviction"), d.stuff(ctx, 13_500_000)) },
+			on:     func(ctx context.Context) error { return joined(d.setRedis(ctx, "maxmemory-policy", "noeviction"), d.stuff(ctx, 13_100_000)) },
 			off:    d.unstuff,
 		}, drill{
 			alerts: []string{"SoakdRedisEvictionsStarted"}, also: found,
@@ -293,6 +327,8 @@ func TestEveryAlertFires(t *testing.T) {
 	defer cancel()
 	s := openStage(ctx, t)
 	t.Logf("%v: the stage is set", time.Since(began).Round(time.Second))
+	// It says of itself that nothing can be judged; that there is no traffic is no news.
+	s.inbox.expect("paused", "SoakdUnfit")
 	must(t, s.waitForCalm(ctx))
 	t.Logf("%v: all is calm", time.Since(began).Round(time.Second))
 	var work sync.WaitGroup

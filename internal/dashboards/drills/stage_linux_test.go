@@ -53,14 +53,19 @@ func (s *stage) soakds() map[string][]string {
 		// Wrong and slow answers.
 		"answers": {"SOAKD_RATE=20", "SOAKD_OBJECTIVES=availability: availability>=99%", "SOAKD_API_METRICS_URL=" + s.api("answers") + "/metrics", "SOAKD_CIRCUIT_ERROR_RATIO=0"},
 		// No answers, and one request in flight.
-		"hung": {"SOAKD_RATE=50", "SOAKD_MAX_IN_FLIGHT=1", "SOAKD_MAX_WAITING=1", "SOAKD_CIRCUIT_ERROR_RATIO=0"},
+		"hung": {"SOAKD_RATE=50", "SOAKD_MAX_IN_FLIGHT=1", "SOAKD_MAX_WAITING=200", "SOAKD_CIRCUIT_ERROR_RATIO=0"},
 		// The target says: later.
 		"held": {"SOAKD_MODEL=closed", "SOAKD_USERS=4", "SOAKD_THINK_TIME=500ms"},
+		// It takes requests and does not answer.
+		"stuck": {"SOAKD_RATE=10", "SOAKD_CIRCUIT_ERROR_RATIO=0"},
+		// What takes hours to know: see past.
+		"leaking": {"SOAKD_RATE=10", "SOAKD_HISTORY_URL=" + s.pastPath("leaking"), "SOAKD_API_METRICS_URL=" + s.api("leaking") + "/metrics"},
+		"slower":  {"SOAKD_RATE=10", "SOAKD_HISTORY_URL=" + s.pastPath("slower")},
 		// Nothing but failures.
 		"failing": {"SOAKD_RATE=20", "SOAKD_CIRCUIT_FOR=2s"},
 		"away":    {"SOAKD_RATE=10"},
 		// soakd itself is stopped now and then, or at once.
-		"late": {"SOAKD_RATE=20"}, "killed": {"SOAKD_RATE=5"},
+		"late": {"SOAKD_RATE=20", "SOAKD_LAG_LIMIT=10ms"}, "killed": {"SOAKD_RATE=5"},
 		"limited": {"SOAKD_RATE=10", "SOAKD_CONNECTION_MAX_REQUESTS=1", "SOAKD_CIRCUIT_ERROR_RATIO=0"},
 		"history": {"SOAKD_RATE=5", "SOAKD_HISTORY_URL=" + s.historyPath()},
 		"paused":  {"SOAKD_RATE=5", "SOAKD_ENABLE_LIFECYCLE=true"},
@@ -73,10 +78,16 @@ func (s *stage) soakds() map[string][]string {
 	}
 }
 
+// pastPath is the history of an instance that takes up an earlier run.
+func (s *stage) pastPath(instance string) string { return filepath.Join(s.dir, instance+".db") }
+
 func (s *stage) historyPath() string { return filepath.Join(s.dir, "history.db") }
 
 // quiet are the soakds that share an API to which nothing is done.
-func quiet() []string { return []string{"late", "killed", "history", "paused", "probes"} }
+func quiet() []string { return []string{"late", "killed", "history", "paused", "probes", "leaking", "slower"} }
+
+// later are those that a drill starts.
+func later() []string { return []string{"leaking", "slower"} }
 
 // api is the base address of an instance's API.
 func (s *stage) api(instance string) string {
@@ -175,7 +186,7 @@ func (s *stage) openServers(ctx context.Context, t *testing.T) {
 // openAPIs starts an API for each instance that comes to harm by it, and the quiet one.
 func (s *stage) openAPIs(ctx context.Context, t *testing.T) {
 	t.Helper()
-	for _, name := range []string{"quiet", "answers", "hung", "held", "failing", "away", "limited"} {
+	for _, name := range []string{"quiet", "answers", "hung", "held", "failing", "away", "limited", "stuck"} {
 		address, err := freeAddress()
 		must(t, err)
 		p := &program{
@@ -221,6 +232,8 @@ func (s *stage) openSoakds(ctx context.Context, t *testing.T) {
 		values := map[string]string{
 			"SOAKD_TARGET_URL": s.api(name), "SOAKD_JWT_SECRET": jwtSecret, "SOAKD_LISTEN": address, "SOAKD_USER_PREFIX": "drill-" + name, "SOAKD_USERS": "4",
 			"SOAKD_PROBE_INTERVAL": "1s", "SOAKD_PROBE_TIMEOUT": "1s", "SOAKD_PROGRESS_INTERVAL": "0s", "SOAKD_HISTORY_URL": "none", "SOAKD_OBJECTIVES": "none",
+			// The machine may be busy with other tests.
+			"SOAKD_LAG_LIMIT": "1s", "SOAKD_CPU_LIMIT": "1",
 		}
 		for _, setting := range settings {
 			name, value, _ := strings.Cut(setting, "=")
@@ -232,7 +245,11 @@ func (s *stage) openSoakds(ctx context.Context, t *testing.T) {
 		t.Cleanup(p.stop)
 		s.soak[name] = p
 	}
-	must(t, together(s.soak, func(p *program) error { return p.start(ctx) }))
+	atOnce := maps.Clone(s.soak)
+	for _, name := range later() {
+		delete(atOnce, name)
+	}
+	must(t, together(atOnce, func(p *program) error { return p.start(ctx) }))
 }
 
 // openMonitoring starts Alertmanager and Prometheus.
