@@ -102,7 +102,7 @@ func (s *stage) targetLanes() []lane {
 				},
 				also: consequences(),
 				on: s.faults("answers", map[string]string{
-					"errors": `{"ratio": 0.4}`, "lost_scenario": `{"ratio": 0.5}`, "foreign_scenario": `{"ratio": 0.5}`, "slow_all": `{"add": "1500ms"}`,
+					"errors": `{"ratio": 0.7}`, "lost_scenario": `{"ratio": 0.5}`, "foreign_scenario": `{"ratio": 0.5}`, "slow_all": `{"add": "1500ms"}`,
 					"slow_endpoint": `{"class": "monte_carlo", "add": "11s"}`, "accept_invalid": `{"ratio": 0.4}`, "invalid_500": `{"ratio": 0.5}`, "leak_trace": `{"ratio": 0.4}`,
 				}),
 				off: s.well("answers"),
