@@ -462,6 +462,8 @@ func (s *stage) run(ctx context.Context, t *testing.T, l lane, began time.Time) 
 				t.Error(err)
 			}
 		}
+		// The window of a symptom outlasts its cause by seconds: then it may be told.
+		s.inbox.expect(l.instance, d.muted...)
 		if d.stays != "" {
 			continue
 		}
