@@ -30,8 +30,13 @@ type drill struct {
 	// alerts have to arrive, and to be resolved when it is undone.
 	alerts []string
 	// also may arrive: what follows by nature from what is done.
-	also    []string
+	also []string
+	// muted fire in Prometheus meanwhile, and nobody is told: an inhibition.
+	muted   []string
 	on, off func(context.Context) error
+	// stays says why the alerts are not resolved within minutes; they are when all
+	// soakds end.
+	stays string
 }
 
 // lane are drills of one instance, one after the other. Lanes go side by side.
@@ -76,7 +81,7 @@ func (s *stage) targetLanes() []lane {
 				also: consequences(),
 				on: s.faults("answers", map[string]string{
 					"errors": `{"ratio": 0.4}`, "lost_scenario": `{"ratio": 0.5}`, "foreign_scenario": `{"ratio": 0.5}`, "slow_all": `{"add": "1500ms"}`,
-					"slow_endpoint": `{"class": "monte_carlo", "add": "11s"}`, "accept_invalid": `{"ratio": 0.4}`, "invalid_500": `{"ratio": 0.5}`, "leak_trace": ``,
+					"slow_endpoint": `{"class": "monte_carlo", "add": "11s"}`, "accept_invalid": `{"ratio": 0.4}`, "invalid_500": `{"ratio": 0.5}`, "leak_trace": `{"ratio": 0.4}`,
 				}),
 				off: s.well("answers"),
 			},
@@ -87,7 +92,7 @@ func (s *stage) targetLanes() []lane {
 		}},
 		{"held", []drill{{
 			alerts: []string{"SoakdHeld"}, also: []string{"SoakdFinding", "SoakdUnfit"},
-			on:     s.faults("held", map[string]string{"rate_limit": `{"every": "1h", "burst": "1h", "retry_after": "5s"}`}), off: s.well("held"),
+			on: s.faults("held", map[string]string{"rate_limit": `{"every": "1h", "burst": "1h", "retry_after": "5s"}`}), off: s.well("held"),
 		}}},
 		{"stuck", []drill{{
 			alerts: []string{"SoakdFinding"}, also: append(consequences(), "SoakdOutage", "SoakdUnfit", "SoakdDropping"),
@@ -102,7 +107,7 @@ func (s *stage) targetLanes() []lane {
 			on: s.faults("hung", map[string]string{"hang": ``}), off: s.well("hung"),
 		}}},
 		{"away", []drill{{
-			alerts: []string{"SoakdOutage"}, also: append(consequences(), "SoakdCircuitOpen", "SoakdUnfit"),
+			alerts: []string{"SoakdOutage"}, also: []string{"SoakdFinding", "SoakdUnfit", "SoakdCircuitOpen"}, muted: []string{"SoakdTargetErrorRatioHigh"},
 			on: func(context.Context) error {
 				s.apis["away"].stop()
 				return nil
@@ -114,8 +119,7 @@ func (s *stage) targetLanes() []lane {
 
 // pastLanes are about what takes hours to know. An earlier run of the same soakd is
 // in the history, simulated: its target leaked, or had become slower, until now. The
-// real soakd that starts takes that up. The target that it meets is another, fresh
-// process: with that it is over.
+// real soakd that starts takes that up.
 func (s *stage) pastLanes() []lane {
 	from := func(instance, fault string, long, at time.Duration, alerts ...string) lane {
 		return lane{instance, []drill{{
@@ -130,12 +134,12 @@ func (s *stage) pastLanes() []lane {
 				}
 				return s.soak[instance].start(ctx)
 			},
-			off: nothing,
+			off: nothing, stays: "one life of the target without a leak, or minutes at the old speed, do not take back what hours have shown",
 		}}}
 	}
 	return []lane{
 		from("leaking", "memory_leak_fast", 90*time.Minute, 30*time.Minute, "SoakdLeak", "SoakdLeakUrgent"),
-		from("slower", "slow_all", 3*time.Hour, 150*time.Minute, "SoakdRegression"),
+		from("slower", "slow_all_50", 3*time.Hour, 150*time.Minute, "SoakdRegression"),
 	}
 }
 
@@ -252,8 +256,10 @@ func (s *stage) storeLanes() []lane {
 			drill{alerts: []string{"SoakdPostgresReplicaCutOff"}, on: d.cutOff(1), off: func(ctx context.Context) error { return d.cutOff(d.primaryPort())(ctx) }}),
 		in(drill{
 			alerts: []string{"SoakdRedisMemoryHigh"},
-			on:     func(ctx context.Context) error { return joined(d.setRedis(ctx, "maxmemory-policy", "noeviction"), d.stuff(ctx, 13_100_000)) },
-			off:    d.unstuff,
+			on: func(ctx context.Context) error {
+				return joined(d.setRedis(ctx, "maxmemory-policy", "noeviction"), d.stuff(ctx, 13_100_000))
+			},
+			off: d.unstuff,
 		}, drill{
 			alerts: []string{"SoakdRedisEvictionsStarted"}, also: found,
 			on: func(ctx context.Context) error {
@@ -350,10 +356,13 @@ func (s *stage) waitForCalm(ctx context.Context) error {
 		return fmt.Errorf("pause: %d %s %w", status, text, err)
 	}
 	const known = `count(soakd_redis_keyspace_hits_total offset 35s and soakd_redis_evicted_keys_total offset 38s) > 0`
-	return await(ctx, "the time before the drills", func() bool {
-		text, status, err := ask(ctx, http.MethodGet, s.prometheus.URL()+"/api/v1/query?query="+escaped(known), "", "")
-		return err == nil && status == http.StatusOK && !strings.Contains(text, `"result":[]`)
-	})
+	return await(ctx, "the time before the drills", func() bool { return s.has(ctx, known) })
+}
+
+// has reports whether a query has a result now.
+func (s *stage) has(ctx context.Context, query string) bool {
+	text, status, err := ask(ctx, http.MethodGet, s.prometheus.URL()+"/api/v1/query?query="+escaped(query), "", "")
+	return err == nil && status == http.StatusOK && !strings.Contains(text, `"result":[]`)
 }
 
 // run does the drills of a lane.
@@ -375,6 +384,16 @@ func (s *stage) run(ctx context.Context, t *testing.T, l lane, began time.Time) 
 				t.Error(err)
 			}
 			t.Logf("%v: %v fires after %v", time.Since(began).Round(time.Second), k, time.Since(start).Round(time.Second))
+		}
+		for _, a := range d.muted {
+			if err := await(ctx, a+" of "+l.instance+" in Prometheus", func() bool {
+				return s.has(ctx, fmt.Sprintf(`ALERTS{alertname=%q,instance=%q,alertstate="firing"}`, a, l.instance))
+			}); err != nil {
+				t.Error(err)
+			}
+		}
+		if d.stays != "" {
+			continue
 		}
 		start = time.Now()
 		if err := d.off(ctx); err != nil {
@@ -407,6 +426,12 @@ func (s *stage) absent(ctx context.Context, t *testing.T, began time.Time) {
 		off: func(ctx context.Context) error { return s.soak["killed"].start(ctx) },
 	}}}
 	s.run(ctx, t, all, began)
+	// Nobody tells of any target any more: what stayed is resolved too.
+	if err := await(ctx, "the rest to be resolved", func() bool {
+		return !slices.ContainsFunc(s.inbox.open(), func(k key) bool { return k.alert != "SoakdDown" })
+	}); err != nil {
+		t.Errorf("%v: %v", err, s.inbox.open())
+	}
 }
 
 // report shows, of a test that failed, what there was.

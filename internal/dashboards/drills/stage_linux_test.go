@@ -71,7 +71,7 @@ func (s *stage) soakds() map[string][]string {
 		"paused":  {"SOAKD_RATE=5", "SOAKD_ENABLE_LIFECYCLE=true"},
 		"probes": {
 			"SOAKD_RATE=5", "SOAKD_POSTGRES_URL=" + s.stores.postgres.MonitorURL().Value(),
-			"SOAKD_POSTGRES_SERVERS=replica=" + s.stores.replicaURL, "SOAKD_REDIS_URL=" + s.stores.redis.URL().Value(), "SOAKD_REDIS_HIT_WINDOW=2s",
+			"SOAKD_POSTGRES_SERVERS=replica=" + s.stores.replica.MonitorURL().Value(), "SOAKD_REDIS_URL=" + s.stores.redis.URL().Value(), "SOAKD_REDIS_HIT_WINDOW=2s",
 			"SOAKD_ENDPOINT_PROBES=front=" + s.pages.url("front") + "; flapping=" + s.pages.url("flapping"),
 			"SOAKD_CERTIFICATE_PROBES=shop=" + s.pages.tlsAddress() + " ca=" + s.pages.authorities, "SOAKD_API_METRICS_URL=" + s.pages.url("metrics"),
 		},
@@ -84,7 +84,9 @@ func (s *stage) pastPath(instance string) string { return filepath.Join(s.dir, i
 func (s *stage) historyPath() string { return filepath.Join(s.dir, "history.db") }
 
 // quiet are the soakds that share an API to which nothing is done.
-func quiet() []string { return []string{"late", "killed", "history", "paused", "probes", "leaking", "slower"} }
+func quiet() []string {
+	return []string{"late", "killed", "history", "paused", "probes", "leaking", "slower"}
+}
 
 // later are those that a drill starts.
 func later() []string { return []string{"leaking", "slower"} }
@@ -255,9 +257,8 @@ func (s *stage) openSoakds(ctx context.Context, t *testing.T) {
 // openMonitoring starts Alertmanager and Prometheus.
 func (s *stage) openMonitoring(ctx context.Context, t *testing.T) {
 	t.Helper()
-	config, err := routes(s.webhook.URL)
-	must(t, err)
-	s.alertmanager, err = localservices.StartAlertmanager(ctx, config, localservices.Options{Dir: s.dir})
+	var err error
+	s.alertmanager, err = localservices.StartAlertmanager(ctx, routes(s.webhook.URL), localservices.Options{Dir: s.dir})
 	must(t, err)
 	stopAtEnd(t, s.alertmanager.Stop)
 	rules, err := dashboards.RulesYAML(shortened())
