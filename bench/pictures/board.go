@@ -17,9 +17,11 @@ import (
 
 // board is what of a dashboard's JSON is drawn.
 type board struct {
-	Title      string      `json:"title"`
-	Panels     []drawn     `json:"panels"`
-	Annotation annotations `json:"annotations"`
+	UID         string      `json:"uid"`
+	Title       string      `json:"title"`
+	Description string      `json:"description"`
+	Panels      []drawn     `json:"panels"`
+	Annotation  annotations `json:"annotations"`
 }
 
 type annotations struct {

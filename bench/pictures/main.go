@@ -31,9 +31,9 @@ const (
 )
 
 type options struct {
-	soakd, cache, in, out string
-	length                time.Duration
-	width                 int
+	soakd, cache, in, out, doc string
+	length                     time.Duration
+	width                      int
 }
 
 func main() {
@@ -44,6 +44,7 @@ func main() {
 	flag.StringVar(&o.cache, "cache", ".cache/pictures", "where the plotting library is kept")
 	flag.StringVar(&o.in, "in", "dashboards", "folder with the dashboards")
 	flag.StringVar(&o.out, "out", "docs/dashboards", "folder for the pictures")
+	flag.StringVar(&o.doc, "doc", "docs/dashboards.md", "document that shows the pictures; empty: none")
 	flag.DurationVar(&o.length, "length", 5*time.Minute, "how long the demo runs, at least 1m")
 	flag.IntVar(&o.width, "width", 1280, "width of the pictures; 400 is one column, as on a phone")
 	flag.Parse()
@@ -101,6 +102,8 @@ func (o *options) pictures(ctx context.Context, p *prometheus, folder, script, s
 	if err := os.MkdirAll(o.out, 0o755); err != nil { //nolint:gosec // public documents
 		return err
 	}
+	doc := &strings.Builder{}
+	doc.WriteString(docHead)
 	note := fmt.Sprintf("%v of the demo, asked of a real Prometheus and drawn with uPlot in Grafana's grid; not a picture of Grafana", p.to.Sub(p.from).Round(time.Minute))
 	for _, file := range files {
 		b, err := readBoard(file)
@@ -124,8 +127,35 @@ func (o *options) pictures(ctx context.Context, p *prometheus, folder, script, s
 		if err := os.WriteFile(target, picture, 0o644); err != nil { //nolint:gosec // a public document
 			return err
 		}
+		if err := o.section(doc, b, target); err != nil {
+			return err
+		}
 		fmt.Printf("%s: %d panels, %d KB\n", target, len(drawn.Panels), len(picture)/1000)
 	}
+	if o.doc == "" {
+		return nil
+	}
+	return os.WriteFile(o.doc, []byte(doc.String()), 0o644) //nolint:gosec // a public document
+}
+
+// docHead begins the document.
+const docHead = `# Dashboards
+
+Written by ` + "`make pictures`" + `. The pictures are not of Grafana: a program ran the demo with a few faults, asked a real Prometheus what the
+panels ask, and drew the answers with uPlot in Grafana's grid. Yellow and orange lines are annotations: drills and findings.
+What needs hours of data, such as trends and baselines, has none here.
+`
+
+// section shows a dashboard in the document.
+func (o *options) section(doc *strings.Builder, b *board, picture string) error {
+	if o.doc == "" {
+		return nil
+	}
+	path, err := filepath.Rel(filepath.Dir(o.doc), picture)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(doc, "\n## %s\n\n%s\n\n![%s](%s)\n\nDrawn from Prometheus' answers, not a picture of Grafana. In Grafana: `/d/%s`.\n", strings.TrimPrefix(b.Title, "soakd / "), b.Description, b.Title, filepath.ToSlash(path), b.UID)
 	return nil
 }
 

@@ -148,7 +148,9 @@ func (s *scene) play(ctx context.Context, length time.Duration) error {
 				drill := fmt.Sprintf(`{"kind": "drill", "text": %q, "duration": %q}`, a.say, share(a.to-a.from).Round(time.Second))
 				return errors.Join(s.call(ctx, http.MethodPut, s.api+"/admin/faults/"+a.fault, a.parameters), s.call(ctx, http.MethodPost, s.soakd+"/api/v1/events", drill))
 			}},
-			moment{share(a.to), func(ctx context.Context) error { return s.call(ctx, http.MethodDelete, s.api+"/admin/faults/"+a.fault, "") }})
+			moment{share(a.to), func(ctx context.Context) error {
+				return s.call(ctx, http.MethodDelete, s.api+"/admin/faults/"+a.fault, "")
+			}})
 	}
 	start := time.Now()
 	for len(moments) > 0 {
