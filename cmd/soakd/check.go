@@ -50,6 +50,7 @@ func checkCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	c.plan()
 	c.try(ctx, options.write)
 	c.probe(ctx, options.write)
+	c.grafana(ctx)
 	if ctx.Err() != nil {
 		return errors.New("interrupted before everything was checked")
 	}

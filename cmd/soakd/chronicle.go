@@ -90,6 +90,10 @@ func openChronicle(ctx context.Context, cfg *config, workload string, start time
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("begin a run in the history: %w", err), store.Close())
 	}
+	// Not only after an hour, when it is pruned first. What fails now fails then.
+	if size, err := store.Size(ctx); err == nil {
+		c.counts.Bytes = size
+	}
 	return c, nil
 }
 

@@ -25,6 +25,9 @@ type judgement struct {
 	// chronicle keeps what is judged; nil when nothing is kept.
 	chronicle *chronicle
 
+	// news is signalled when there may be events that were not seen yet.
+	news chan struct{}
+
 	mu    sync.Mutex
 	judge *judge.Judge
 	// stored are profiles of versions of earlier runs, the newest first. One of them
@@ -133,7 +136,15 @@ func newJudgement(collector *collector, cfg judge.Config) (*judgement, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &judgement{collector: collector, judge: made}, nil
+	return &judgement{collector: collector, judge: made, news: make(chan struct{}, 1)}, nil
+}
+
+// announce tells whoever waits that there may be news.
+func (j *judgement) announce() {
+	select {
+	case j.news <- struct{}{}:
+	default:
+	}
 }
 
 // probe takes the result of a poll in.
@@ -141,6 +152,7 @@ func (j *judgement) probe(result probes.Result) { j.collector.probe(result) }
 
 // windowEnded judges a window that is over.
 func (j *judgement) windowEnded(end closing) {
+	defer j.announce()
 	w := j.collector.window(end)
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -208,7 +220,24 @@ func (j *judgement) Annotate(at time.Time, text, version string) {
 	if version != "" {
 		j.collector.noted.Store(&version)
 	}
+	defer j.announce()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.judge.Annotate(at, text, version)
+}
+
+// AnnotateDrill notes a fault that somebody switches on on purpose.
+func (j *judgement) AnnotateDrill(at, until time.Time, text string) {
+	defer j.announce()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.judge.AnnotateDrill(at, until, text)
+}
+
+// lastEvent is the number of the latest event, 0 while there is none.
+func (j *judgement) lastEvent() int64 {
+	if events := j.Events(0); len(events) > 0 {
+		return events[len(events)-1].Seq
+	}
+	return 0
 }

@@ -115,6 +115,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return checkCommand(ctx, rest, stdout, stderr)
 	case "history":
 		return historyCommand(ctx, rest, os.Stdin, stdout)
+	case "dashboards":
+		return dashboardsCommand(ctx, rest, stdout, stderr)
+	case "rules":
+		return rulesCommand(ctx, rest, stdout, stderr)
 	case referenceAPI:
 		return referenceAPICommand(ctx, rest, stderr)
 	case "version", "--version", "-version":
@@ -124,7 +128,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		_, err := io.WriteString(stdout, help)
 		return err
 	default:
-		return usageError{fmt.Errorf("%q is not a command: use run, demo, check, history, version or help", name)}
+		return usageError{fmt.Errorf("%q is not a command: use run, demo, check, dashboards, rules, history, version or help", name)}
 	}
 }
 
@@ -133,6 +137,8 @@ const help = `soakd keeps steady mixed traffic on an HTTP API and watches the AP
   soakd demo      everything on this machine: private Postgres and Redis, a reference API, soakd against it
   soakd run       traffic, probes and /metrics against SOAKD_TARGET_URL until stopped, or for --duration
   soakd check     say what would run and reach every target; change nothing
+  soakd dashboards --out DIR   write the Grafana dashboards that fit these settings
+  soakd rules     print the Prometheus rules that fit them
   soakd history   what was: list and show runs, compare two, keep a baseline, export and import
   soakd version   say what was built
 

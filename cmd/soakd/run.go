@@ -103,6 +103,8 @@ type daemon struct {
 	windows   *windows
 	server    *exporter.Server
 	judgement *judgement
+	// annotator is nil when there is no Grafana to write to.
+	annotator *annotator
 }
 
 // newDaemon wires a run top to bottom. It listens, and sends nothing yet.
@@ -141,6 +143,12 @@ func newDaemon(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Log
 	d.server, err = exporter.NewServer(ctx, served)
 	if err != nil {
 		return nil, err
+	}
+	if d.annotator, err = newAnnotator(cfg, d.server.URL(), d.judgement.lastEvent(), d.start, log); err != nil {
+		return nil, usageError{err}
+	}
+	if d.annotator != nil {
+		d.metrics.WatchAnnotations(d.annotator.writer.Figures)
 	}
 	return d, nil
 }
@@ -294,6 +302,11 @@ func (d *daemon) run(ctx context.Context) error {
 		group.Go(func() error { chronicle.write(background, d.judgement); return nil })
 	}
 
+	if a := d.annotator; a != nil {
+		group.Go(func() error { a.run(background, d.judgement); return nil })
+		group.Go(func() error { a.writer.Run(background); return nil })
+	}
+
 	// Traffic ends with ctx, and when the server or the poller fails.
 	sending, halt := context.WithCancel(ctx)
 	defer halt()
@@ -305,6 +318,9 @@ func (d *daemon) run(ctx context.Context) error {
 	stop()
 	err := group.Wait()
 	d.judgement.finish()
+	if d.annotator != nil {
+		d.annotator.finish(ctx, d.judgement)
+	}
 	d.closeHistory()
 	status := d.status()
 	status.Verdict = d.judgement.Verdict(true)

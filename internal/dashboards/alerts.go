@@ -1,26 +1,31 @@
 package dashboards
 
-import "strconv"
+import (
+	"strconv"
+	"time"
+)
 
 // The limits that several places show.
 const (
-	// lagLimitSeconds: from here on soakd's own delay is a visible part of the
+	// lagLimit: from here on soakd's own delay is a visible part of the
 	// latencies that are measured from the due time.
-	lagLimitSeconds = 0.05
+	lagLimit = 50 * time.Millisecond
 	// unfitLimit: where half of the windows are lost, a judgement takes twice as long.
 	unfitLimit = 0.5
 	// heldLimit: with a tenth of the users kept away the load is not the one that was set.
 	heldLimit = 0.1
 	// cpuLimit is the default of SOAKD_CPU_LIMIT.
 	cpuLimit = 0.9
-	// errorRatioLimit: one request in a hundred.
+	// errorRatioLimit: one request in a hundred, as the default objective has it.
 	errorRatioLimit = 0.01
-	// latencyLimitSeconds holds for cases that read, write or calculate a few
+	// latencyLimit holds for cases that read, write or calculate a few
 	// loans. It is a tenth of their time limit.
-	latencyLimitSeconds = 1
-	// calculationLimitSeconds holds for Monte Carlo, sensitivities and the complex
+	latencyLimit = time.Second
+	// calculationLimit holds for Monte Carlo, sensitivities and the complex
 	// analysis, which may take 30 s and 60 s.
-	calculationLimitSeconds = 10
+	calculationLimit = 10 * time.Second
+	// calculations are these classes, as a regular expression.
+	calculations = "monte_carlo|sensitivity|complex"
 	// pollFailureLimit: one poll in ten.
 	pollFailureLimit = 0.1
 	// idleInTransactionLimitSeconds: no call of the API lasts a minute.
@@ -40,6 +45,17 @@ const (
 )
 
 func above(limit float64) string { return "> " + strconv.FormatFloat(limit, 'g', -1, 64) }
+
+// milliseconds writes a time below a second: "50 ms"; longer ones as they are.
+func milliseconds(d time.Duration) string {
+	if d >= time.Second {
+		return d.String()
+	}
+	return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'g', -1, 64) + " ms"
+}
+
+// percent writes a share: 0.005 as 0.5%.
+func percent(share float64) string { return strconv.FormatFloat(100*share, 'g', 4, 64) + "%" }
 
 // findingWindow is how long a single event keeps its alert up.
 const findingWindow = "15m"
@@ -78,7 +94,7 @@ func recent(recording string) string {
 
 // selfAlerts are about soakd: while one of them is up the others cannot be
 // trusted to be quiet for a good reason.
-func selfAlerts() []Alert {
+func (s Settings) selfAlerts() []Alert {
 	return []Alert{
 		{
 			Name: "SoakdDown", Severity: Page, For: "2m", Dashboard: overviewUID,
@@ -98,7 +114,7 @@ func selfAlerts() []Alert {
 				"Remove these rules where no soak is meant to run.",
 		},
 		{
-			Name: "SoakdNoTraffic", Severity: Page, For: "2m", Dashboard: trafficUID,
+			Name: "SoakdNoTraffic", Severity: Page, For: "2m", Dashboard: selfUID,
 			// Below one arrival in 20 s five minutes say nothing.
 			Signal: "rate(soakd_arrivals_sent_total[5m])\n/\n(soakd_load_target_rate > 0.05)", Condition: "< 0.01",
 			// While the target keeps every user away, which SoakdHeld tells, soakd
@@ -109,21 +125,21 @@ func selfAlerts() []Alert {
 				"The soak says nothing about the target until it sends again.",
 		},
 		{
-			Name: "SoakdLate", Severity: Ticket, For: "10m", Dashboard: trafficUID,
-			Signal: scheduleLagP99, Condition: above(lagLimitSeconds),
+			Name: "SoakdLate", Severity: Ticket, For: "10m", Dashboard: selfUID,
+			Signal: scheduleLagP99, Condition: above(s.LagLimit.Seconds()),
 			Summary: "soakd {{ $labels.instance }} falls behind its own schedule",
-			Description: "One arrival in a hundred was noticed {{ $value | humanizeDuration }} late or more (limit 50 ms). " +
+			Description: "One arrival in a hundred was noticed {{ $value | humanizeDuration }} late or more (limit " + milliseconds(s.LagLimit) + "). " +
 				"soakd is starved, and its latencies from the intended start hold that delay.",
 		},
 		{
-			Name: "SoakdDropping", Severity: Ticket, Dashboard: trafficUID,
+			Name: "SoakdDropping", Severity: Ticket, Dashboard: selfUID,
 			Signal: `sum by (job, instance) (increase(soakd_arrivals_dropped_total{reason!~"shutdown|retry_after"}[10m]))`, Condition: "> 0",
 			Summary: "soakd {{ $labels.instance }} drops arrivals",
 			Description: "About {{ printf \"%.0f\" $value }} arrivals were dropped in 10 minutes. " +
 				"Quantiles of that time are lower bounds, and no judgement can pass on it.",
 		},
 		{
-			Name: "SoakdUnfit", Severity: Ticket, For: "5m", Dashboard: trafficUID,
+			Name: "SoakdUnfit", Severity: Ticket, For: "5m", Dashboard: selfUID,
 			Signal: "sum by (job, instance, reason) (increase(soakd_windows_unfit_total[10m]))\n/ on (job, instance) group_left ()\n" +
 				"(sum by (job, instance) (increase(soakd_windows_total[10m])) > 0)",
 			Condition: above(unfitLimit),
@@ -139,7 +155,7 @@ func selfAlerts() []Alert {
 				"They say nothing against the target.",
 		},
 		{
-			Name: "SoakdCircuitOpen", Severity: Ticket, For: "5m", Dashboard: trafficUID,
+			Name: "SoakdCircuitOpen", Severity: Ticket, For: "5m", Dashboard: selfUID,
 			Signal: "soakd_load_factor_ratio", Condition: "< 1",
 			Only:    "and on (job, instance)\nsoakd_circuit_state{state=\"closed\"} == 0",
 			Summary: "soakd {{ $labels.instance }} has lowered its load for an unwell target",
@@ -147,14 +163,14 @@ func selfAlerts() []Alert {
 				"The load comes back in steps once the target answers rightly.",
 		},
 		{
-			Name: "SoakdHeld", Severity: Ticket, For: "5m", Dashboard: trafficUID,
+			Name: "SoakdHeld", Severity: Ticket, For: "5m", Dashboard: selfUID,
 			Signal: "avg_over_time(soakd_load_held_users[10m])\n/\nsoakd_load_virtual_users", Condition: above(heldLimit),
 			Summary: "The target keeps soakd {{ $labels.instance }} away",
 			Description: "{{ $value | humanizePercentage }} of the users were left alone over 10 minutes because the target asked for it with 429 or Retry-After (limit 10%). " +
 				"The load is not the one that was set.",
 		},
 		{
-			Name: "SoakdProbeBlind", Severity: Ticket, For: "2m", Dashboard: overviewUID,
+			Name: "SoakdProbeBlind", Severity: Ticket, For: "2m", Dashboard: selfUID,
 			// SoakdDependencyDown tells of the others.
 			Signal: seeing(`probe!~"` + genericProbes + `"`), Condition: "== 0",
 			Summary: "soakd's {{ $labels.probe }} probe reads nothing or only a part",
@@ -162,7 +178,7 @@ func selfAlerts() []Alert {
 				"What it could not read is absent, so that alerts on it stay quiet.",
 		},
 		{
-			Name: "SoakdProbeFlapping", Severity: Ticket, For: "15m", Dashboard: trafficUID,
+			Name: "SoakdProbeFlapping", Severity: Ticket, For: "15m", Dashboard: selfUID,
 			Signal: "sum without (reason) (increase(soakd_probe_failures_total[15m]))\n/\nincrease(soakd_probe_polls_total[15m])", Condition: above(pollFailureLimit),
 			Summary: "soakd's {{ $labels.probe }} probe fails again and again",
 			Description: "{{ $value | humanizePercentage }} of the polls of the {{ $labels.probe }} probe of {{ $labels.instance }} failed in whole or in part over 15 minutes (limit 10%). " +
@@ -171,27 +187,27 @@ func selfAlerts() []Alert {
 	}
 }
 
-func targetAlerts() []Alert {
+func (s Settings) targetAlerts() []Alert {
 	return append([]Alert{
 		{
 			Name: "SoakdTargetErrorRatioHigh", Severity: Page, For: "5m", Dashboard: trafficUID,
-			Signal: failedRatio, Condition: above(errorRatioLimit),
+			Signal: failedRatio, Condition: above(s.ErrorRatioLimit),
 			Summary: "The target fails valid requests",
-			Description: "{{ $value | humanizePercentage }} of the valid requests of {{ $labels.instance }} got no right answer over 5 minutes (limit 1%); 429 does not count. " +
+			Description: "{{ $value | humanizePercentage }} of the valid requests of {{ $labels.instance }} got no right answer over 5 minutes (limit " + percent(s.ErrorRatioLimit) + "); 429 does not count. " +
 				"'Outcomes other than ok' says which kind.",
 		},
 		{
 			Name: "SoakdTargetLatencyHigh", Severity: Ticket, For: "10m", Dashboard: trafficUID,
-			Signal: latencyP99 + `{class!~"monte_carlo|sensitivity|complex"}`, Condition: above(latencyLimitSeconds),
+			Signal: latencyP99 + `{class!~"` + calculations + `"}`, Condition: above(s.LatencyLimit.Seconds()),
 			Summary: "Class {{ $labels.class }} is slow",
-			Description: "p99 of class {{ $labels.class }} from the intended start is {{ $value | humanizeDuration }} (limit 1s). " +
+			Description: "p99 of class {{ $labels.class }} from the intended start is {{ $value | humanizeDuration }} (limit " + s.LatencyLimit.String() + "). " +
 				"Look which resource of the API, Postgres or Redis moved at the same moment.",
 		},
 		{
 			Name: "SoakdTargetCalculationLatencyHigh", Severity: Ticket, For: "10m", Dashboard: trafficUID,
-			Signal: latencyP99 + `{class=~"monte_carlo|sensitivity|complex"}`, Condition: above(calculationLimitSeconds),
+			Signal: latencyP99 + `{class=~"` + calculations + `"}`, Condition: above(s.CalculationLimit.Seconds()),
 			Summary: "Calculations of class {{ $labels.class }} are slow",
-			Description: "p99 of class {{ $labels.class }} from the intended start is {{ $value | humanizeDuration }} (limit 10s). " +
+			Description: "p99 of class {{ $labels.class }} from the intended start is {{ $value | humanizeDuration }} (limit " + s.CalculationLimit.String() + "). " +
 				"Look at the API's calculation threads and CPU.",
 		},
 		{
@@ -209,21 +225,21 @@ func targetAlerts() []Alert {
 func findingAlerts() []Alert {
 	return []Alert{
 		{
-			Name: "SoakdInvalidInputAccepted", Severity: Ticket, Dashboard: trafficUID,
+			Name: "SoakdInvalidInputAccepted", Severity: Ticket, Dashboard: invalidUID,
 			Signal: recent(acceptedInvalid), Condition: "> 0",
 			Summary: "The target accepts invalid input: {{ $labels.case }}",
 			Description: "About {{ printf \"%.0f\" $value }} requests of case {{ $labels.case }} were answered with 2xx in 15 minutes. " +
 				"They should have been refused.",
 		},
 		{
-			Name: "SoakdInvalidInputServerError", Severity: Ticket, Dashboard: trafficUID,
+			Name: "SoakdInvalidInputServerError", Severity: Ticket, Dashboard: invalidUID,
 			Signal: recent(invalidBroke), Condition: "> 0",
 			Summary: "Invalid input breaks the target: {{ $labels.case }}",
 			Description: "About {{ printf \"%.0f\" $value }} requests of case {{ $labels.case }} were answered with 5xx in 15 minutes. " +
 				"They should have been refused with 4xx.",
 		},
 		{
-			Name: "SoakdInternalsLeaked", Severity: Ticket, Dashboard: trafficUID,
+			Name: "SoakdInternalsLeaked", Severity: Ticket, Dashboard: invalidUID,
 			Signal: recent(internalsLeaked), Condition: "> 0",
 			Summary: "The target shows its internals: {{ $labels.case }}",
 			Description: "About {{ printf \"%.0f\" $value }} error answers of case {{ $labels.case }} showed a stack trace, SQL or a path in 15 minutes. " +

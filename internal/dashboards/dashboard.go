@@ -22,6 +22,8 @@ type Dashboard struct {
 	// DataSource is the UID of the Prometheus that is chosen when the dashboard is
 	// opened; "" for Grafana's default one.
 	DataSource string
+	// Marks are the moments marked on its time axis.
+	Marks []Annotation
 }
 
 // Variable is a choice on top of a dashboard: the values of one label of one
@@ -199,12 +201,21 @@ const (
 	apiUID      = "soakd-api"
 	// dependenciesUID is that of what the API depends on besides.
 	dependenciesUID = "soakd-dependencies"
-	judgementUID    = "soakd-judgement"
+	invalidUID      = "soakd-invalid"
+	trendsUID       = "soakd-trends"
+	regressionsUID  = "soakd-regressions"
+	sloUID          = "soakd-slo"
+	recoveryUID     = "soakd-recovery"
+	selfUID         = "soakd-self"
 )
 
 // All returns the dashboards that fit the settings, the overview first.
 func (s Settings) All() []Dashboard {
-	all := everyDashboard()
+	s = s.resolved()
+	all := s.fitting(s.everyDashboard())
+	for i := range all {
+		all[i].DataSource, all[i].Marks = s.DataSource, s.annotations()
+	}
 	if s.Native {
 		for i := range all {
 			all[i] = all[i].inNative()
@@ -213,9 +224,11 @@ func (s Settings) All() []Dashboard {
 	return all
 }
 
-func everyDashboard() []Dashboard {
+func (s Settings) everyDashboard() []Dashboard {
 	return []Dashboard{
-		overviewDashboard(), trafficDashboard(), postgresDashboard(), redisDashboard(), apiDashboard(), dependenciesDashboard(), judgementDashboard(),
+		s.overviewDashboard(), s.trafficDashboard(), invalidDashboard(),
+		postgresDashboard(), redisDashboard(), apiDashboard(), dependenciesDashboard(),
+		trendsDashboard(), s.regressionsDashboard(), s.sloDashboard(), recoveryDashboard(), s.selfDashboard(),
 	}
 }
 
@@ -245,7 +258,7 @@ type Annotation struct {
 	Text string
 }
 
-// Annotations are those of every dashboard.
+// Annotations are those of every dashboard of a soakd that has every part.
 func Annotations() []Annotation {
 	return []Annotation{
 		{
@@ -253,8 +266,12 @@ func Annotations() []Annotation {
 			Signal: "increase(" + sel("soakd_api_restarts_total") + "[$__rate_interval])", Condition: "> 0",
 		},
 		{
-			Name: "Finding", Color: orange, Text: "soakd found {{kind}}: the dashboard Judgement and /api/v1/findings say more.",
+			Name: "Finding", Color: orange, Text: "soakd found {{kind}}: /api/v1/findings has its figures, the runbook a section for its kind.",
 			Signal: "increase(" + sel("soakd_findings_total") + "[$__rate_interval])", Condition: "> 0",
+		},
+		{
+			Name: "Load, drill, note", Color: "yellow", Text: "{{kind}}: /api/v1/events says more.",
+			Signal: "increase(" + sel("soakd_events_total", `kind=~"load|annotation|drill"`) + "[$__rate_interval])", Condition: "> 0",
 		},
 		{
 			Name: "Version of the target", Color: "purple", Text: "The target answers as version {{version}}.",

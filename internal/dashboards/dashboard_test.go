@@ -20,6 +20,7 @@ import (
 	"github.com/kelseyhightower/envconfig"
 
 	"soakd/internal/exporter"
+	"soakd/internal/judge"
 	"soakd/internal/judge/finding"
 	"soakd/internal/load"
 	"soakd/internal/load/cashflow"
@@ -63,6 +64,8 @@ func metricLabels(t *testing.T) map[string][]string {
 	for _, name := range []string{
 		"go_goroutines", "go_memstats_heap_alloc_bytes", "process_cpu_seconds_total", "process_resident_memory_bytes",
 		"process_open_fds", "process_start_time_seconds",
+		// Prometheus' own, of each scrape.
+		"scrape_duration_seconds", "scrape_samples_scraped",
 	} {
 		known[name] = nil
 	}
@@ -89,7 +92,8 @@ func enumerations(t *testing.T) map[string][]string {
 	all := map[string][]string{
 		"outcome": texts(load.Outcomes()),
 		"reason":  slices.Concat(texts(load.DropReasons()), texts(load.SubstituteReasons()), texts(load.UnfitReasons()), texts(probes.Reasons())),
-		"kind":    texts(load.SystemKinds()), "soakd_findings.kind": texts(finding.Kinds()), "result": {"stored", "failed"}, "phase": texts(load.Phases()),
+		"kind":    texts(load.SystemKinds()), "soakd_findings.kind": texts(finding.Kinds()), "soakd_events_total.kind": texts(judge.EventKinds()), "result": {"stored", "failed"}, "phase": texts(load.Phases()),
+		"signal":                    {"median_response_time", "p95_response_time", "p99_response_time", "error_ratio"},
 		"soakd_circuit_state.state": texts(load.CircuitStates()),
 		"percentile":                {"50", "99", "99.9"}, "soakd_redis_cluster_slots.state": {"assigned", "ok", "pfail", "fail"},
 		"soakd_redis_canary_seconds_bucket.operation": {"write", "read", "delete"},
@@ -134,7 +138,7 @@ func (s Settings) queries() []query {
 			all = append(all, query{d.UID + " / variable " + v.Name, "count by (" + v.Label + ") (" + v.Selector + ")"})
 		}
 	}
-	for _, a := range Annotations() {
+	for _, a := range s.annotations() {
 		all = append(all, query{"annotation " + a.Name, a.Signal})
 	}
 	return all
@@ -547,7 +551,7 @@ func TestDashboardsHaveGrafanasSchema(t *testing.T) {
 			t.Fatal(err)
 		}
 		readStrictly(t, d.UID, content)
-		var read dashboard.Dashboard
+		var read grafanas
 		if err := json.Unmarshal(content, &read); err != nil {
 			t.Errorf("%s: %v", d.UID, err)
 		}
@@ -577,7 +581,7 @@ func readStrictly(t *testing.T, uid string, content []byte) {
 			t.Errorf("%s%s: %v", uid, where, err)
 		}
 	}
-	refused("", new(dashboard.Dashboard).UnmarshalJSONStrict(content))
+	refused("", new(grafanas).UnmarshalJSONStrict(content))
 	var l struct{ Panels []json.RawMessage }
 	if err := json.Unmarshal(content, &l); err != nil {
 		t.Fatal(err)
@@ -621,7 +625,8 @@ func everyKind() Dashboard {
 		{Kind: BarGauge, Limits: ZeroToOne, Targets: query("a")},
 		{Kind: Text, Markdown: "# <b> & more"},
 		{Kind: Table, Targets: append(query("sum by (x) (a)"), query("sum by (x) (b)")...), Columns: []Column{
-			{Title: "X", Label: "x"}, {Title: "A", Unit: "s", Thresholds: badAt(1), Sort: HighestFirst},
+			{Title: "X", Label: "x"},
+			{Title: "A", Unit: "s", Thresholds: badAt(1), Sort: HighestFirst},
 			{Title: "B", Target: 1, Texts: map[int]string{0: "no"}, Sort: LowestFirst},
 		}},
 	}
@@ -674,4 +679,53 @@ func TestTablesAndShutRows(t *testing.T) {
 	if string(made) != want {
 		t.Errorf("transformations\n got %s\nwant %s", made, want)
 	}
+}
+
+// At 1280 px a column is 50 px wide, and a phone shows the panels below one another
+// in their order: lines are never narrower than 6 columns, a table or states over
+// time than 8, and legends stand below.
+func TestPanelsCanBeReadOnNarrowScreens(t *testing.T) {
+	least := map[Kind]int{Graph: 6, Heatmap: 8, StateTimeline: 8, Table: 8, BarGauge: 6, Text: 6, Stat: 3}
+	for _, d := range append(committedDashboards(), everyKind()) {
+		for _, row := range d.Rows {
+			for _, p := range row.Panels {
+				if width, _ := p.size(); width < least[p.Kind] {
+					t.Errorf("%s / %s is %d columns wide: at least %d", d.UID, p.Title, width, least[p.Kind])
+				}
+			}
+		}
+		content, err := d.JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(content, []byte(`"placement": "right"`)) {
+			t.Errorf("%s has a legend beside its lines", d.UID)
+		}
+	}
+}
+
+// The links of panels keep the time and every variable.
+func TestLinksKeepTimeAndVariables(t *testing.T) {
+	links := 0
+	for _, d := range committedDashboards() {
+		for _, p := range readBack(t, d).Panels {
+			for _, link := range append(p.Links, linksIn(p.Panels)...) {
+				links++
+				if !strings.HasPrefix(link.URL, "/d/soakd-") || !strings.HasSuffix(link.URL, "?${__url_time_range}&${__all_variables}") {
+					t.Errorf("%s / %s: the link %s loses the time or variables", d.UID, p.Title, link.URL)
+				}
+			}
+		}
+	}
+	if links == 0 {
+		t.Error("no panel links to another dashboard")
+	}
+}
+
+func linksIn(panels []loadedPanel) []struct{ URL string } {
+	var all []struct{ URL string }
+	for _, p := range panels {
+		all = append(all, p.Links...)
+	}
+	return all
 }

@@ -36,9 +36,11 @@ func TestGenericProbesAreThoseOfBlackbox(t *testing.T) {
 // surroundings are what the demo of the test has besides what every demo brings:
 // something for each kind of probe to watch.
 type surroundings struct {
-	web     *httptest.Server
-	names   net.PacketConn
-	folder  string
+	web    *httptest.Server
+	names  net.PacketConn
+	folder string
+	// ill lets the web answer with 500.
+	ill     atomic.Bool
 	done    chan struct{}
 	running sync.WaitGroup
 }
@@ -48,6 +50,14 @@ func startSurroundings(t *testing.T) *surroundings {
 	s := &surroundings{folder: t.TempDir(), done: make(chan struct{})}
 	var jobs atomic.Int64
 	s.web = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.ill.Load() {
+			http.Error(w, "ill", http.StatusInternalServerError)
+			return
+		}
+		if strings.HasPrefix(r.URL.Path, "/api/annotations") { // as Grafana
+			_, _ = io.WriteString(w, map[string]string{http.MethodGet: "[]", http.MethodPost: `{"id": 1}`, http.MethodPatch: "{}"}[r.Method])
+			return
+		}
 		if r.URL.Path == "/metrics" {
 			fmt.Fprintf(w, "queue_depth 3\njobs_total %d\n", jobs.Add(1))
 			return
@@ -99,6 +109,7 @@ func (s *surroundings) env() []string {
 		"SOAKD_CERTIFICATE_PROBES=shop=" + address + ca,
 		"SOAKD_EXPORTER_PROBES=queue=https://" + address + "/metrics" + ca,
 		"SOAKD_EXPORTER_SERIES=depth=queue:queue_depth;jobs=queue:jobs_total",
+		"SOAKD_GRAFANA_URL=https://" + address, "SOAKD_GRAFANA_TOKEN=stand", "SOAKD_GRAFANA_CA_FILE=" + filepath.Join(s.folder, "ca.pem"),
 	}
 	if readsProcesses() {
 		settings = append(settings, "SOAKD_API_PID_FILE="+s.pidFile(), "SOAKD_API_CGROUP="+s.folder)

@@ -8,7 +8,8 @@
 //
 // How queries are written:
 //
-//   - Histograms are read by their classic buckets, which every Prometheus has.
+//   - Histograms are read by their classic buckets, which every Prometheus has;
+//     [Settings].Native makes of them the queries of one that keeps native ones.
 //   - A ratio or count of failures is 0, not nothing, while there are none: a
 //     series of failures does not exist before the first one. See [orZero].
 //   - What a probe could not read stays absent: it is never made a 0.

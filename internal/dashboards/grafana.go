@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/grafana/grafana-foundation-sdk/go/common"
@@ -27,10 +28,14 @@ func chosenSource() *common.DataSourceRef {
 	return &common.DataSourceRef{Type: new("prometheus"), Uid: new("${datasource}")}
 }
 
+// grafanas is the model that all Grafanas read. The newer one that is to be preferred
+// needs Grafana 12.
+type grafanas = dashboard.Dashboard //nolint:staticcheck // deprecated for the newer one, see above
+
 // model is the dashboard in Grafana's types. Fields that Grafana fills with its own
 // default are left out.
-func (d Dashboard) model() dashboard.Dashboard {
-	return dashboard.Dashboard{
+func (d Dashboard) model() grafanas {
+	return grafanas{
 		Uid: &d.UID, Title: &d.Title, Description: &d.Description, Tags: []string{tag}, Timezone: new(common.TimeZoneBrowser),
 		SchemaVersion: schemaVersion, Version: new(uint32(1)), Editable: new(true),
 		// The same moment in all panels of a dashboard.
@@ -40,7 +45,7 @@ func (d Dashboard) model() dashboard.Dashboard {
 		Links: []dashboard.DashboardLink{{
 			Type: dashboard.DashboardLinkTypeDashboards, Title: "soakd", Tags: []string{tag}, IncludeVars: true, KeepTime: true,
 		}},
-		Annotations: dashboard.AnnotationContainer{List: annotationList()},
+		Annotations: dashboard.AnnotationContainer{List: d.annotationList()},
 		Templating:  dashboard.DashboardDashboardTemplating{List: d.variableList()},
 		Panels:      panelList(d.Rows),
 	}
@@ -57,6 +62,16 @@ func (d Dashboard) JSON() ([]byte, error) {
 		return nil, fmt.Errorf("write the dashboard %s: %w", d.UID, err)
 	}
 	return append(readable(content), '\n'), nil
+}
+
+// IsDashboard reports whether a file was written by [Dashboard.JSON]: it is a
+// dashboard with soakd's tag and an address of soakd's.
+func IsDashboard(content []byte) bool {
+	var file struct {
+		UID  string   `json:"uid"`
+		Tags []string `json:"tags"`
+	}
+	return json.Unmarshal(content, &file) == nil && strings.HasPrefix(file.UID, tag+"-") && slices.Contains(file.Tags, tag)
 }
 
 // escaped is a backslash of a text, or a character of HTML that is written as its code.
@@ -87,12 +102,13 @@ func or(wanted, usual string) string {
 	return wanted
 }
 
-func annotationList() []dashboard.AnnotationQuery {
+func (d Dashboard) annotationList() []dashboard.AnnotationQuery {
 	all := []dashboard.AnnotationQuery{{
 		BuiltIn: new(1.0), Datasource: &common.DataSourceRef{Type: new("grafana"), Uid: new("-- Grafana --")}, Enable: true, Hide: new(true),
 		IconColor: "rgba(0, 211, 255, 1)", Name: "Annotations & Alerts", Type: new("dashboard"),
 	}}
-	for _, a := range Annotations() {
+	all = append(all, writtenAnnotations())
+	for _, a := range d.Marks {
 		all = append(all, dashboard.AnnotationQuery{
 			Datasource: chosenSource(), Enable: true, IconColor: a.Color, Name: a.Name,
 			Expr: new(condition(a.Signal, a.Condition)), Step: new(""), TitleFormat: &a.Name, TextFormat: &a.Text,

@@ -50,7 +50,7 @@ func TestBurnAlertsFollowThePolicy(t *testing.T) {
 			exprs[expr], names[a.Name] = true, true
 		}
 	}
-	if a := burnAlerts(objective.Policy{}); !slices.EqualFunc(a, judgementAlerts()[:len(a)], func(x, y Alert) bool { return x == y }) {
+	if a := burnAlerts(objective.Policy{}); !slices.EqualFunc(a, Default().resolved().judgementAlerts()[:len(a)], func(x, y Alert) bool { return x == y }) {
 		t.Errorf("the alerts that ship are not those of the default policy")
 	}
 }
@@ -105,7 +105,7 @@ func TestRunbookHasTheNumbersOfTheBurns(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"judgement.go", "judgementalerts.go"} {
+	for _, name := range []string{"objectives.go", "judgementalerts.go"} {
 		source, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

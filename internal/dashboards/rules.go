@@ -54,6 +54,8 @@ type Alert struct {
 	Summary, Description string
 	// Dashboard is the UID of the dashboard to look at.
 	Dashboard string
+	// GrafanaURL and RunbookURL are those of the [Settings].
+	GrafanaURL, RunbookURL string
 }
 
 // runbook is where the sections stand, seen from the root of the repository. Its
@@ -77,24 +79,28 @@ func (a Alert) Expr() string {
 
 // Rules returns the groups of rules that fit the settings.
 func (s Settings) Rules() []Group {
-	all := everyGroup()
-	if s.Native {
-		for i := range all {
+	s = s.resolved()
+	all := s.fittingGroups(s.everyGroup())
+	for i := range all {
+		for j := range all[i].Alerts {
+			all[i].Alerts[j].GrafanaURL, all[i].Alerts[j].RunbookURL = s.GrafanaURL, s.RunbookURL
+		}
+		if s.Native {
 			all[i] = all[i].inNative()
 		}
 	}
 	return all
 }
 
-func everyGroup() []Group {
+func (s Settings) everyGroup() []Group {
 	return []Group{
 		{Name: "soakd.recordings", Recordings: recordings()},
-		{Name: "soakd.self", Alerts: selfAlerts()},
-		{Name: "soakd.target", Alerts: targetAlerts()},
+		{Name: "soakd.self", Alerts: s.selfAlerts()},
+		{Name: "soakd.target", Alerts: s.targetAlerts()},
 		{Name: "soakd.postgres", Alerts: postgresAlerts()},
 		{Name: "soakd.redis", Alerts: redisAlerts()},
 		{Name: "soakd.dependencies", Alerts: dependencyAlerts()},
-		{Name: "soakd.judgement", Alerts: judgementAlerts()},
+		{Name: "soakd.judgement", Alerts: s.judgementAlerts()},
 	}
 }
 
@@ -131,23 +137,36 @@ type (
 		Summary     string `yaml:"summary"`
 		Description string `yaml:"description"`
 		Dashboard   string `yaml:"dashboard"`
-		Runbook     string `yaml:"runbook"`
+		Runbook     string `yaml:"runbook,omitempty"`
+		RunbookURL  string `yaml:"runbook_url,omitempty"`
 	}
 )
 
 func (a Alert) rule() rule {
-	return rule{
+	written := rule{
 		Alert: a.Name, Expr: a.Expr(), For: a.For, Labels: &labels{Severity: a.Severity},
 		Annotations: &annotations{
 			Summary: a.Summary, Description: a.Description,
-			Dashboard: "/d/" + a.Dashboard, Runbook: runbook + "#" + a.Anchor(),
+			Dashboard: a.GrafanaURL + "/d/" + a.Dashboard,
 		},
 	}
+	if a.RunbookURL == "" {
+		written.Annotations.Runbook = runbook + "#" + a.Anchor()
+	} else {
+		written.Annotations.RunbookURL = a.RunbookURL + "#" + a.Anchor()
+	}
+	return written
 }
 
 // rulesHead says where the file comes from.
-const rulesHead = "# Written by `go test ./internal/dashboards -run Current -update` from internal/dashboards: change it there.\n" +
+const rulesHead = "# Written by `soakd rules` from internal/dashboards: change it there, or by soakd's settings.\n" +
 	"# Thresholds are explained in docs/runbook.md, one section an alert.\n"
+
+// IsRules reports whether a file was written by [RulesYAML].
+func IsRules(content []byte) bool {
+	first, _, _ := strings.Cut(rulesHead, " from ")
+	return bytes.HasPrefix(content, []byte(first))
+}
 
 // RulesYAML writes the groups as a Prometheus rule file.
 func RulesYAML(groups []Group) ([]byte, error) {

@@ -34,6 +34,8 @@ type Judgement interface {
 	Outages() []outage.Record
 	// Annotate notes what happened at the target.
 	Annotate(at time.Time, text, version string)
+	// AnnotateDrill notes a fault that is meant, until when if that is known.
+	AnnotateDrill(at, until time.Time, text string)
 }
 
 // API is what /api/v1 needs.
@@ -295,12 +297,19 @@ func asMap(counts []window.Count) map[string]int64 {
 
 // annotation is the body of POST /api/v1/events.
 type annotation struct {
+	// Kind is annotation, which is what absence means, or drill: a fault that somebody
+	// switches on on purpose.
+	Kind judge.EventKind `json:"kind"`
 	// Text says what happened, 1 to 500 bytes: "deployed v1.4.2".
 	Text string `json:"text"`
 	// Version is the target's from now on, "" when it stays.
 	Version string `json:"version"`
 	// At is when, in RFC 3339; absent means now.
 	At time.Time `json:"at"`
+	// Until is when a drill ends, or Duration how long it lasts, such as 10m; at most a day.
+	// Absent means that nobody knows.
+	Until    time.Time `json:"until,omitzero"`
+	Duration string    `json:"duration,omitempty"`
 }
 
 // annotate takes note of what somebody says happened at the target.
@@ -319,7 +328,11 @@ func (a API) annotate(w http.ResponseWriter, r *http.Request, limit *budget) {
 		answerJSON(w, http.StatusTooManyRequests, problem{fmt.Sprintf("more than %d events in %v: post what changes the target, not what it does", maxEvents, eventsPer)})
 		return
 	}
-	a.Judgement.Annotate(note.At, note.Text, note.Version)
+	if note.Kind == judge.Drill {
+		a.Judgement.AnnotateDrill(note.At, note.Until, note.Text)
+	} else {
+		a.Judgement.Annotate(note.At, note.Text, note.Version)
+	}
 	answerJSON(w, http.StatusCreated, note)
 }
 
@@ -340,7 +353,7 @@ func readAnnotation(body io.Reader, now time.Time) (annotation, error) {
 		note.At = now
 	}
 	note.At = note.At.UTC()
-	var errs []error
+	errs := []error{note.readKind()}
 	if len(note.Text) == 0 || len(note.Text) > maxTextBytes || !printable(note.Text) {
 		errs = append(errs, fmt.Errorf("text: it must be one line of 1 to %d bytes", maxTextBytes))
 	}
@@ -351,6 +364,38 @@ func readAnnotation(body io.Reader, now time.Time) (annotation, error) {
 		errs = append(errs, fmt.Errorf("at: it must be within %v of now", annotationReach))
 	}
 	return note, errors.Join(errs...)
+}
+
+// readKind checks what belongs to the kind, and makes of a duration the end of a drill.
+func (n *annotation) readKind() error {
+	lasts := !n.Until.IsZero() || n.Duration != ""
+	switch {
+	case n.Kind == "":
+		n.Kind = judge.Annotation
+	case n.Kind != judge.Annotation && n.Kind != judge.Drill:
+		return fmt.Errorf("kind: %.40q must be annotation or drill", n.Kind)
+	}
+	switch {
+	case n.Kind == judge.Annotation && lasts:
+		return errors.New("until, duration: they belong to a drill; an annotation is one moment")
+	case n.Kind == judge.Annotation:
+		return nil
+	case n.Version != "":
+		return errors.New("version: a drill brings none; post that as an annotation of its own")
+	case !n.Until.IsZero() && n.Duration != "":
+		return errors.New("until, duration: give one of them")
+	case n.Duration != "":
+		lasting, err := time.ParseDuration(n.Duration)
+		if err != nil {
+			return fmt.Errorf("duration: %.40q is not one such as 10m or 1h30m", n.Duration)
+		}
+		n.Until, n.Duration = n.At.Add(lasting), ""
+	}
+	n.Until = n.Until.UTC()
+	if lasting := n.Until.Sub(n.At); lasts && (lasting <= 0 || lasting > annotationReach) {
+		return fmt.Errorf("until, duration: a drill lasts more than nothing and at most %v", annotationReach)
+	}
+	return nil
 }
 
 // printable reports whether a text is UTF-8 on one line without control characters.

@@ -20,6 +20,7 @@ var (
 	targetInfo       = judged("soakd_target_info", "gauge", "The target's version, as it says itself or as it is set; always 1, absent while it is not known.", "version")
 	openFindings     = judged("soakd_findings", "gauge", "Findings that last, by kind. /api/v1/findings has each with its figures.", "kind")
 	openedFindings   = judged("soakd_findings_total", "counter", "Findings so far, by kind; one whose cause was found out later counts for each of its kinds.", "kind")
+	events           = judged("soakd_events_total", "counter", "Events so far, by kind: the target's version changed (version), it restarted (restart), the load changed (load), somebody posted what happened (annotation) or a fault that is meant (drill), a comparison of versions ended (comparison), soakd was away (gap), a finding began, was named otherwise or ended (finding_opened, finding_renamed, finding_ended). /api/v1/events has each with its text.", "kind")
 	trendSlope       = judged("soakd_trend_slope_per_hour", "gauge", "By how much the lower envelope of a resource rises an hour, in the signal's own unit, the effect of the load taken out; absent while too little is known.", "signal")
 	leakSuspected    = judged("soakd_leak_suspected", "gauge", "1 while a resource grows without end as far as can be told, else 0; absent while too little is known.", "signal")
 	leakSecondsLeft  = judged("soakd_leak_seconds_to_limit", "gauge", "Time until a resource that leaks reaches its limit at its present slope; absent where it does not leak or has no limit.", "signal")
@@ -90,7 +91,7 @@ func judged(name, kind, help string, labels ...string) Definition {
 
 func judgementDefinitions() []Definition {
 	return []Definition{
-		verdict, targetInfo, openFindings, openedFindings, trendSlope, leakSuspected, leakSecondsLeft, regression, baselineRatio,
+		verdict, targetInfo, openFindings, openedFindings, events, trendSlope, leakSuspected, leakSecondsLeft, regression, baselineRatio,
 		sloObjective, sloEvents, sloBad, sloBudget, sloBurn, outageInProgress, outages, recoverySeconds,
 	}
 }
@@ -125,6 +126,9 @@ func (c *judgementCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, kind := range finding.Kinds() {
 		emit(openFindings, float64(r.Open[kind]), string(kind))
 		emit(openedFindings, float64(r.Opened[kind]), string(kind))
+	}
+	for _, kind := range judge.EventKinds() {
+		emit(events, float64(r.Events[kind]), string(kind))
 	}
 	for _, t := range r.Trends {
 		emit(trendSlope, t.SlopePerHour, t.Signal)

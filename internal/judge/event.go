@@ -19,6 +19,9 @@ const (
 	LoadChanged EventKind = "load"
 	// Annotation: somebody said so over the API, such as a deployment.
 	Annotation EventKind = "annotation"
+	// Drill: somebody switches a fault on on purpose. What comes of it is judged like
+	// anything else; the findings near it name it.
+	Drill EventKind = "drill"
 	// Compared: a comparison with another version or the baseline came to its end.
 	Compared EventKind = "comparison"
 	// Gap: soakd was away.
@@ -30,20 +33,29 @@ const (
 	FindingEnded   EventKind = "finding_ended"
 )
 
+// EventKinds lists every kind.
+func EventKinds() []EventKind {
+	return []EventKind{
+		VersionChanged, TargetRestarted, LoadChanged, Annotation, Drill, Compared, Gap, FindingOpened, FindingRenamed, FindingEnded,
+	}
+}
+
 // aboutTarget tells the events that may be the reason of a change from those that
 // the judgement itself made.
 func (k EventKind) aboutTarget() bool {
 	switch k {
-	case VersionChanged, TargetRestarted, LoadChanged, Annotation:
+	case VersionChanged, TargetRestarted, LoadChanged, Annotation, Drill:
 		return true
 	}
 	return false
 }
 
-// Event is something that happened at one moment.
+// Event is something that happened at one moment, or from then on for a while.
 type Event struct {
-	At   time.Time `json:"at"`
-	Kind EventKind `json:"kind"`
+	At time.Time `json:"at"`
+	// Until is when a Drill ends, zero when that is not known.
+	Until time.Time `json:"until,omitzero"`
+	Kind  EventKind `json:"kind"`
 	// Text is one line for people, at most [maxEventText] bytes.
 	Text string `json:"text"`
 	// Finding is the id of the finding that it is about, "" for none.
@@ -68,6 +80,8 @@ type log struct {
 	seq    int64
 	// recent are when the latest events of the kinds that may come without end were.
 	recent map[EventKind][]time.Time
+	// counts are the events so far, of this soakd.
+	counts map[EventKind]int64
 }
 
 // maxPerHour bounds the events of one kind that windows bring: two versions that take
@@ -101,6 +115,10 @@ func (l *log) add(e Event) {
 	}
 	l.seq++
 	e.Seq = l.seq
+	if l.counts == nil {
+		l.counts = map[EventKind]int64{}
+	}
+	l.counts[e.Kind]++
 	if len(e.Text) > maxEventText {
 		e.Text = strings.ToValidUTF8(e.Text[:maxEventText], "") // not half a letter
 	}
@@ -110,11 +128,12 @@ func (l *log) add(e Event) {
 	l.events = append(l.events, e)
 }
 
-// around returns the events about the target from one moment to another.
+// around returns the events about the target from one moment to another, those that
+// began before and lasted until then among them.
 func (l *log) around(from, to time.Time) []Event {
 	var near []Event
 	for _, e := range l.events {
-		if e.Kind.aboutTarget() && !e.At.Before(from) && !e.At.After(to) {
+		if e.Kind.aboutTarget() && !(e.At.Before(from) && e.Until.Before(from)) && !e.At.After(to) {
 			near = append(near, e)
 		}
 	}

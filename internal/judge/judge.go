@@ -232,6 +232,12 @@ func (j *Judge) Annotate(at time.Time, text, version string) {
 	j.log.add(Event{At: at, Kind: Annotation, Text: text, Version: version})
 }
 
+// AnnotateDrill notes a fault that somebody switches on on purpose, until when if that
+// is known. It is no excuse: nothing is judged otherwise for it.
+func (j *Judge) AnnotateDrill(at, until time.Time, text string) {
+	j.log.add(Event{At: at, Until: until, Kind: Drill, Text: text})
+}
+
 // Findings returns all that was found, the oldest first: the open ones, and the
 // latest of those that are over.
 func (j *Judge) Findings() []Finding {

@@ -21,10 +21,12 @@ type Readings struct {
 	Version string
 	// Open counts the findings that last, Opened those so far, by kind; every kind is in.
 	Open, Opened map[finding.Kind]int64
-	Trends       []Trend
-	Ratios       []Ratio
-	Objectives   []Objective
-	Outages      []Outage
+	// Events counts those so far, by kind; every kind is in.
+	Events     map[EventKind]int64
+	Trends     []Trend
+	Ratios     []Ratio
+	Objectives []Objective
+	Outages    []Outage
 	// Recovery are the times from the start of an outage until the service was back
 	// within the objective, by target.
 	Recovery map[string]Times
@@ -243,7 +245,7 @@ func (j *Judge) outageReadings() []Outage {
 func (j *Judge) Readings() Readings {
 	r := Readings{
 		Verdict: j.Verdict(false).Result, Version: j.watched.version,
-		Open: map[finding.Kind]int64{}, Opened: map[finding.Kind]int64{}, Recovery: map[string]Times{},
+		Open: map[finding.Kind]int64{}, Opened: map[finding.Kind]int64{}, Events: map[EventKind]int64{}, Recovery: map[string]Times{},
 		Trends: j.trends(), Ratios: j.ratios(), Objectives: j.objectiveReadings(), Outages: j.outageReadings(),
 	}
 	for _, o := range r.Outages {
@@ -255,6 +257,9 @@ func (j *Judge) Readings() Readings {
 	}
 	for _, kind := range finding.Kinds() {
 		r.Open[kind], r.Opened[kind] = 0, j.findings.opened[kind]
+	}
+	for _, kind := range EventKinds() {
+		r.Events[kind] = j.log.counts[kind]
 	}
 	for _, f := range j.findings.list {
 		if f.Open() {

@@ -197,6 +197,8 @@ func (i *postgresInit) run(ctx context.Context, settings map[string]string) erro
 		args: []string{
 			"-D", i.data, "-U", adminRole, "--pwfile=" + password, "-A", "scram-sha-256",
 			"-E", "UTF8", "--locale=C", "--no-sync",
+			// As servers have them from Postgres 18 on; broken pages can be counted only then.
+			"--data-checksums",
 		},
 		dir: i.data, account: i.runAs, orphaned: syscall.SIGKILL,
 	})

@@ -47,7 +47,11 @@ func Judgement(v judge.Verdict, findings []judge.Finding) string {
 		}
 		fmt.Fprintf(&b, "  found %s, %s (from %s, %s): %s\n", f.Kind, f.Subject, when(f.Onset), state, f.Text)
 		for _, e := range f.Nearby {
-			fmt.Fprintf(&b, "    near its start: %s\n", e.Text)
+			what := e.Text
+			if e.Kind == judge.Drill {
+				what = "drill: " + what
+			}
+			fmt.Fprintf(&b, "    near its start: %s\n", what)
 		}
 		for _, h := range f.Hints {
 			fmt.Fprintf(&b, "    moved with it: %s\n", h.Text)

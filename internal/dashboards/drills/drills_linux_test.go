@@ -1,0 +1,452 @@
+package drills
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	_ "modernc.org/sqlite" // what locks the history
+
+	"soakd/internal/dashboards"
+	"soakd/internal/history"
+	"soakd/internal/judge/simulate"
+	"soakd/internal/pastrun"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// drill brings something about and undoes it.
+type drill struct {
+	// alerts have to arrive, and to be resolved when it is undone.
+	alerts []string
+	// also may arrive: what follows by nature from what is done.
+	also []string
+	// muted fire in Prometheus meanwhile, and nobody is told: an inhibition.
+	muted   []string
+	on, off func(context.Context) error
+	// stays says why the alerts are not resolved within minutes; they are when all
+	// soakds end.
+	stays string
+}
+
+// lane are drills of one instance, one after the other. Lanes go side by side.
+type lane struct {
+	instance string
+	drills   []drill
+}
+
+// notDrilled are the alerts that cannot be made to fire in minutes, and why.
+func notDrilled() map[string]string {
+	return map[string]string{
+		"SoakdPostgresBlockedAtEachLook": "it is for servers before Postgres 14, which tell no start of a wait",
+		"SoakdHistoryDropping":           "windows are dropped when the history has been away for two hours",
+	}
+}
+
+func done(flag *atomic.Bool, value bool) func(context.Context) error {
+	return func(context.Context) error {
+		flag.Store(value)
+		return nil
+	}
+}
+
+// lanes are all drills.
+func (s *stage) lanes() []lane {
+	return slices.Concat(s.targetLanes(), s.pastLanes(), s.selfLanes(), s.storeLanes(), s.pageLanes())
+}
+
+// failing are what any failure of most requests brings along.
+func consequences() []string {
+	return []string{"SoakdFinding", "SoakdRegression", "SoakdTargetErrorRatioHigh", "SoakdTargetLatencyHigh", "SoakdTargetCalculationLatencyHigh"}
+}
+
+func (s *stage) targetLanes() []lane {
+	return []lane{
+		{"answers", []drill{
+			{
+				alerts: []string{
+					"SoakdTargetErrorRatioHigh", "SoakdTargetLatencyHigh", "SoakdTargetCalculationLatencyHigh", "SoakdInvalidInputAccepted", "SoakdInvalidInputServerError",
+					"SoakdInternalsLeaked", "SoakdDataLost", "SoakdForeignDataShown", "SoakdErrorBudgetBurnsFast", "SoakdErrorBudgetBurnsSteadily", "SoakdErrorBudgetBurnsSlowly",
+				},
+				also: consequences(),
+				on: s.faults("answers", map[string]string{
+					"errors": `{"ratio": 0.4}`, "lost_scenario": `{"ratio": 0.5}`, "foreign_scenario": `{"ratio": 0.5}`, "slow_all": `{"add": "1500ms"}`,
+					"slow_endpoint": `{"class": "monte_carlo", "add": "11s"}`, "accept_invalid": `{"ratio": 0.4}`, "invalid_500": `{"ratio": 0.5}`, "leak_trace": `{"ratio": 0.4}`,
+				}),
+				off: s.well("answers"),
+			},
+			{
+				alerts: []string{"SoakdTargetRestarted"}, also: []string{"SoakdOutage", "SoakdErrorBudgetBurnsFast", "SoakdErrorBudgetBurnsSteadily", "SoakdErrorBudgetBurnsSlowly"},
+				on: s.faults("answers", map[string]string{"restart": `{"every": "5s", "graceful": true}`}), off: s.well("answers"),
+			},
+		}},
+		{"held", []drill{{
+			alerts: []string{"SoakdHeld"}, also: []string{"SoakdFinding", "SoakdUnfit"},
+			on: s.faults("held", map[string]string{"rate_limit": `{"every": "1h", "burst": "1h", "retry_after": "5s"}`}), off: s.well("held"),
+		}}},
+		{"stuck", []drill{{
+			alerts: []string{"SoakdFinding"}, also: append(consequences(), "SoakdOutage", "SoakdUnfit", "SoakdDropping"),
+			on: s.faults("stuck", map[string]string{"hang": ``}), off: s.well("stuck"),
+		}}},
+		{"failing", []drill{{
+			alerts: []string{"SoakdCircuitOpen"}, also: append(consequences(), "SoakdOutage", "SoakdUnfit"),
+			on: s.faults("failing", map[string]string{"errors": `{"ratio": 1}`}), off: s.well("failing"),
+		}}},
+		{"hung", []drill{{
+			alerts: []string{"SoakdNoTraffic", "SoakdDropping", "SoakdUnfit"}, also: append(consequences(), "SoakdOutage"),
+			on: s.faults("hung", map[string]string{"hang": ``}), off: s.well("hung"),
+		}}},
+		{"away", []drill{{
+			alerts: []string{"SoakdOutage"}, also: []string{"SoakdFinding", "SoakdUnfit", "SoakdCircuitOpen"}, muted: []string{"SoakdTargetErrorRatioHigh"},
+			on: func(context.Context) error {
+				s.apis["away"].stop()
+				return nil
+			},
+			off: func(ctx context.Context) error { return s.apis["away"].start(ctx) },
+		}}},
+	}
+}
+
+// pastLanes are about what takes hours to know. An earlier run of the same soakd is
+// in the history, simulated: its target leaked, or had become slower, until now. The
+// real soakd that starts takes that up.
+func (s *stage) pastLanes() []lane {
+	from := func(instance, fault string, long, at time.Duration, alerts ...string) lane {
+		return lane{instance, []drill{{
+			alerts: alerts, also: []string{"SoakdFinding", "SoakdTargetRestarted", "SoakdRegression"},
+			on: func(ctx context.Context) error {
+				_, err := pastrun.Store(ctx, pastrun.Config{
+					URL: s.pastPath(instance), Series: history.Series{Target: s.api(instance), Instance: "drill-" + instance}, Long: long, Until: time.Now(),
+					World: simulate.Config{Seed: 7, Rate: 10, Quiet: []simulate.Stretch{{To: long}}, Episodes: []simulate.Episode{{Fault: fault, At: at}}},
+				})
+				if err != nil {
+					return err
+				}
+				return s.soak[instance].start(ctx)
+			},
+			off: nothing, stays: "one life of the target without a leak, or minutes at the old speed, do not take back what hours have shown",
+		}}}
+	}
+	return []lane{
+		from("leaking", "memory_leak_fast", 90*time.Minute, 30*time.Minute, "SoakdLeak", "SoakdLeakUrgent"),
+		from("slower", "slow_all_50", 3*time.Hour, 150*time.Minute, "SoakdRegression"),
+	}
+}
+
+// selfLanes are about soakd itself.
+func (s *stage) selfLanes() []lane {
+	var thaw func()
+	var unlock func()
+	return []lane{
+		{"late", []drill{{
+			alerts: []string{"SoakdLate"}, also: []string{"SoakdUnfit", "SoakdDropping"},
+			on: func(ctx context.Context) error {
+				thaw = s.starve(ctx, "late")
+				return nil
+			},
+			off: func(context.Context) error {
+				thaw()
+				return nil
+			},
+		}}},
+		{"killed", []drill{{
+			alerts: []string{"SoakdDown"},
+			on: func(context.Context) error {
+				s.soak["killed"].stop()
+				return nil
+			},
+			off: func(ctx context.Context) error { return s.soak["killed"].start(ctx) },
+		}}},
+		{"limited", []drill{{
+			alerts: []string{"SoakdOutOfPortsOrFiles"}, also: append(consequences(), "SoakdUnfit", "SoakdDropping"),
+			on: func(ctx context.Context) error {
+				if err := s.soak["limited"].limitFiles(4); err != nil {
+					return err
+				}
+				return s.faults("limited", map[string]string{"slow_all": `{"add": "1500ms"}`})(ctx)
+			},
+			off: func(ctx context.Context) error {
+				if err := s.soak["limited"].limitFiles(0); err != nil {
+					return err
+				}
+				return s.well("limited")(ctx)
+			},
+		}}},
+		{"history", []drill{{
+			alerts: []string{"SoakdHistoryFailing"},
+			on: func(ctx context.Context) (err error) {
+				unlock, err = lock(ctx, s.historyPath())
+				return err
+			},
+			off: func(context.Context) error {
+				unlock()
+				return nil
+			},
+		}}},
+	}
+}
+
+// starve takes the processor from a soakd for most of each second.
+func (s *stage) starve(ctx context.Context, instance string) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	work.Go(func() {
+		ticker := time.NewTicker(300 * time.Millisecond)
+		defer ticker.Stop()
+		for frozen := false; ; frozen = !frozen {
+			next := syscall.SIGSTOP
+			if frozen {
+				next = syscall.SIGCONT
+			}
+			_ = s.soak[instance].signal(next)
+			select {
+			case <-ctx.Done():
+				_ = s.soak[instance].signal(syscall.SIGCONT)
+				return
+			case <-ticker.C:
+			}
+		}
+	})
+	return func() {
+		cancel()
+		work.Wait()
+	}
+}
+
+// lock keeps everybody else from writing into an SQLite file.
+func lock(ctx context.Context, path string) (unlock func(), err error) {
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	if err := await(ctx, "the lock of the history", func() bool {
+		_, err = db.ExecContext(ctx, "BEGIN EXCLUSIVE")
+		return err == nil
+	}); err != nil {
+		return nil, fmt.Errorf("%w: %w", err, db.Close())
+	}
+	return func() {
+		_, _ = db.ExecContext(ctx, "ROLLBACK")
+		_ = db.Close()
+	}, nil
+}
+
+func (s *stage) storeLanes() []lane {
+	d := s.stores
+	// What a drill of a server lets the judgement find.
+	found := []string{"SoakdFinding"}
+	in := func(drills ...drill) lane { return lane{"probes", drills} }
+	return []lane{
+		in(drill{alerts: []string{"SoakdPostgresConnectionsHigh"}, also: found, on: d.fill(0.85), off: d.empty},
+			drill{alerts: []string{"SoakdPostgresConnectionsExhausted"}, also: found, on: d.fill(0.97), off: d.empty},
+			drill{alerts: []string{"SoakdPostgresDeadlocks"}, also: found, on: d.deadlock, off: nothing}),
+		in(drill{alerts: []string{"SoakdPostgresBlocked", "SoakdPostgresIdleInTransaction"}, also: found, on: d.hold, off: d.release}),
+		in(drill{alerts: []string{"SoakdPostgresReplicationLag"}, on: d.pauseReplay, off: d.resumeReplay},
+			drill{alerts: []string{"SoakdPostgresReplicaCutOff"}, on: d.cutOff(1), off: func(ctx context.Context) error { return d.cutOff(d.primaryPort())(ctx) }}),
+		in(drill{
+			alerts: []string{"SoakdRedisMemoryHigh"},
+			on: func(ctx context.Context) error {
+				return joined(d.setRedis(ctx, "maxmemory-policy", "noeviction"), d.stuff(ctx, 13_100_000))
+			},
+			off: d.unstuff,
+		}, drill{
+			alerts: []string{"SoakdRedisEvictionsStarted"}, also: found,
+			on: func(ctx context.Context) error {
+				return joined(d.setRedis(ctx, "maxmemory-policy", "allkeys-lru"), d.stuff(ctx, 20_000_000))
+			},
+			off: d.unstuff,
+		}, drill{alerts: []string{"SoakdRedisRejectedConnections"}, also: found, on: d.reject, off: nothing}),
+		in(drill{alerts: []string{"SoakdRedisHitRatioFell"}, also: found, on: done(&d.astray, true), off: done(&d.astray, false)}),
+	}
+}
+
+func nothing(context.Context) error { return nil }
+
+func joined(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *stage) pageLanes() []lane {
+	if s.pages == nil { // only the names of the alerts are wanted
+		s.pages = &pages{}
+	}
+	p := s.pages
+	in := func(alert string, flag *atomic.Bool) lane {
+		return lane{"probes", []drill{{alerts: []string{alert}, also: []string{"SoakdProbeFlapping", "SoakdOutage"}, on: done(flag, true), off: done(flag, false)}}}
+	}
+	return []lane{
+		in("SoakdProbeBlind", &p.metricsDown), in("SoakdProbeFlapping", &p.flaps), in("SoakdDependencyDown", &p.frontDown), in("SoakdCertificateExpires", &p.expires),
+	}
+}
+
+// Each alert has a drill, or a reason why not.
+func TestEachAlertHasADrill(t *testing.T) {
+	drilled := map[string]bool{"SoakdAbsent": true} // at the end
+	s := &stage{stores: &stores{}}
+	for _, l := range s.lanes() {
+		for _, d := range l.drills {
+			for _, a := range d.alerts {
+				drilled[a] = true
+			}
+		}
+	}
+	known := map[string]bool{}
+	for _, a := range dashboards.Default().Alerts() {
+		known[a.Name] = true
+		if reason := notDrilled()[a.Name]; drilled[a.Name] == (reason != "") {
+			t.Errorf("%s: drilled is %v, the reason why it is not: %q", a.Name, drilled[a.Name], reason)
+		}
+	}
+	for name := range drilled {
+		if !known[name] {
+			t.Errorf("there is a drill for %s, and no such alert", name)
+		}
+	}
+	for name := range notDrilled() {
+		if !known[name] {
+			t.Errorf("there is a reason not to drill %s, and no such alert", name)
+		}
+	}
+}
+
+// Every alert reaches the webhook when what it warns of is there, says what it has
+// to, and is resolved when it is over; and no other alert comes.
+func TestEveryAlertFires(t *testing.T) {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	defer cancel()
+	s := openStage(ctx, t)
+	t.Logf("%v: the stage is set", time.Since(began).Round(time.Second))
+	// It says of itself that nothing can be judged; that there is no traffic is no news.
+	s.inbox.expect("paused", "SoakdUnfit")
+	must(t, s.waitForCalm(ctx))
+	t.Logf("%v: all is calm", time.Since(began).Round(time.Second))
+	var work sync.WaitGroup
+	for _, l := range s.lanes() {
+		work.Go(func() { s.run(ctx, t, l, began) })
+	}
+	work.Wait()
+	s.absent(ctx, t, began)
+	for _, text := range s.inbox.complaints() {
+		t.Error(text)
+	}
+	s.report(t)
+}
+
+// waitForCalm waits until the drills can begin: hits of Redis are known for as
+// long as the alerts look back.
+func (s *stage) waitForCalm(ctx context.Context) error {
+	if text, status, err := ask(ctx, http.MethodPost, "http://"+s.soak["paused"].address+"/-/pause", "", ""); err != nil || status != http.StatusOK {
+		return fmt.Errorf("pause: %d %s %w", status, text, err)
+	}
+	const known = `count(soakd_redis_keyspace_hits_total offset 35s and soakd_redis_evicted_keys_total offset 38s) > 0`
+	return await(ctx, "the time before the drills", func() bool { return s.has(ctx, known) })
+}
+
+// has reports whether a query has a result now.
+func (s *stage) has(ctx context.Context, query string) bool {
+	text, status, err := ask(ctx, http.MethodGet, s.prometheus.URL()+"/api/v1/query?query="+escaped(query), "", "")
+	return err == nil && status == http.StatusOK && !strings.Contains(text, `"result":[]`)
+}
+
+// run does the drills of a lane.
+func (s *stage) run(ctx context.Context, t *testing.T, l lane, began time.Time) {
+	t.Helper()
+	for _, d := range l.drills {
+		s.inbox.expect(l.instance, slices.Concat(d.alerts, d.also)...)
+		before := map[string]int{}
+		for _, a := range d.alerts {
+			before[a] = s.inbox.count(key{a, l.instance})
+		}
+		start := time.Now()
+		if err := d.on(ctx); err != nil {
+			t.Errorf("%s, %v: %v", l.instance, d.alerts, err)
+		}
+		for _, a := range d.alerts {
+			k := key{a, l.instance}
+			if err := await(ctx, a+" of "+l.instance, func() bool { return s.inbox.count(k) > before[a] || s.inbox.firing(k) }); err != nil {
+				t.Error(err)
+			}
+			t.Logf("%v: %v fires after %v", time.Since(began).Round(time.Second), k, time.Since(start).Round(time.Second))
+		}
+		for _, a := range d.muted {
+			if err := await(ctx, a+" of "+l.instance+" in Prometheus", func() bool {
+				return s.has(ctx, fmt.Sprintf(`ALERTS{alertname=%q,instance=%q,alertstate="firing"}`, a, l.instance))
+			}); err != nil {
+				t.Error(err)
+			}
+		}
+		if d.stays != "" {
+			continue
+		}
+		start = time.Now()
+		if err := d.off(ctx); err != nil {
+			t.Errorf("%s, %v is over: %v", l.instance, d.alerts, err)
+		}
+		for _, a := range d.alerts {
+			k := key{a, l.instance}
+			if err := await(ctx, a+" of "+l.instance+" to be resolved", func() bool { return !s.inbox.firing(k) }); err != nil {
+				t.Error(err)
+			}
+			t.Logf("%v: %v resolved after %v", time.Since(began).Round(time.Second), k, time.Since(start).Round(time.Second))
+		}
+	}
+}
+
+// absent stops every soakd, and starts one again.
+func (s *stage) absent(ctx context.Context, t *testing.T, began time.Time) {
+	t.Helper()
+	for _, name := range slices.Sorted(maps.Keys(s.soak)) {
+		s.inbox.expect(name, "SoakdDown")
+	}
+	all := lane{"", []drill{{
+		alerts: []string{"SoakdAbsent"},
+		on: func(context.Context) error {
+			return together(s.soak, func(p *program) error {
+				p.stop()
+				return nil
+			})
+		},
+		off: func(ctx context.Context) error { return s.soak["killed"].start(ctx) },
+	}}}
+	s.run(ctx, t, all, began)
+	// Nobody tells of any target any more: what stayed is resolved too.
+	if err := await(ctx, "the rest to be resolved", func() bool {
+		return !slices.ContainsFunc(s.inbox.open(), func(k key) bool { return k.alert != "SoakdDown" })
+	}); err != nil {
+		t.Errorf("%v: %v", err, s.inbox.open())
+	}
+}
+
+// report shows, of a test that failed, what there was.
+func (s *stage) report(t *testing.T) {
+	t.Helper()
+	for _, all := range []map[string]*program{s.apis, s.soak} {
+		for name, p := range all {
+			if died, output := p.died(); died {
+				t.Errorf("%s of %s ended by itself:\n%s", p.args[0], name, output)
+			} else if t.Failed() {
+				t.Logf("%s of %s:\n%s", p.args[0], name, output)
+			}
+		}
+	}
+	if open := s.inbox.open(); t.Failed() {
+		t.Logf("still firing: %v", open)
+	}
+}

@@ -1,0 +1,36 @@
+package dashboards
+
+import (
+	"github.com/grafana/grafana-foundation-sdk/go/cog/variants"
+	"github.com/grafana/grafana-foundation-sdk/go/common"
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+)
+
+// noGrafana is when soakd writes no annotations.
+const noGrafana = "where soakd writes to no Grafana (SOAKD_GRAFANA_URL)"
+
+// annotationPanels show whether what soakd writes into Grafana arrives there.
+func annotationPanels() []Panel {
+	return []Panel{
+		{
+			Title: "Annotations for Grafana", Unit: "short", Width: 12, EmptyWhen: noGrafana,
+			Description: "Annotations written to Grafana in the last 10 minutes, attempts that it refused or did not answer, and annotations that were never written. Attempts that fail all the time: the log of soakd says once what would be right, and soakd check tries it; mostly the token has expired.",
+			Targets:     []Target{{Query: sum("increase("+sel("soakd_annotations_total")+"[10m])", "result", "instance"), Legend: "{{result}} {{instance}}"}},
+		},
+		{
+			Title: "Annotations that wait", Unit: "short", Width: 12, EmptyWhen: noGrafana,
+			Description: "Annotations that Grafana does not have yet: 0 but for moments. A climb is a Grafana that is away; from 1000 on the oldest are dropped. /api/v1/events and the history have all of them.",
+			Targets:     []Target{{Query: sum(sel("soakd_annotations_pending"), "instance"), Legend: "{{instance}}"}},
+		},
+	}
+}
+
+// writtenAnnotations shows what soakd wrote into Grafana's own store, where it does.
+func writtenAnnotations() dashboard.AnnotationQuery {
+	return dashboard.AnnotationQuery{
+		Name: "Written by soakd", Datasource: &common.DataSourceRef{Type: new("grafana"), Uid: new("-- Grafana --")}, Enable: true,
+		IconColor: "rgba(0, 211, 255, 1)",
+		// The kit's own type of it (dashboard.AnnotationTarget) does not fit its field.
+		Target: variants.UnknownDataquery{"type": "tags", "tags": []string{tag}, "matchAny": false, "limit": 200},
+	}
+}
