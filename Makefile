@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
-.PHONY: help build test test-deps check fmt fmt-check vet lint tidy-check vuln demo bench bench-peers bench-detect compare-exporters docs clean tools FORCE
+.PHONY: help build test test-prometheus prometheus-current test-deps check fmt fmt-check vet lint tidy-check vuln demo bench bench-peers bench-detect compare-exporters docs pictures clean tools FORCE
 
 GO ?= go
 # Extra arguments, such as `make demo ARGS='--duration 30s'` or `make test ARGS='-run Demo'`.
@@ -46,6 +46,23 @@ test: test-deps ## run all tests with the race detector
 	@# Again without: under the race detector connections are not read and written
 	@# by the system calls of their own that soakd is built with (wire/socket_linux.go).
 	$(GO) test -buildvcs=false -timeout 10m $(ARGS) ./internal/load ./internal/load/wire ./internal/judge/... ./internal/exporter ./bench/detect
+
+# A current Prometheus, by the version in a module of its own: Debian's is of the
+# series 2. Without service discovery, which the tests do not need, it is built in
+# some 3 minutes.
+prometheus := .cache/prometheus
+prometheus_version = 3.$(shell sed -n 's|.*prometheus/prometheus v0\.3\([0-9.]*\) .*|\1|p' tools/prometheus/go.mod)
+
+$(prometheus)/.built: tools/prometheus/go.mod tools/prometheus/go.sum
+	mkdir -p $(prometheus)
+	CGO_ENABLED=0 GOBIN="$$PWD/$(prometheus)" $(GO) -C tools/prometheus install -buildvcs=false -trimpath -tags remove_all_sd \
+		-ldflags '-s -w -X $(package).Version=$(prometheus_version)' tool
+	touch $@
+
+prometheus-current: $(prometheus)/.built ## build the pinned current Prometheus into .cache/
+
+test-prometheus: test-deps $(prometheus)/.built ## test dashboards and rules with a current Prometheus and, where it is installed, VictoriaMetrics
+	PATH="$$PWD/$(prometheus):$$PATH" $(GO) test -buildvcs=false -count=1 -timeout 15m $(ARGS) ./internal/dashboards
 
 check: fmt-check vet lint tidy-check vuln ## everything that reads the code without running it
 
@@ -112,6 +129,9 @@ compare-exporters: test-deps ## compare the probes with Prometheus' exporters fo
 
 docs: ## write METRICS.md, SETTINGS.md, docs/api-metrics.md and the dashboards anew
 	$(GO) test -buildvcs=false -count=1 -run Current ./cmd/soakd ./internal/dashboards ./internal/probes/api -args -update
+
+pictures: bin/soakd ## draw the dashboards for docs/ from a demo, 7 minutes; needs chromium, npm and prometheus; ARGS=-h for more
+	@$(GO) run -buildvcs=false ./bench/pictures $(ARGS)
 
 clean: ## remove what was built
 	rm -rf bin dist .cache

@@ -51,6 +51,12 @@ have_alertmanager || { missing+=("Alertmanager") packages+=(prometheus-alertmana
 have_pgbouncer || { missing+=("PgBouncer") packages+=(pgbouncer); }
 have_c || { missing+=("C compiler and headers, for go test -race") packages+=(gcc libc6-dev); }
 
+# VictoriaMetrics is no must: without it the test of the dashboards leaves it out.
+# Debian has it (22 MiB), not every system does.
+if [[ $(id -u) -eq 0 && -z $(command -v victoria-metrics) ]] && apt-cache show victoria-metrics >/dev/null 2>&1; then
+	missing+=("VictoriaMetrics") packages+=(victoria-metrics)
+fi
+
 [[ ${#missing[@]} -gt 0 ]] || exit 0
 printf 'test-deps: missing: %s\n' "${missing[@]}" >&2
 

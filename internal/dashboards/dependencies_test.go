@@ -54,6 +54,10 @@ func startSurroundings(t *testing.T) *surroundings {
 			http.Error(w, "ill", http.StatusInternalServerError)
 			return
 		}
+		if strings.HasPrefix(r.URL.Path, "/api/annotations") { // as Grafana
+			_, _ = io.WriteString(w, map[string]string{http.MethodGet: "[]", http.MethodPost: `{"id": 1}`, http.MethodPatch: "{}"}[r.Method])
+			return
+		}
 		if r.URL.Path == "/metrics" {
 			fmt.Fprintf(w, "queue_depth 3\njobs_total %d\n", jobs.Add(1))
 			return
@@ -105,6 +109,7 @@ func (s *surroundings) env() []string {
 		"SOAKD_CERTIFICATE_PROBES=shop=" + address + ca,
 		"SOAKD_EXPORTER_PROBES=queue=https://" + address + "/metrics" + ca,
 		"SOAKD_EXPORTER_SERIES=depth=queue:queue_depth;jobs=queue:jobs_total",
+		"SOAKD_GRAFANA_URL=https://" + address, "SOAKD_GRAFANA_TOKEN=stand", "SOAKD_GRAFANA_CA_FILE=" + filepath.Join(s.folder, "ca.pem"),
 	}
 	if readsProcesses() {
 		settings = append(settings, "SOAKD_API_PID_FILE="+s.pidFile(), "SOAKD_API_CGROUP="+s.folder)

@@ -7,7 +7,7 @@ import (
 )
 
 func ruleTests() []ruleTest {
-	return slices.Concat(selfRuleTests(), trafficRuleTests(), findingRuleTests(), postgresRuleTests(), redisRuleTests(), dependencyRuleTests(), judgementRuleTests())
+	return slices.Concat(selfRuleTests(), trafficRuleTests(), findingRuleTests(), postgresRuleTests(), redisRuleTests(), dependencyRuleTests(), judgementRuleTests(), stateRuleTests())
 }
 
 // nothing is the test of an alert that stays quiet while its series are absent.
@@ -50,7 +50,7 @@ func selfRuleTests() []ruleTest {
 		},
 
 		{
-			alert: "SoakdNoTraffic", kind: fires, at: "15m", pending: "11m",
+			alert: "SoakdNoTraffic", kind: fires, at: "15m", pending: "10m",
 			series: [][2]string{
 				{"soakd_arrivals_sent_total", "0+600x5 3000+0x30"},
 				{"soakd_load_target_rate", "10+0x30"},
@@ -62,6 +62,7 @@ func selfRuleTests() []ruleTest {
 				description: "soakd sent 0% of the rate that it aims at over 5 minutes. The soak says nothing about the target until it sends again.",
 			}},
 		},
+		closedFires(),
 		{
 			alert: "SoakdNoTraffic", kind: quiet, at: "15m",
 			series: [][2]string{
@@ -80,6 +81,7 @@ func selfRuleTests() []ruleTest {
 				{`soakd_load_virtual_users{job="soakd",instance="held:9470"}`, "20+0x40"},
 			},
 		},
+		closedQuiet()[0], closedQuiet()[1], closedQuiet()[2],
 		nothing("SoakdNoTraffic"),
 		{
 			alert: "SoakdNoTraffic", kind: reset, at: "15m",
@@ -735,7 +737,7 @@ func redisRuleTests() []ruleTest {
 		{alert: "SoakdRedisMemoryHigh", kind: reset, at: "15m", series: [][2]string{{used, "95+0x8 1+0x20"}, {limit, "100+0x30"}}}, // restarted, empty
 
 		{
-			alert: "SoakdRedisHitRatioFell", kind: fires, at: "145m", pending: "78m", calm: []string{"60m"},
+			alert: "SoakdRedisHitRatioFell", kind: fires, at: "145m", pending: "76m", calm: []string{"60m"},
 			series: lookups("0+90x65 5904+54x90", "0+10x65 696+46x90"), // 0.9 for 65 minutes, then 0.54 for longer
 			want: []wanted{{
 				labels: node, summary: "The hit ratio of Redis redis:6379 fell by a third",
