@@ -12,7 +12,7 @@ import (
 // healthyPatience bounds how long the queries of a healthy demo are waited for. On
 // an idle machine all have data within half a minute. visitedPatience is for those
 // that nothing but the faults can give data, from their start on.
-const healthyPatience, visitedPatience = 2 * time.Minute, 4 * time.Minute
+const healthyPatience, visitedPatience = 3 * time.Minute, 4 * time.Minute
 
 // Every query of every dashboard, every recording and every alert's signal has data
 // on a Prometheus that scrapes a healthy demo, every rule evaluates without error,
