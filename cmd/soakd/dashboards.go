@@ -109,8 +109,8 @@ func writeWhole(path string, content []byte) (err error) {
 			err = fmt.Errorf("write %s: %w", path, errors.Join(err, os.Remove(file.Name())))
 		}
 	}()
-	_, wrong := file.Write(content)
-	if wrong = errors.Join(wrong, file.Chmod(0o644), file.Close()); wrong != nil {
+	_, writing := file.Write(content)
+	if wrong := errors.Join(writing, file.Chmod(0o644), file.Close()); wrong != nil {
 		return wrong
 	}
 	return os.Rename(file.Name(), path)

@@ -131,6 +131,11 @@ func TestAPISaysWhatIsWrong(t *testing.T) {
 		`{"text":"x","at":"2001-01-01T00:00:00Z"}`: "at: it must be within 24h0m0s of now", `no`: "the body must be JSON such as",
 		`{"text":"x","version":"` + strings.Repeat("v", 65) + `"}`: "version: it must be one line of at most 64 bytes",
 		`{"text":"x"}{"text":"y"}`:                                 "the body goes on after the event", `{"text":"x"} y`: "the body goes on after the event",
+		`{"text":"x","kind":"deploy"}`: `kind: "deploy" must be annotation or drill`, `{"text":"x","duration":"1m"}`: "they belong to a drill",
+		`{"text":"x","kind":"drill","version":"v2"}`: "a drill brings none", `{"text":"x","kind":"drill","duration":"ten"}`: `"ten" is not one such as 10m`,
+		`{"text":"x","kind":"drill","duration":"-1m"}`: "more than nothing", `{"text":"x","kind":"drill","duration":"25h"}`: "at most 24h0m0s",
+		`{"text":"x","kind":"drill","duration":"0s"}`:                                "more than nothing",
+		`{"text":"x","kind":"drill","duration":"1m","until":"2026-01-01T00:00:00Z"}`: "give one of them",
 		`{"text":"a\u0085b"}`: "text: it must be one line", `{"text":"a\u2028b"}`: "text: it must be one line",
 		`{"text":"` + strings.Repeat("x", 9000) + `"}`: "request body too large",
 	} {
@@ -204,5 +209,25 @@ func TestBudget(t *testing.T) {
 	b.take(now) // a clock that is set back
 	if !b.take(now.Add(eventsPer)) {
 		t.Error("nothing is left an hour later")
+	}
+}
+
+// A drill is posted with its end, or with how long it lasts, or with neither.
+func TestDrillsCanBePosted(t *testing.T) {
+	j := judgedMinutes(t, 0)
+	ask := served(t, j, true)
+	at := time.Now().UTC().Truncate(time.Second)
+	for body, lasts := range map[string]time.Duration{
+		`"duration":"10m"`: 10 * time.Minute, `"until":"` + at.Add(time.Hour).Format(time.RFC3339) + `"`: time.Hour, `"version":""`: 0,
+	} {
+		status, d := ask(http.MethodPost, "/api/v1/events", `{"kind":"drill","text":"Redis stopped","at":"`+at.Format(time.RFC3339)+`",`+body+`}`)
+		events := j.Events(0)
+		e := events[len(events)-1]
+		if status != 201 || d["kind"] != "drill" || e.Kind != judge.Drill || e.Text != "Redis stopped" || !e.At.Equal(at) {
+			t.Errorf("%s: %d %v, %+v", body, status, d, e)
+		}
+		if lasts == 0 && !e.Until.IsZero() || lasts > 0 && !e.Until.Equal(at.Add(lasts)) {
+			t.Errorf("%s: until %v", body, e.Until)
+		}
 	}
 }

@@ -558,3 +558,42 @@ func TestTheEndOfARunIsNoEvent(t *testing.T) {
 		t.Errorf("%+v", events)
 	}
 }
+
+// A drill is named by what is found near it or while it lasts, and excuses nothing.
+func TestADrillIsNamedAndNoExcuse(t *testing.T) {
+	for name, test := range map[string]struct {
+		at, until int
+		near      bool
+	}{
+		"just before": {at: 11, near: true}, "lasts": {at: 1, until: 40, near: true},
+		"over long ago": {at: 1, until: 4}, "a moment long ago": {at: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			with, without := newStory(t), newStory(t)
+			until := time.Time{}
+			if test.until > 0 {
+				until = with.at(test.until)
+			}
+			for _, s := range []*story{with, without} {
+				s.minute(0, "v1")
+				if s == with {
+					s.judge.AnnotateDrill(s.at(test.at), until, "restarts of the API")
+				}
+				s.sees(finding.Restarts, finding.Subject{Target: "api"}, 20)
+				s.minute(20, "v1")
+				s.minute(21, "v1")
+				s.want(21, "restarts(1)+")
+			}
+			near := with.judge.Findings()[0].Nearby
+			if (len(near) == 1 && near[0].Kind == Drill && near[0].Text == "restarts of the API") != test.near || len(near) > 1 {
+				t.Errorf("nearby %+v", near)
+			}
+			if a, b := with.judge.Verdict(true), without.judge.Verdict(true); a.Result != b.Result || a.Text != b.Text {
+				t.Errorf("%+v\n%+v", a, b)
+			}
+			if n := with.judge.Readings().Events[Drill]; n != 1 || len(with.judge.Readings().Events) != len(EventKinds()) {
+				t.Errorf("%d drills are counted", n)
+			}
+		})
+	}
+}

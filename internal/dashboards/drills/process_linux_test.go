@@ -45,7 +45,7 @@ func await(ctx context.Context, what string, condition func() bool) error {
 // freeAddress is a loopback address whose port is free for the moment it takes to
 // use it.
 func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0") //nolint:noctx // does not block
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}

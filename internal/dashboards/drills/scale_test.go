@@ -77,7 +77,7 @@ func divided(text string, by int64) string {
 }
 
 // units are those of Prometheus' durations that our rules use.
-var units = map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour} //nolint:gochecknoglobals // a table
+var units = map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour}
 
 // parsed reads a duration of one unit, as all of our rules have them; 0 for none.
 func parsed(text string) time.Duration {
@@ -159,11 +159,11 @@ func masked(expr string) string {
 
 func TestShorten(t *testing.T) {
 	for expr, want := range map[string]string{
-		"rate(a[5m])":                    "rate(a[5000ms])",
-		"a offset 30m":                   "a offset 30000ms",
-		"count_over_time(a[3d:72m]) / 60": "count_over_time(a[4320000ms:72000ms]) / 60",
+		"rate(a[5m])":                               "rate(a[5000ms])",
+		"a offset 30m":                              "a offset 30000ms",
+		"count_over_time(a[3d:72m]) / 60":           "count_over_time(a[4320000ms:72000ms]) / 60",
 		"time() - process_start_time_seconds < 900": "time() - process_start_time_seconds < 15",
-		"a > 900": "a > 900",
+		"a > 900":                          "a > 900",
 		"last_over_time(a[1d] offset 15m)": "last_over_time(a[1440000ms] offset 15000ms)",
 	} {
 		if got := shorten(expr, usualPace); got != want {

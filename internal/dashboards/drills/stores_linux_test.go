@@ -1,21 +1,16 @@
 package drills
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -33,13 +28,8 @@ const (
 
 // stores are a Postgres with a replica and a Redis that are watched and come to harm.
 type stores struct {
-	postgres   *localservices.Postgres
-	redis      *localservices.Redis
-	replicaURL string // of the role that watches
-
-	replicaDir string
-	replicaCmd *exec.Cmd
-	replicaEnd chan struct{}
+	postgres, replica *localservices.Postgres
+	redis             *localservices.Redis
 
 	// Connections as superuser: they are there from the start on, so that a drill
 	// that takes connections knows how many are left.
@@ -58,7 +48,7 @@ func (s *stores) start(ctx context.Context) error {
 	work.Go(func() {
 		s.postgres, errs[0] = localservices.StartPostgres(ctx, localservices.Options{Settings: map[string]string{"max_connections": strconv.Itoa(mostConnections)}})
 		if errs[0] == nil {
-			errs[0] = s.startReplica(ctx)
+			s.replica, errs[0] = localservices.StartPostgresReplica(ctx, s.postgres, localservices.Options{})
 		}
 	})
 	work.Go(func() { s.redis, errs[1] = localservices.StartRedis(ctx, localservices.Options{MaxMemory: "16mb"}) })
@@ -66,77 +56,13 @@ func (s *stores) start(ctx context.Context) error {
 	return errors.Join(errs[:]...)
 }
 
-// startReplica copies the Postgres and runs the copy as its replica, as the same
-// user and with the same binaries.
-func (s *stores) startReplica(ctx context.Context) error {
-	_, bin, ok := strings.Cut(s.postgres.Kind(), " from ")
-	if !ok {
-		return fmt.Errorf("no folder of programs in %q", s.postgres.Kind())
-	}
-	dir, err := os.MkdirTemp("", "soakd-replica-")
-	if err != nil {
-		return err
-	}
-	s.replicaDir = dir
-	info, err := os.Stat(fmt.Sprintf("/proc/%d", s.postgres.PID()))
-	if err != nil {
-		return err
-	}
-	owner := info.Sys().(*syscall.Stat_t)
-	if err := os.Chown(dir, int(owner.Uid), int(owner.Gid)); err != nil {
-		return err
-	}
-	command := func(program string, args ...string) *exec.Cmd {
-		cmd := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(bin, program), args...) //nolint:gosec // Postgres' own
-		cmd.Dir, cmd.SysProcAttr = dir, &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
-		if int(owner.Uid) != os.Getuid() {
-			cmd.SysProcAttr.Credential = &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}
-		}
-		return cmd
-	}
-	data := filepath.Join(dir, "data")
-	if output, err := command("pg_basebackup", "-D", data, "-R", "-X", "stream", "-c", "fast", "-d", s.postgres.AdminURL().Value()).CombinedOutput(); err != nil {
-		return fmt.Errorf("copy the database for its replica: %w\n%s", err, output)
-	}
-	address, err := freeAddress()
-	if err != nil {
-		return err
-	}
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return err
-	}
-	s.replicaCmd, s.replicaEnd = command("postgres", "-D", data, "-c", "port="+port), make(chan struct{})
-	var output bytes.Buffer
-	s.replicaCmd.Stdout, s.replicaCmd.Stderr = &output, &output
-	if err := s.replicaCmd.Start(); err != nil {
-		return err
-	}
-	go func() {
-		_ = s.replicaCmd.Wait()
-		close(s.replicaEnd)
-	}()
-	s.replicaURL = at(s.postgres.MonitorURL().Value(), address)
-	return await(ctx, "the replica", func() bool {
-		s.onReplica, err = pgx.Connect(ctx, at(s.postgres.AdminURL().Value(), address))
-		return err == nil
-	})
-}
-
-// at is a URL with another host:port.
-func at(address, host string) string {
-	parsed, err := url.Parse(address)
-	if err != nil {
-		return address
-	}
-	parsed.Host = host
-	return parsed.String()
-}
-
 // connect makes the connections of the drills and begins what goes on all the time.
 func (s *stores) connect(ctx context.Context) error {
+	var err error
+	if s.onReplica, err = pgx.Connect(ctx, s.replica.AdminURL().Value()); err != nil {
+		return err
+	}
 	for _, c := range []**pgx.Conn{&s.holder, &s.waiter, &s.first, &s.second, &s.clerk} {
-		var err error
 		if *c, err = pgx.Connect(ctx, s.postgres.AdminURL().Value()); err != nil {
 			return err
 		}
@@ -208,12 +134,8 @@ func (s *stores) stop() error {
 	if s.client != nil {
 		errs = append(errs, s.client.Close())
 	}
-	if s.replicaCmd != nil && s.replicaEnd != nil {
-		_ = s.replicaCmd.Process.Signal(syscall.SIGINT)
-		<-s.replicaEnd
-	}
-	if s.replicaDir != "" {
-		errs = append(errs, os.RemoveAll(s.replicaDir))
+	if s.replica != nil {
+		errs = append(errs, s.replica.Stop())
 	}
 	if s.postgres != nil {
 		errs = append(errs, s.postgres.Stop())
@@ -242,7 +164,6 @@ func (s *stores) fill(share float64) func(context.Context) error {
 		return nil
 	}
 }
-
 
 // empty gives the connections back.
 func (s *stores) empty(ctx context.Context) error {
@@ -289,6 +210,36 @@ func (s *stores) deadlock(ctx context.Context) error {
 		return errors.New("two transactions that wait for each other both went on")
 	}
 	return nil
+}
+
+// loseSlot makes a slot that nobody reads from, and writes more log than Postgres
+// keeps for it: some segments of 16 MB.
+func (s *stores) loseSlot(ctx context.Context) error {
+	c, err := pgx.Connect(ctx, s.postgres.AdminURL().Value())
+	if err != nil {
+		return err
+	}
+	defer c.Close(ctx) //nolint:errcheck // nothing is written any more
+	for _, statement := range []string{
+		"ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'", "SELECT pg_reload_conf()",
+		"SELECT pg_create_physical_replication_slot('nobody', true)",
+		"SELECT pg_switch_wal()", "INSERT INTO ledger VALUES (1)", "SELECT pg_switch_wal()", "INSERT INTO ledger VALUES (1)", "SELECT pg_switch_wal()",
+		"INSERT INTO ledger VALUES (1)", "CHECKPOINT", "SELECT pg_switch_wal()", "INSERT INTO ledger VALUES (1)", "CHECKPOINT",
+	} {
+		if err := exec1(ctx, c, statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	return nil
+}
+
+func (s *stores) dropSlot(ctx context.Context) error {
+	c, err := pgx.Connect(ctx, s.postgres.AdminURL().Value())
+	if err != nil {
+		return err
+	}
+	return errors.Join(exec1(ctx, c, "ALTER SYSTEM RESET max_slot_wal_keep_size"), exec1(ctx, c, "SELECT pg_reload_conf()"),
+		exec1(ctx, c, "SELECT pg_drop_replication_slot('nobody')"), c.Close(ctx))
 }
 
 func exec1(ctx context.Context, c *pgx.Conn, statement string) error {
@@ -372,7 +323,7 @@ func (s *stores) reject(ctx context.Context) error {
 		return err
 	}
 	for range 5 {
-		c, err := net.Dial("tcp", s.client.Options().Addr) //nolint:noctx // on this machine
+		c, err := net.Dial("tcp", s.client.Options().Addr)
 		if err != nil {
 			return err
 		}
