@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -176,6 +177,19 @@ func checkNativeOnly(t *testing.T, s *server) {
 		}
 		if series, err := s.ask(t.Context(), "histogram_count("+metric+")"); err != nil || len(series) == 0 {
 			t.Errorf("%s has no native histogram %s, %v", s.name, metric, err)
+		}
+	}
+}
+
+// What is listed as never seen is there, and may be empty on a healthy demo too.
+func TestNeverSeenIsDescribed(t *testing.T) {
+	known := map[string]bool{}
+	for _, q := range queriesOf(Default()) {
+		known[q.where] = true
+	}
+	for _, where := range neverSeen() {
+		if !known[where] || !slices.Contains(mayBeEmpty(), where) {
+			t.Errorf("%q is no query that may be empty", where)
 		}
 	}
 }
