@@ -114,9 +114,9 @@ func (s Settings) selfAlerts() []Alert {
 				"Remove these rules where no soak is meant to run.",
 		},
 		{
-			Name: "SoakdNoTraffic", Severity: Page, For: "2m", Dashboard: trafficUID,
+			Name: "SoakdNoTraffic", Severity: Page, For: "2m", Dashboard: selfUID,
 			// Below one arrival in 20 s five minutes say nothing.
-			Signal: "rate(soakd_arrivals_sent_total[5m])\n/\n(soakd_load_target_rate > 0.05)", Condition: "< 0.01",
+			Signal: "rate(soakd_arrivals_sent_total[5m])\n/\n(soakd_load_target_rate > 0.05)\nor\n" + closedModeSends, Condition: "< 0.01",
 			// While the target keeps every user away, which SoakdHeld tells, soakd
 			// does as it was asked.
 			Only:    "unless on (job, instance)\nsoakd_load_held_users == soakd_load_virtual_users",
@@ -124,22 +124,23 @@ func (s Settings) selfAlerts() []Alert {
 			Description: "soakd sent {{ $value | humanizePercentage }} of the rate that it aims at over 5 minutes. " +
 				"The soak says nothing about the target until it sends again.",
 		},
+		pausedAlert(),
 		{
-			Name: "SoakdLate", Severity: Ticket, For: "10m", Dashboard: trafficUID,
+			Name: "SoakdLate", Severity: Ticket, For: "10m", Dashboard: selfUID,
 			Signal: scheduleLagP99, Condition: above(s.LagLimit.Seconds()),
 			Summary: "soakd {{ $labels.instance }} falls behind its own schedule",
 			Description: "One arrival in a hundred was noticed {{ $value | humanizeDuration }} late or more (limit " + milliseconds(s.LagLimit) + "). " +
 				"soakd is starved, and its latencies from the intended start hold that delay.",
 		},
 		{
-			Name: "SoakdDropping", Severity: Ticket, Dashboard: trafficUID,
+			Name: "SoakdDropping", Severity: Ticket, Dashboard: selfUID,
 			Signal: `sum by (job, instance) (increase(soakd_arrivals_dropped_total{reason!~"shutdown|retry_after"}[10m]))`, Condition: "> 0",
 			Summary: "soakd {{ $labels.instance }} drops arrivals",
 			Description: "About {{ printf \"%.0f\" $value }} arrivals were dropped in 10 minutes. " +
 				"Quantiles of that time are lower bounds, and no judgement can pass on it.",
 		},
 		{
-			Name: "SoakdUnfit", Severity: Ticket, For: "5m", Dashboard: trafficUID,
+			Name: "SoakdUnfit", Severity: Ticket, For: "5m", Dashboard: selfUID,
 			Signal: "sum by (job, instance, reason) (increase(soakd_windows_unfit_total[10m]))\n/ on (job, instance) group_left ()\n" +
 				"(sum by (job, instance) (increase(soakd_windows_total[10m])) > 0)",
 			Condition: above(unfitLimit),
@@ -155,7 +156,7 @@ func (s Settings) selfAlerts() []Alert {
 				"They say nothing against the target.",
 		},
 		{
-			Name: "SoakdCircuitOpen", Severity: Ticket, For: "5m", Dashboard: trafficUID,
+			Name: "SoakdCircuitOpen", Severity: Ticket, For: "5m", Dashboard: selfUID,
 			Signal: "soakd_load_factor_ratio", Condition: "< 1",
 			Only:    "and on (job, instance)\nsoakd_circuit_state{state=\"closed\"} == 0",
 			Summary: "soakd {{ $labels.instance }} has lowered its load for an unwell target",
@@ -163,14 +164,14 @@ func (s Settings) selfAlerts() []Alert {
 				"The load comes back in steps once the target answers rightly.",
 		},
 		{
-			Name: "SoakdHeld", Severity: Ticket, For: "5m", Dashboard: trafficUID,
+			Name: "SoakdHeld", Severity: Ticket, For: "5m", Dashboard: selfUID,
 			Signal: "avg_over_time(soakd_load_held_users[10m])\n/\nsoakd_load_virtual_users", Condition: above(heldLimit),
 			Summary: "The target keeps soakd {{ $labels.instance }} away",
 			Description: "{{ $value | humanizePercentage }} of the users were left alone over 10 minutes because the target asked for it with 429 or Retry-After (limit 10%). " +
 				"The load is not the one that was set.",
 		},
 		{
-			Name: "SoakdProbeBlind", Severity: Ticket, For: "2m", Dashboard: overviewUID,
+			Name: "SoakdProbeBlind", Severity: Ticket, For: "2m", Dashboard: selfUID,
 			// SoakdDependencyDown tells of the others.
 			Signal: seeing(`probe!~"` + genericProbes + `"`), Condition: "== 0",
 			Summary: "soakd's {{ $labels.probe }} probe reads nothing or only a part",
@@ -178,7 +179,7 @@ func (s Settings) selfAlerts() []Alert {
 				"What it could not read is absent, so that alerts on it stay quiet.",
 		},
 		{
-			Name: "SoakdProbeFlapping", Severity: Ticket, For: "15m", Dashboard: trafficUID,
+			Name: "SoakdProbeFlapping", Severity: Ticket, For: "15m", Dashboard: selfUID,
 			Signal: "sum without (reason) (increase(soakd_probe_failures_total[15m]))\n/\nincrease(soakd_probe_polls_total[15m])", Condition: above(pollFailureLimit),
 			Summary: "soakd's {{ $labels.probe }} probe fails again and again",
 			Description: "{{ $value | humanizePercentage }} of the polls of the {{ $labels.probe }} probe of {{ $labels.instance }} failed in whole or in part over 15 minutes (limit 10%). " +
@@ -218,28 +219,28 @@ func (s Settings) targetAlerts() []Alert {
 			Description: "About {{ printf \"%.0f\" $value }} restarts of the target's replica {{ $labels.replica }} in 15 minutes, as {{ $labels.instance }} saw it, " +
 				"or since it was last seen before that.",
 		},
-	}, findingAlerts()...)
+	}, append(apiAlerts(), findingAlerts()...)...)
 }
 
 // findingAlerts are about single answers: one is enough.
 func findingAlerts() []Alert {
 	return []Alert{
 		{
-			Name: "SoakdInvalidInputAccepted", Severity: Ticket, Dashboard: trafficUID,
+			Name: "SoakdInvalidInputAccepted", Severity: Ticket, Dashboard: invalidUID,
 			Signal: recent(acceptedInvalid), Condition: "> 0",
 			Summary: "The target accepts invalid input: {{ $labels.case }}",
 			Description: "About {{ printf \"%.0f\" $value }} requests of case {{ $labels.case }} were answered with 2xx in 15 minutes. " +
 				"They should have been refused.",
 		},
 		{
-			Name: "SoakdInvalidInputServerError", Severity: Ticket, Dashboard: trafficUID,
+			Name: "SoakdInvalidInputServerError", Severity: Ticket, Dashboard: invalidUID,
 			Signal: recent(invalidBroke), Condition: "> 0",
 			Summary: "Invalid input breaks the target: {{ $labels.case }}",
 			Description: "About {{ printf \"%.0f\" $value }} requests of case {{ $labels.case }} were answered with 5xx in 15 minutes. " +
 				"They should have been refused with 4xx.",
 		},
 		{
-			Name: "SoakdInternalsLeaked", Severity: Ticket, Dashboard: trafficUID,
+			Name: "SoakdInternalsLeaked", Severity: Ticket, Dashboard: invalidUID,
 			Signal: recent(internalsLeaked), Condition: "> 0",
 			Summary: "The target shows its internals: {{ $labels.case }}",
 			Description: "About {{ printf \"%.0f\" $value }} error answers of case {{ $labels.case }} showed a stack trace, SQL or a path in 15 minutes. " +

@@ -201,7 +201,12 @@ const (
 	apiUID      = "soakd-api"
 	// dependenciesUID is that of what the API depends on besides.
 	dependenciesUID = "soakd-dependencies"
-	judgementUID    = "soakd-judgement"
+	invalidUID      = "soakd-invalid"
+	trendsUID       = "soakd-trends"
+	regressionsUID  = "soakd-regressions"
+	sloUID          = "soakd-slo"
+	recoveryUID     = "soakd-recovery"
+	selfUID         = "soakd-self"
 )
 
 // All returns the dashboards that fit the settings, the overview first.
@@ -221,7 +226,9 @@ func (s Settings) All() []Dashboard {
 
 func (s Settings) everyDashboard() []Dashboard {
 	return []Dashboard{
-		s.overviewDashboard(), s.trafficDashboard(), postgresDashboard(), redisDashboard(), apiDashboard(), dependenciesDashboard(), s.judgementDashboard(),
+		s.overviewDashboard(), s.trafficDashboard(), invalidDashboard(),
+		postgresDashboard(), redisDashboard(), apiDashboard(), dependenciesDashboard(),
+		trendsDashboard(), s.regressionsDashboard(), s.sloDashboard(), recoveryDashboard(), s.selfDashboard(),
 	}
 }
 
@@ -259,7 +266,7 @@ func Annotations() []Annotation {
 			Signal: "increase(" + sel("soakd_api_restarts_total") + "[$__rate_interval])", Condition: "> 0",
 		},
 		{
-			Name: "Finding", Color: orange, Text: "soakd found {{kind}}: the dashboard Judgement and /api/v1/findings say more.",
+			Name: "Finding", Color: orange, Text: "soakd found {{kind}}: /api/v1/findings has its figures, the runbook a section for its kind.",
 			Signal: "increase(" + sel("soakd_findings_total") + "[$__rate_interval])", Condition: "> 0",
 		},
 		{

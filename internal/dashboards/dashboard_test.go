@@ -64,6 +64,8 @@ func metricLabels(t *testing.T) map[string][]string {
 	for _, name := range []string{
 		"go_goroutines", "go_memstats_heap_alloc_bytes", "process_cpu_seconds_total", "process_resident_memory_bytes",
 		"process_open_fds", "process_start_time_seconds",
+		// Prometheus' own, of each scrape.
+		"scrape_duration_seconds", "scrape_samples_scraped",
 	} {
 		known[name] = nil
 	}
@@ -91,6 +93,7 @@ func enumerations(t *testing.T) map[string][]string {
 		"outcome": texts(load.Outcomes()),
 		"reason":  slices.Concat(texts(load.DropReasons()), texts(load.SubstituteReasons()), texts(load.UnfitReasons()), texts(probes.Reasons())),
 		"kind":    texts(load.SystemKinds()), "soakd_findings.kind": texts(finding.Kinds()), "soakd_events_total.kind": texts(judge.EventKinds()), "result": {"stored", "failed"}, "phase": texts(load.Phases()),
+		"signal":                    {"median_response_time", "p95_response_time", "p99_response_time", "error_ratio"},
 		"soakd_circuit_state.state": texts(load.CircuitStates()),
 		"percentile":                {"50", "99", "99.9"}, "soakd_redis_cluster_slots.state": {"assigned", "ok", "pfail", "fail"},
 		"soakd_redis_canary_seconds_bucket.operation": {"write", "read", "delete"},

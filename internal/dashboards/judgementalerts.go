@@ -58,7 +58,7 @@ func burnAlert(name string, b objective.Burn, policy objective.Policy) Alert {
 	factor := strconv.FormatFloat(b.Factor, 'g', -1, 64)
 	long, short := brief(b.Long), brief(b.Short)
 	return Alert{
-		Name: name, Severity: Severity(b.Severity), Dashboard: judgementUID,
+		Name: name, Severity: Severity(b.Severity), Dashboard: sloUID,
 		Signal: burnRate(b.Long) + "\n*\n" + seenOf(b), Condition: above(b.Factor),
 		Only: "and on (job, instance, slo)\n(\n  " + strings.ReplaceAll(burnRate(b.Short), "\n", "\n  ") + "\n) " + above(b.Factor) + "\n" +
 			fmt.Sprintf("and on (job, instance, slo)\nincrease(soakd_slo_bad_events_total[%s]) >= %d", long, fewestBad),
@@ -123,7 +123,7 @@ func ofSignal(metric string) string {
 func leakAlerts() []Alert {
 	return []Alert{
 		{
-			Name: "SoakdLeakUrgent", Severity: Page, Dashboard: judgementUID,
+			Name: "SoakdLeakUrgent", Severity: Page, Dashboard: trendsUID,
 			// There while something leaks.
 			Signal: "soakd_leak_seconds_to_limit", Condition: "< " + strconv.Itoa(urgentLeakSeconds),
 			Summary: "{{ $labels.signal }} leaks and is about to reach its limit",
@@ -131,7 +131,7 @@ func leakAlerts() []Alert {
 				"Keep a profile of it and restart the target before that.",
 		},
 		{
-			Name: "SoakdLeak", Severity: Ticket, Dashboard: judgementUID,
+			Name: "SoakdLeak", Severity: Ticket, Dashboard: trendsUID,
 			Signal: "soakd_leak_suspected", Condition: "== 1",
 			Summary: "{{ $labels.signal }} grows without end",
 			Description: "{{ $labels.signal }}, as {{ $labels.instance }} sees it, rises" +
@@ -174,7 +174,7 @@ func foundAlerts() []Alert {
 	own := kindsOf(func(alerts []string) bool { return len(alerts) > 0 })
 	return []Alert{
 		{
-			Name: regressionAlert, Severity: Ticket, Dashboard: judgementUID,
+			Name: regressionAlert, Severity: Ticket, Dashboard: regressionsUID,
 			// The ratio while it is a regression, else 0.
 			Signal: "soakd_baseline_ratio\n*\nsoakd_regression", Condition: "> 0",
 			Summary: "{{ $labels.case }} got worse: {{ $labels.signal }}",
@@ -182,7 +182,7 @@ func foundAlerts() []Alert {
 				"/api/v1/findings says since when and what changed then.",
 		},
 		{
-			Name: "SoakdOutage", Severity: Page, For: "1m", Dashboard: judgementUID,
+			Name: "SoakdOutage", Severity: Page, For: "1m", Dashboard: recoveryUID,
 			// SoakdDependencyDown tells of the others: whether the API needs them is not known.
 			Signal: `soakd_outage_in_progress{target!~"` + genericProbes + `"}`, Condition: "== 1",
 			Summary: "{{ $labels.target }} is away",
@@ -190,7 +190,7 @@ func foundAlerts() []Alert {
 				"/api/v1/findings says since when and what the API does meanwhile.",
 		},
 		{
-			Name: "SoakdFinding", Severity: Ticket, Dashboard: judgementUID,
+			Name: "SoakdFinding", Severity: Ticket, Dashboard: overviewUID,
 			// Slower requests raise SoakdRegression, but for a rate at which nothing is
 			// known to compare with.
 			Signal: `soakd_findings{kind!~"` + own + "\"}\nor\n(\n" + `  soakd_findings{kind=~"` + ofLatency + "\"}\n" +
@@ -206,7 +206,7 @@ func foundAlerts() []Alert {
 func historyAlerts() []Alert {
 	return []Alert{
 		{
-			Name: "SoakdHistoryFailing", Severity: Ticket, For: historyStalled, Dashboard: trafficUID,
+			Name: "SoakdHistoryFailing", Severity: Ticket, For: historyStalled, Dashboard: selfUID,
 			Signal: `sum without (result) (increase(soakd_history_batches_total{result="failed"}[5m]))`, Condition: "> 0",
 			Only:    "unless on (job, instance)\nincrease(soakd_history_batches_total{result=\"stored\"}[5m]) > 0",
 			Summary: "soakd {{ $labels.instance }} cannot write its history",
@@ -214,7 +214,7 @@ func historyAlerts() []Alert {
 				"It goes on judging and keeps two hours of windows, but a restart would lose them.",
 		},
 		{
-			Name: "SoakdHistoryDropping", Severity: Ticket, Dashboard: trafficUID,
+			Name: "SoakdHistoryDropping", Severity: Ticket, Dashboard: selfUID,
 			Signal: "increase(soakd_history_windows_dropped_total[15m])", Condition: "> 0",
 			Summary: "soakd {{ $labels.instance }} loses windows of its history",
 			Description: "About {{ printf \"%.0f\" $value }} windows were dropped in 15 minutes because the history could not be written for two hours. " +

@@ -105,7 +105,7 @@ func TestRunbookHasTheNumbersOfTheBurns(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"judgement.go", "judgementalerts.go"} {
+	for _, name := range []string{"objectives.go", "judgementalerts.go"} {
 		source, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

@@ -56,7 +56,7 @@ func (s Settings) gone(query string) bool {
 // out, together with what it shows besides.
 func belongs(uid string) []Part {
 	return map[string][]Part{
-		postgresUID: {Postgres, PostgresCanary}, redisUID: {Redis, RedisCanary}, apiUID: {API},
+		postgresUID: {Postgres, PostgresCanary}, redisUID: {Redis, RedisCanary}, apiUID: {API}, sloUID: {Objectives},
 		dependenciesUID: {Endpoints, TCP, DNS, Certificates, Exporters},
 	}[uid]
 }

@@ -101,7 +101,7 @@ func TestLimitsOfQuantilesAreBucketBounds(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"SoakdLate", "SoakdTargetLatencyHigh", "SoakdTargetCalculationLatencyHigh", overviewUID + " / Schedule lag"} {
+	for _, name := range []string{"SoakdLate", "SoakdTargetLatencyHigh", "SoakdTargetCalculationLatencyHigh", selfUID + " / Schedule lag"} {
 		if !slices.Contains(seen, name) {
 			t.Errorf("the limit of %s was not looked at: %q", name, seen)
 		}

@@ -14,12 +14,19 @@ func mayBeEmpty() []string {
 		apiUID + " / Processor and calculation threads / Event-loop lag",              // the reference API has no event loop
 		dependenciesUID + " / Do they answer? / Why they fail",                        // none fails
 		// The demo of the test is too short for trends and comparisons, and nothing recovers.
-		judgementUID + " / Leaks and trends / Suspected leaks",
-		judgementUID + " / Leaks and trends / Time to the limit",
-		judgementUID + " / Leaks and trends / Slope an hour",
-		judgementUID + " / Regressions / Against earlier or the baseline",
-		judgementUID + " / Regressions / Regressions",
-		judgementUID + " / Outages and recovery / Time to recover",
+		trendsUID + " / Does anything leak? / Resources that leak",
+		trendsUID + " / Does anything leak? / First limit is reached in",
+		trendsUID + " / Does anything leak? / Suspected leaks",
+		trendsUID + " / Leaks and trends / Every resource",
+		trendsUID + " / Leaks and trends / Time to the limit",
+		trendsUID + " / Leaks and trends / Slope an hour",
+		regressionsUID + " / What got worse? / Cases against what they were",
+		regressionsUID + " / What got worse? / Regressions",
+		regressionsUID + " / Against earlier or the baseline / Median against what it was",
+		regressionsUID + " / Against earlier or the baseline / p95 against what it was",
+		regressionsUID + " / Against earlier or the baseline / p99 against what it was",
+		regressionsUID + " / Against earlier or the baseline / Errors against what they were",
+		recoveryUID + " / Outages and recovery / Time to recover",
 		postgresUID + " / Locks and transactions / Who blocks whom", // nobody blocks anybody
 		// These need a newer Postgres than 15, or a setting of 18 that the demo leaves off.
 		postgresUID + " / Write-ahead log and checkpoints / Time in writes and syncs of the log",
@@ -37,14 +44,22 @@ func mayBeEmpty() []string {
 		postgresUID + " / Server and replicas / State of each replica",
 		postgresUID + " / Server and replicas / Log kept for replication slots",
 		postgresUID + " / Server and replicas / State of replication slots",
-		trafficUID + " / soakd itself / Why probes fail",     // none fails
-		trafficUID + " / soakd itself / Size of the history", // known after an hour
+		selfUID + " / Do the probes see, and what do they cost? / Why probes fail", // none fails
+		selfUID + " / History and annotations / Size of the history",               // known after an hour
+		trendsUID + " / soakd for comparison / Size of the history",
 	}, redisMayBeEmpty()...)
 }
 
 // rulesMayBeEmpty lists the alerts whose signals the demo of the test is too short
 // for: leaks and comparisons take longer to know.
-func rulesMayBeEmpty() []string { return []string{"SoakdLeakUrgent", "SoakdLeak", regressionAlert} }
+func rulesMayBeEmpty() []string {
+	return []string{
+		"SoakdLeakUrgent", "SoakdLeak", regressionAlert,
+		// Without a control group, replication slots, the canaries and a wait for the pool.
+		"SoakdTargetOutOfMemory", "SoakdPostgresSlotLost", "SoakdPostgresCanaryWrong", "SoakdRedisCanaryWrong", "SoakdTargetPoolExhausted",
+		"SoakdTargetTasksQueued", "SoakdTargetFilesHigh",
+	}
+}
 
 // A panel that may be empty says so, and one that says so is on the short list,
 // apart from those that need a setting, which the demo of this test has.
