@@ -5,7 +5,11 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
+<<<<<<< HEAD
 .PHONY: help build test test-prometheus prometheus-current test-deps check fmt fmt-check vet lint tidy-check vuln demo bench bench-peers bench-detect bench-queries compare-exporters docs clean tools FORCE
+=======
+.PHONY: help build test test-prometheus prometheus-current test-deps check fmt fmt-check vet lint tidy-check vuln demo bench bench-peers bench-detect compare-exporters docs pictures clean tools FORCE
+>>>>>>> main
 
 GO ?= go
 # Extra arguments, such as `make demo ARGS='--duration 30s'` or `make test ARGS='-run Demo'`.
@@ -136,6 +140,9 @@ compare-exporters: test-deps ## compare the probes with Prometheus' exporters fo
 
 docs: ## write METRICS.md, SETTINGS.md, docs/api-metrics.md and the dashboards anew
 	$(GO) test -buildvcs=false -count=1 -run Current ./cmd/soakd ./internal/dashboards ./internal/probes/api -args -update
+
+pictures: bin/soakd ## draw the dashboards for docs/ from a demo, 7 minutes; needs chromium, npm and prometheus; ARGS=-h for more
+	@$(GO) run -buildvcs=false ./bench/pictures $(ARGS)
 
 clean: ## remove what was built
 	rm -rf bin dist .cache

@@ -116,7 +116,7 @@ func (s Settings) selfAlerts() []Alert {
 		{
 			Name: "SoakdNoTraffic", Severity: Page, For: "2m", Dashboard: selfUID,
 			// Below one arrival in 20 s five minutes say nothing.
-			Signal: "rate(soakd_arrivals_sent_total[5m])\n/\n(soakd_load_target_rate > 0.05)", Condition: "< 0.01",
+			Signal: "rate(soakd_arrivals_sent_total[5m])\n/\n(soakd_load_target_rate > 0.05)\nor\n" + closedModeSends, Condition: "< 0.01",
 			// While the target keeps every user away, which SoakdHeld tells, soakd
 			// does as it was asked.
 			Only:    "unless on (job, instance)\nsoakd_load_held_users == soakd_load_virtual_users",
@@ -124,6 +124,7 @@ func (s Settings) selfAlerts() []Alert {
 			Description: "soakd sent {{ $value | humanizePercentage }} of the rate that it aims at over 5 minutes. " +
 				"The soak says nothing about the target until it sends again.",
 		},
+		pausedAlert(),
 		{
 			Name: "SoakdLate", Severity: Ticket, For: "10m", Dashboard: selfUID,
 			Signal: scheduleLagP99, Condition: above(s.LagLimit.Seconds()),
@@ -218,7 +219,7 @@ func (s Settings) targetAlerts() []Alert {
 			Description: "About {{ printf \"%.0f\" $value }} restarts of the target's replica {{ $labels.replica }} in 15 minutes, as {{ $labels.instance }} saw it, " +
 				"or since it was last seen before that.",
 		},
-	}, findingAlerts()...)
+	}, append(apiAlerts(), findingAlerts()...)...)
 }
 
 // findingAlerts are about single answers: one is enough.

@@ -52,7 +52,14 @@ func mayBeEmpty() []string {
 
 // rulesMayBeEmpty lists the alerts whose signals the demo of the test is too short
 // for: leaks and comparisons take longer to know.
-func rulesMayBeEmpty() []string { return []string{"SoakdLeakUrgent", "SoakdLeak", regressionAlert} }
+func rulesMayBeEmpty() []string {
+	return []string{
+		"SoakdLeakUrgent", "SoakdLeak", regressionAlert,
+		// Without a control group, replication slots, the canaries and a wait for the pool.
+		"SoakdTargetOutOfMemory", "SoakdPostgresSlotLost", "SoakdPostgresCanaryWrong", "SoakdRedisCanaryWrong", "SoakdTargetPoolExhausted",
+		"SoakdTargetTasksQueued", "SoakdTargetFilesHigh",
+	}
+}
 
 // A panel that may be empty says so, and one that says so is on the short list,
 // apart from those that need a setting, which the demo of this test has.

@@ -17,6 +17,8 @@ const (
 	Page Severity = "page"
 	// Ticket: somebody looks on the next working day.
 	Ticket Severity = "ticket"
+	// Info: nobody looks; it is there to keep other alerts quiet.
+	Info Severity = "info"
 )
 
 // Group is a group of rules that Prometheus evaluates in order, one after the
@@ -97,8 +99,8 @@ func (s Settings) everyGroup() []Group {
 		{Name: "soakd.recordings", Recordings: recordings()},
 		{Name: "soakd.self", Alerts: s.selfAlerts()},
 		{Name: "soakd.target", Alerts: s.targetAlerts()},
-		{Name: "soakd.postgres", Alerts: postgresAlerts()},
-		{Name: "soakd.redis", Alerts: redisAlerts()},
+		{Name: "soakd.postgres", Alerts: append(postgresAlerts(), postgresStateAlerts()...)},
+		{Name: "soakd.redis", Alerts: append(redisAlerts(), redisStateAlerts()...)},
 		{Name: "soakd.dependencies", Alerts: dependencyAlerts()},
 		{Name: "soakd.judgement", Alerts: s.judgementAlerts()},
 	}

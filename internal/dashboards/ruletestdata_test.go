@@ -7,7 +7,7 @@ import (
 )
 
 func ruleTests() []ruleTest {
-	return slices.Concat(selfRuleTests(), trafficRuleTests(), findingRuleTests(), postgresRuleTests(), redisRuleTests(), dependencyRuleTests(), judgementRuleTests())
+	return slices.Concat(selfRuleTests(), trafficRuleTests(), findingRuleTests(), postgresRuleTests(), redisRuleTests(), dependencyRuleTests(), judgementRuleTests(), stateRuleTests())
 }
 
 // nothing is the test of an alert that stays quiet while its series are absent.
@@ -62,6 +62,7 @@ func selfRuleTests() []ruleTest {
 				description: "soakd sent 0% of the rate that it aims at over 5 minutes. The soak says nothing about the target until it sends again.",
 			}},
 		},
+		closedFires(),
 		{
 			alert: "SoakdNoTraffic", kind: quiet, at: "15m",
 			series: [][2]string{
@@ -80,6 +81,7 @@ func selfRuleTests() []ruleTest {
 				{`soakd_load_virtual_users{job="soakd",instance="held:9470"}`, "20+0x40"},
 			},
 		},
+		closedQuiet()[0], closedQuiet()[1], closedQuiet()[2],
 		nothing("SoakdNoTraffic"),
 		{
 			alert: "SoakdNoTraffic", kind: reset, at: "15m",

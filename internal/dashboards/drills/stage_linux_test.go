@@ -51,7 +51,8 @@ type stage struct {
 func (s *stage) soakds() map[string][]string {
 	return map[string][]string{
 		// Wrong and slow answers.
-		"answers": {"SOAKD_RATE=20", "SOAKD_OBJECTIVES=availability: availability>=99%", "SOAKD_API_METRICS_URL=" + s.api("answers") + "/metrics", "SOAKD_CIRCUIT_ERROR_RATIO=0"},
+		"answers": {"SOAKD_RATE=20", "SOAKD_OBJECTIVES=availability: availability>=99%", "SOAKD_API_METRICS_URL=" + s.api("answers") + "/metrics", "SOAKD_CIRCUIT_ERROR_RATIO=0", "SOAKD_POSTGRES_CANARY_URL=" + s.backend.URL().Value()},
+		"told":    {"SOAKD_RATE=5", "SOAKD_API_METRICS_URL=" + s.pages.url("busy")},
 		// No answers, and one request in flight.
 		"hung": {"SOAKD_RATE=50", "SOAKD_MAX_IN_FLIGHT=1", "SOAKD_MAX_WAITING=200", "SOAKD_CIRCUIT_ERROR_RATIO=0"},
 		// The target says: later.
@@ -59,8 +60,9 @@ func (s *stage) soakds() map[string][]string {
 		// It takes requests and does not answer.
 		"stuck": {"SOAKD_RATE=10", "SOAKD_CIRCUIT_ERROR_RATIO=0"},
 		// What takes hours to know: see past.
-		"leaking": {"SOAKD_RATE=10", "SOAKD_HISTORY_URL=" + s.pastPath("leaking"), "SOAKD_API_METRICS_URL=" + s.api("leaking") + "/metrics"},
-		"slower":  {"SOAKD_RATE=10", "SOAKD_HISTORY_URL=" + s.pastPath("slower")},
+		"leaking":  {"SOAKD_RATE=10", "SOAKD_HISTORY_URL=" + s.pastPath("leaking"), "SOAKD_API_METRICS_URL=" + s.api("leaking") + "/metrics"},
+		"dripping": {"SOAKD_RATE=10", "SOAKD_HISTORY_URL=" + s.pastPath("dripping"), "SOAKD_API_METRICS_URL=" + s.api("dripping") + "/metrics"},
+		"slower":   {"SOAKD_RATE=10", "SOAKD_HISTORY_URL=" + s.pastPath("slower")},
 		// Nothing but failures.
 		"failing": {"SOAKD_RATE=20", "SOAKD_CIRCUIT_FOR=2s"},
 		"away":    {"SOAKD_RATE=10"},
@@ -85,11 +87,11 @@ func (s *stage) historyPath() string { return filepath.Join(s.dir, "history.db")
 
 // quiet are the soakds that share an API to which nothing is done.
 func quiet() []string {
-	return []string{"late", "killed", "history", "paused", "probes", "leaking", "slower"}
+	return []string{"late", "killed", "history", "paused", "probes", "told", "leaking", "dripping", "slower"}
 }
 
 // later are those that a drill starts.
-func later() []string { return []string{"leaking", "slower"} }
+func later() []string { return []string{"leaking", "dripping", "slower"} }
 
 // api is the base address of an instance's API.
 func (s *stage) api(instance string) string {
@@ -257,8 +259,9 @@ func (s *stage) openSoakds(ctx context.Context, t *testing.T) {
 // openMonitoring starts Alertmanager and Prometheus.
 func (s *stage) openMonitoring(ctx context.Context, t *testing.T) {
 	t.Helper()
-	var err error
-	s.alertmanager, err = localservices.StartAlertmanager(ctx, routes(s.webhook.URL), localservices.Options{Dir: s.dir})
+	config, err := routes(s.webhook.URL)
+	must(t, err)
+	s.alertmanager, err = localservices.StartAlertmanager(ctx, config, localservices.Options{Dir: s.dir})
 	must(t, err)
 	stopAtEnd(t, s.alertmanager.Stop)
 	rules, err := dashboards.RulesYAML(shortened())

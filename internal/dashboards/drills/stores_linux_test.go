@@ -212,6 +212,36 @@ func (s *stores) deadlock(ctx context.Context) error {
 	return nil
 }
 
+// loseSlot makes a slot that nobody reads from, and writes more log than Postgres
+// keeps for it: some segments of 16 MB.
+func (s *stores) loseSlot(ctx context.Context) error {
+	c, err := pgx.Connect(ctx, s.postgres.AdminURL().Value())
+	if err != nil {
+		return err
+	}
+	defer c.Close(ctx) //nolint:errcheck // nothing is written any more
+	for _, statement := range []string{
+		"ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'", "SELECT pg_reload_conf()",
+		"SELECT pg_create_physical_replication_slot('nobody', true)",
+		"SELECT pg_switch_wal()", "INSERT INTO ledger VALUES (1)", "SELECT pg_switch_wal()", "INSERT INTO ledger VALUES (1)", "SELECT pg_switch_wal()",
+		"INSERT INTO ledger VALUES (1)", "CHECKPOINT", "SELECT pg_switch_wal()", "INSERT INTO ledger VALUES (1)", "CHECKPOINT",
+	} {
+		if err := exec1(ctx, c, statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	return nil
+}
+
+func (s *stores) dropSlot(ctx context.Context) error {
+	c, err := pgx.Connect(ctx, s.postgres.AdminURL().Value())
+	if err != nil {
+		return err
+	}
+	return errors.Join(exec1(ctx, c, "ALTER SYSTEM RESET max_slot_wal_keep_size"), exec1(ctx, c, "SELECT pg_reload_conf()"),
+		exec1(ctx, c, "SELECT pg_drop_replication_slot('nobody')"), c.Close(ctx))
+}
+
 func exec1(ctx context.Context, c *pgx.Conn, statement string) error {
 	_, err := c.Exec(ctx, statement)
 	return err

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"image"
+	"image/color"
+	"image/png"
+	"maps"
+	"slices"
+)
+
+// coarse leaves the five highest bits of each colour.
+func coarse(c color.Color) color.RGBA {
+	r, g, b, _ := c.RGBA()
+	return color.RGBA{uint8(r>>8) & 0xf8, uint8(g>>8) & 0xf8, uint8(b>>8) & 0xf8, 0xff}
+}
+
+// reduced writes a PNG anew with the few colours that it has most of: charts have flat
+// areas, so that nothing is lost that can be seen. Rows at the end that are all of the
+// background's colour go.
+func reduced(content []byte) ([]byte, error) {
+	full, err := png.Decode(bytes.NewReader(content))
+	if err != nil {
+		return nil, err
+	}
+	const most = 40
+	counts := map[color.RGBA]int{}
+	bounds := full.Bounds()
+	background := coarse(full.At(bounds.Min.X, bounds.Min.Y))
+	end := bounds.Min.Y
+	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
+		for x := bounds.Min.X; x < bounds.Max.X; x++ {
+			c := coarse(full.At(x, y))
+			counts[c]++
+			if c != background {
+				end = y + 1
+			}
+		}
+	}
+	bounds.Max.Y = min(end+8, bounds.Max.Y)
+	colors := slices.SortedFunc(maps.Keys(counts), func(a, b color.RGBA) int { return cmp.Compare(counts[b], counts[a]) })
+	chosen := make(color.Palette, 0, most)
+	for _, c := range colors[:min(most, len(colors))] {
+		chosen = append(chosen, c)
+	}
+	out := image.NewPaletted(bounds, chosen)
+	nearest := map[color.RGBA]uint8{}
+	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
+		for x := bounds.Min.X; x < bounds.Max.X; x++ {
+			c := coarse(full.At(x, y))
+			i, known := nearest[c]
+			if !known {
+				i = uint8(chosen.Index(c)) //nolint:gosec // below 40
+				nearest[c] = i
+			}
+			out.SetColorIndex(x, y, i)
+		}
+	}
+	var b bytes.Buffer
+	err = (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, out)
+	return b.Bytes(), err
+}
