@@ -5,11 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
-<<<<<<< HEAD
-.PHONY: help build test test-prometheus prometheus-current test-deps check fmt fmt-check vet lint tidy-check vuln demo bench bench-peers bench-detect bench-queries compare-exporters docs clean tools FORCE
-=======
-.PHONY: help build test test-prometheus prometheus-current test-deps check fmt fmt-check vet lint tidy-check vuln demo bench bench-peers bench-detect compare-exporters docs pictures clean tools FORCE
->>>>>>> main
+.PHONY: help build test test-prometheus prometheus-current test-deps check fmt fmt-check vet lint tidy-check vuln demo bench bench-peers bench-detect bench-queries compare-exporters docs pictures clean tools FORCE
 
 GO ?= go
 # Extra arguments, such as `make demo ARGS='--duration 30s'` or `make test ARGS='-run Demo'`.
