@@ -27,6 +27,7 @@ func mayBeEmpty() []string {
 		regressionsUID + " / Against earlier or the baseline / p99 against what it was",
 		regressionsUID + " / Against earlier or the baseline / Errors against what they were",
 		recoveryUID + " / Outages and recovery / Time to recover",
+		recoveryUID + " / Outages and recovery / Every target since the start of soakd",
 		postgresUID + " / Locks and transactions / Who blocks whom", // nobody blocks anybody
 		// These need a newer Postgres than 15, or a setting of 18 that the demo leaves off.
 		postgresUID + " / Write-ahead log and checkpoints / Time in writes and syncs of the log",

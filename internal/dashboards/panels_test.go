@@ -150,3 +150,74 @@ func TestPanelsTellServersApart(t *testing.T) {
 	}}}
 	checkQueries(t, file)
 }
+
+// The states over time have one bar and a word for each situation: a load that is
+// paused is not steady, no finding is a bar of its own, and a version that is seen
+// beside another gets the same figure.
+func TestPanelsShowStates(t *testing.T) {
+	of := func(name, instance, labels, values string) inputSeries {
+		return inputSeries{Series: name + `{job="soakd",instance="` + instance + `"` + labels + `}`, Values: values}
+	}
+	phases := func(instance, present string) []inputSeries {
+		var all []inputSeries
+		for _, phase := range []string{"rising", "steady", "falling", "ended"} {
+			value := "0+0x60"
+			if phase == present {
+				value = "1+0x60"
+			}
+			all = append(all, of("soakd_load_phase", instance, `,phase="`+phase+`"`, value))
+		}
+		return append(all, of("soakd_run_info", instance, `,target="api of `+instance+`",model="open",shape="ramp",workload="cashflow",shard="1/1"`, "1+0x60"))
+	}
+	series := append(phases("a:1", "falling"), phases("b:1", "steady")...)
+	series = append(series,
+		of("soakd_load_paused", "a:1", "", "0+0x60"), of("soakd_load_paused", "b:1", "", "1+0x60"),
+		of("soakd_findings", "a:1", `,kind="leak"`, "0+0x20 2+0x40"), of("soakd_findings", "a:1", `,kind="outage"`, "0+0x60"),
+		of("soakd_target_info", "a:1", `,version="1"`, "1+0x60"), of("soakd_target_info", "a:1", `,version="2"`, "1+0x60"),
+		of("soakd_http_requests_total", "a:1", `,case="x",class="read",outcome="ok",code="200"`, "0+3x60"),
+		of("soakd_http_requests_total", "a:1", `,case="x",class="read",outcome="timeout",code="none"`, "0+1x60"),
+		of(everyCase, "a:1", `,case="x",class="read"`, "0+4x60"),
+		of("soakd_regression", "a:1", `,case="x",signal="error_ratio"`, "0+0x20 1+0x40"),
+		of("soakd_regression", "a:1", `,case="y",signal="error_ratio"`, "0+0x60"),
+	)
+	file := queryTestFile{EvaluationInterval: "1s", Tests: []queryTestGroup{{
+		Name: "states", Interval: "1s", InputSeries: series,
+		Queries: []queryTest{
+			{panelQuery(t, overviewUID, "Phase of the load"), "50s", []sample{{`{target="api of a:1",shape="ramp"}`, 3}, {`{target="api of b:1",shape="ramp"}`, 0}}},
+			{panelQuery(t, overviewUID, "Findings that last"), "10s", []sample{{`{kind="none"}`, 0}}},
+			{panelQuery(t, overviewUID, "Findings that last"), "50s", []sample{{`{kind="leak"}`, 2}}},
+			{panelQuery(t, regressionsUID, "Failures under each version"), "50s", []sample{{`{version="1"}`, 0.25}, {`{version="2"}`, 0.25}}},
+			{panelQuery(t, regressionsUID, "Regressions"), "10s", []sample{{`{case="none"}`, 0}}},
+			{panelQuery(t, regressionsUID, "Regressions"), "50s", []sample{{`{case="x",signal="error_ratio"}`, 1}}},
+			{panelQuery(t, trafficUID, "Failures by class"), "50s", []sample{{`{class="read"}`, 0.25}}},
+		},
+	}}}
+	checkQueries(t, file)
+}
+
+// Invalid input is counted by what became of it, with a 0 for what never happened,
+// and internals that an answer to valid input showed are counted too.
+func TestPanelsCountInvalidInput(t *testing.T) {
+	of := func(name, labels, values string) inputSeries {
+		return inputSeries{Series: name + `{job="soakd",instance="a:1",` + labels + `}`, Values: values}
+	}
+	file := queryTestFile{EvaluationInterval: "1s", Tests: []queryTestGroup{{
+		Name: "invalid input", Interval: "1s",
+		InputSeries: []inputSeries{
+			of(everyCase, `case="bad",class="invalid"`, "0+4x60"), of(everyCase, `case="odd",class="invalid"`, "0+4x60"), of(everyCase, `case="good",class="read"`, "0+4x60"),
+			of("soakd_http_requests_total", `case="bad",class="invalid",outcome="ok",code="422"`, "0+3x60"),
+			of("soakd_http_requests_total", `case="bad",class="invalid",outcome="accepted_invalid",code="200"`, "0+1x60"),
+			of("soakd_http_requests_total", `case="odd",class="invalid",outcome="ok",code="422"`, "0+4x60"),
+			of("soakd_http_requests_total", `case="good",class="read",outcome="leaked_internals",code="500"`, "2+0x60"),
+			of("soakd_http_requests_total", `case="good",class="read",outcome="ok",code="200"`, "0+4x60"),
+		},
+		Queries: []queryTest{
+			{panelQuery(t, invalidUID, "Accepted"), "50s", []sample{{"{}", 50}}},
+			{panelQuery(t, invalidUID, "Answered with 5xx"), "50s", []sample{{"{}", 0}}},
+			{panelQuery(t, invalidUID, "Internals leaked"), "50s", []sample{{"{}", 2}}},
+			{panelQuery(t, invalidUID, "Refused rightly now"), "50s", []sample{{"{}", 0.875}}},
+			{panelQuery(t, invalidUID, "Accepted since the start of soakd"), "50s", []sample{{`{case="bad"}`, 50}, {`{case="odd"}`, 0}}},
+		},
+	}}}
+	checkQueries(t, file)
+}

@@ -21,7 +21,7 @@ func recovered(part string) string { return sum(sel("soakd_recovery_seconds_"+pa
 
 func outageTable() Panel {
 	return Panel{
-		Title: "Every target since the start of soakd", Kind: Table, Unit: "short", Height: 7,
+		Title: "Every target since the start of soakd", Kind: Table, Unit: "short", Height: 7, EmptyWhen: "in its last column while nothing has recovered",
 		Description: "Each target: whether it is away now, how often it was, and how long the service took on average to be back to stay; no time before the first recovery. More outages than recoveries while it is there: the service is not yet within its objective again.",
 		Columns: []Column{
 			{Title: "Target", Label: "target"},

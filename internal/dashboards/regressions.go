@@ -6,7 +6,7 @@ func (s Settings) regressionsDashboard() Dashboard {
 		UID: regressionsUID, File: "regressions.json", Title: "soakd / Regressions and baselines",
 		Description: "This version beside the last, and now beside earlier at the same rate or the stored baseline: each figure of each case as a ratio, 1 being the same. Read it from the table: which cases got worse, since which version, in the median (more work) or in the tail alone (contention)?",
 		Variables: []Variable{
-			{Name: "case", Title: "Case", Selector: sel("soakd_baseline_ratio"), Label: "case", All: ".*"},
+			{Name: "case", Title: "Case", Selector: sel(everyCase), Label: "case", All: ".*"},
 			{Name: "version", Title: "Version", Selector: sel("soakd_target_info"), Label: "version", All: ".*"},
 		},
 		Range: "now-2d", Refresh: "1m",

@@ -61,7 +61,7 @@ func TestPromtoolParsesDashboards(t *testing.T) {
 func substituted(query string) string {
 	return strings.NewReplacer(
 		"$__rate_interval", "10s", "$__interval", "5s", "$__range", "1m",
-		"$job", ".*", "$target", ".*", "$instance", ".*", "$case", ".*", "$class", ".*", "$node", ".*", "$server", ".*", "$probe", ".*", "$slo", ".*",
+		"$job", ".*", "$target", ".*", "$instance", ".*", "$case", ".*", "$class", ".*", "$node", ".*", "$server", ".*", "$probe", ".*", "$slo", ".*", "$version", ".*",
 	).Replace(query)
 }
 

@@ -5,10 +5,7 @@ func trendsDashboard() Dashboard {
 	return Dashboard{
 		UID: trendsUID, File: "trends.json", Title: "soakd / Leaks and trends",
 		Description: "What grows without end, over days: which resource, how fast, and when it reaches its limit; below it the resources themselves on the same time axis. A climb that stops at every restart and begins anew is a leak of that process; one that goes on is data.",
-		Variables: []Variable{
-			{Name: "signal", Title: "Resource", Selector: sel("soakd_trend_slope_per_hour"), Label: "signal", All: ".*"},
-		},
-		Range: "now-7d", Refresh: "5m",
+		Range:       "now-7d", Refresh: "5m",
 		Rows: []Row{
 			{Title: "Does anything leak?", Panels: trendTiles()},
 			{Title: "Leaks and trends", Panels: trendPanels()},
@@ -20,9 +17,6 @@ func trendsDashboard() Dashboard {
 		},
 	}
 }
-
-// signalSel selects the series of a metric for the chosen resources.
-func signalSel(metric string) string { return sel(metric, `signal=~"$signal"`) }
 
 // noTrend is when nothing is known of trends yet.
 const noTrend = "while nothing has been watched for 45 minutes"
@@ -37,18 +31,18 @@ func trendTiles() []Panel {
 		{
 			Title: "Resources that leak", Kind: Stat, Unit: "none", Thresholds: badAt(1), EmptyWhen: noTrend,
 			Description: "How many resources grow without end as far as can be told. With any: 'Every resource' names them and says how long there is.",
-			Targets:     []Target{{Query: sum(worst(signalSel("soakd_leak_suspected"), "signal"))}},
+			Targets:     []Target{{Query: sum(worst(sel("soakd_leak_suspected"), "signal"))}},
 		},
 		{
 			Title: "First limit is reached in", Kind: Stat, Unit: "s", Limits: Free, Thresholds: toTheLimit(), EmptyWhen: "while nothing leaks",
 			Description: "Time until the first of the resources that leak reaches its limit. Below an hour: keep a profile of the process and restart it now.",
-			Targets:     []Target{{Query: lowest(signalSel("soakd_leak_seconds_to_limit"))}},
+			Targets:     []Target{{Query: lowest(sel("soakd_leak_seconds_to_limit"))}},
 		},
 		{
 			Title: "Suspected leaks", Kind: StateTimeline, Unit: "none", Width: 16, Height: 8, Limits: ZeroToOne, Thresholds: badAt(1),
 			Texts: map[int]string{0: "steady", 1: "leaks"}, EmptyWhen: noTrend,
 			Description: "When each resource grew without end; raises SoakdLeak. Look at the resource itself below over the same time, and at what was deployed where it began.",
-			Targets:     []Target{{Query: worst(signalSel("soakd_leak_suspected"), "signal"), Legend: "{{signal}}"}},
+			Targets:     []Target{{Query: worst(sel("soakd_leak_suspected"), "signal"), Legend: "{{signal}}"}},
 		},
 	}
 }
@@ -65,20 +59,20 @@ func trendPanels() []Panel {
 				{Title: "Time to the limit", Target: 2, Unit: "s", Thresholds: toTheLimit()},
 			},
 			Targets: []Target{
-				{Query: worst(signalSel("soakd_leak_suspected"), "signal")},
-				{Query: worst(signalSel("soakd_trend_slope_per_hour"), "signal")},
-				{Query: lowest(signalSel("soakd_leak_seconds_to_limit"), "signal")},
+				{Query: worst(sel("soakd_leak_suspected"), "signal")},
+				{Query: worst(sel("soakd_trend_slope_per_hour"), "signal")},
+				{Query: lowest(sel("soakd_leak_seconds_to_limit"), "signal")},
 			},
 		},
 		{
 			Title: "Time to the limit", Unit: "s", Log: true, Thresholds: toTheLimit(), EmptyWhen: "while nothing leaks",
 			Description: "When a resource that leaks reaches its limit at its present slope. Red below an hour: restart the target now and keep a profile of it.",
-			Targets:     []Target{{Query: lowest(signalSel("soakd_leak_seconds_to_limit"), "signal"), Legend: "{{signal}}"}},
+			Targets:     []Target{{Query: lowest(sel("soakd_leak_seconds_to_limit"), "signal"), Legend: "{{signal}}"}},
 		},
 		{
 			Title: "Slope an hour", Unit: "short", Limits: Free, EmptyWhen: noTrend,
 			Description: "By how much the lower envelope of each resource rises an hour, in its own unit, without the effect of the load. Slopes come and go within the noise; what counts is 'Suspected leaks'.",
-			Targets:     []Target{{Query: worst(signalSel("soakd_trend_slope_per_hour"), "signal"), Legend: "{{signal}}"}},
+			Targets:     []Target{{Query: worst(sel("soakd_trend_slope_per_hour"), "signal"), Legend: "{{signal}}"}},
 		},
 	}
 }
