@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
-.PHONY: help build test test-prometheus prometheus-current test-deps check fmt fmt-check vet lint tidy-check vuln demo bench bench-peers bench-detect compare-exporters docs pictures clean tools FORCE
+.PHONY: help build test test-prometheus prometheus-current test-deps check fmt fmt-check vet lint tidy-check vuln demo bench bench-peers bench-detect bench-queries compare-exporters docs pictures clean tools FORCE
 
 GO ?= go
 # Extra arguments, such as `make demo ARGS='--duration 30s'` or `make test ARGS='-run Demo'`.
@@ -93,6 +93,7 @@ tidy-check:
 	$(GO) mod tidy -diff
 	$(GO) -C tools mod tidy -diff
 	$(GO) -C bench/peers mod tidy -diff
+	$(GO) -C bench/queries/blocks mod tidy -diff
 
 vuln: $(tools)/.built
 	./scripts/vulncheck.sh $(tools)/govulncheck ./...
@@ -120,6 +121,12 @@ bench-peers: ## compare with other load tools, 25 minutes; ARGS=-quick to try it
 	mkdir -p .cache/bench
 	CGO_ENABLED=0 $(GO) build $(build_flags) -o .cache/bench/ ./bench/target ./bench/bare ./bench/driver ./bench/reference ./bench/runner ./internal/refapi/cmd/refapi
 	taskset -c 0 .cache/bench/runner $(ARGS)
+
+bench-queries: test-deps ## measure the queries of the dashboards on two weeks of data, 15 minutes; ARGS=-h for more
+	mkdir -p .cache/bench
+	$(GO) build $(build_flags) -o .cache/bench/ ./cmd/soakd ./bench/queries
+	$(GO) -C bench/queries/blocks build -buildvcs=false -o "$$PWD/.cache/bench/blocks" .
+	.cache/bench/queries $(ARGS)
 
 compare-exporters: test-deps ## compare the probes with Prometheus' exporters for Postgres and Redis; ARGS=-h for more
 	./scripts/bench-deps.sh exporters

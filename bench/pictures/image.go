@@ -24,7 +24,7 @@ func reduced(content []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	const most = 40
+	const most = 28
 	counts := map[color.RGBA]int{}
 	bounds := full.Bounds()
 	background := coarse(full.At(bounds.Min.X, bounds.Min.Y))
@@ -51,7 +51,7 @@ func reduced(content []byte) ([]byte, error) {
 			c := coarse(full.At(x, y))
 			i, known := nearest[c]
 			if !known {
-				i = uint8(chosen.Index(c)) //nolint:gosec // below 40
+				i = uint8(chosen.Index(c)) //nolint:gosec // below 28
 				nearest[c] = i
 			}
 			out.SetColorIndex(x, y, i)

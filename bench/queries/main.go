@@ -22,7 +22,8 @@ import (
 type options struct {
 	soakd, blocks, dir string
 	page               string
-	native, keep       bool
+	native, keep, cpu  bool
+	fortnight          bool
 	step               time.Duration
 	runs               int
 }
@@ -38,6 +39,8 @@ func main() {
 	flag.StringVar(&o.page, "page", "", "file with a page of metrics instead of a demo's")
 	flag.BoolVar(&o.native, "native", false, "native histograms in place of classic ones")
 	flag.BoolVar(&o.keep, "keep", false, "use the data of the run before, with its recordings")
+	flag.BoolVar(&o.cpu, "cpu", false, "measure the CPU time of Prometheus and not the time of its answers: on a machine that has other work")
+	flag.BoolVar(&o.fortnight, "fortnight", true, "ask over two weeks too, which takes most of the time; stopped by SIGINT it prints what it has")
 	flag.DurationVar(&o.step, "step", 15*time.Second, "time between two scrapes")
 	flag.IntVar(&o.runs, "n", 5, "runs of each query after the first, of which the median counts")
 	flag.Parse()
@@ -98,6 +101,11 @@ func (o options) withPrometheus(ctx context.Context, dir, data string, use func(
 	server := &prometheus{base: service.URL()}
 	if server.end, err = server.lastMoment(ctx); err != nil {
 		return err
+	}
+	if o.cpu {
+		if server.pid, err = processWith("--storage.tsdb.path=" + data); err != nil {
+			return err
+		}
 	}
 	return use(server)
 }

@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -12,7 +13,7 @@ import (
 // healthyPatience bounds how long the queries of a healthy demo are waited for. On
 // an idle machine all have data within half a minute. visitedPatience is for those
 // that nothing but the faults can give data, from their start on.
-const healthyPatience, visitedPatience = 2 * time.Minute, 4 * time.Minute
+const healthyPatience, visitedPatience = 3 * time.Minute, 4 * time.Minute
 
 // Every query of every dashboard, every recording and every alert's signal has data
 // on a Prometheus that scrapes a healthy demo, every rule evaluates without error,
@@ -176,6 +177,19 @@ func checkNativeOnly(t *testing.T, s *server) {
 		}
 		if series, err := s.ask(t.Context(), "histogram_count("+metric+")"); err != nil || len(series) == 0 {
 			t.Errorf("%s has no native histogram %s, %v", s.name, metric, err)
+		}
+	}
+}
+
+// What is listed as never seen is there, and may be empty on a healthy demo too.
+func TestNeverSeenIsDescribed(t *testing.T) {
+	known := map[string]bool{}
+	for _, q := range queriesOf(Default()) {
+		known[q.where] = true
+	}
+	for _, where := range neverSeen() {
+		if !known[where] || !slices.Contains(mayBeEmpty(), where) {
+			t.Errorf("%q is no query that may be empty", where)
 		}
 	}
 }

@@ -271,7 +271,7 @@ func (in *installation) redisTrouble(ctx context.Context, t *testing.T, running 
 			switch i % 20 {
 			case 0:
 				_ = client.BgRewriteAOF(ctx).Err()
-			case 5:
+			case 3, 7, 15:
 				_ = client.BgSave(ctx).Err()
 			case 10: // the replica is cut off for ten seconds
 				_ = replica.ConfigSet(ctx, "masterauth", "wrong").Err()

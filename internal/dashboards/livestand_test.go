@@ -138,7 +138,7 @@ func (in *installation) start(t *testing.T, binary string) {
 	})
 	must(err)
 	stopAtEnd(t, in.api)
-	in.foreign = httptest.NewServer(http.HandlerFunc(foreignPage(time.Now())))
+	in.foreign = httptest.NewServer(foreignPage(time.Now()))
 	t.Cleanup(in.foreign.Close)
 }
 

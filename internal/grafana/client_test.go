@@ -106,7 +106,10 @@ func TestErrorsAreNotAboutTheToken(t *testing.T) {
 	defer page.Close()
 	client := newClient(t, grafana.ClientConfig{URL: page.URL})
 	for what, err := range map[string]error{
-		"add":  func() error { _, err := client.Add(t.Context(), &grafana.Annotation{Time: onset, Text: "x"}); return err }(),
+		"add": func() error {
+			_, err := client.Add(t.Context(), &grafana.Annotation{Time: onset, Text: "x"})
+			return err
+		}(),
 		"find": func() error { _, err := client.Find(t.Context(), "x"); return err }(),
 	} {
 		var misfit *grafana.MisfitError

@@ -202,6 +202,7 @@ func TestRetryAfter(t *testing.T) {
 			var back time.Duration
 			s.answers(func(http.ResponseWriter, *http.Request) bool { back = time.Since(began); return false })
 			time.Sleep(15 * time.Minute)
+			synctest.Wait()
 			if back < want || back > want+want/4 {
 				t.Errorf("%s: tried again after %v", after, back)
 			}

@@ -98,9 +98,9 @@ func (s *stage) targetLanes() []lane {
 			{
 				alerts: []string{
 					"SoakdTargetErrorRatioHigh", "SoakdTargetLatencyHigh", "SoakdTargetCalculationLatencyHigh", "SoakdInvalidInputAccepted", "SoakdInvalidInputServerError",
-					"SoakdInternalsLeaked", "SoakdDataLost", "SoakdForeignDataShown", "SoakdErrorBudgetBurnsFast", "SoakdErrorBudgetBurnsSteadily", "SoakdErrorBudgetBurnsSlowly",
+					"SoakdInternalsLeaked", "SoakdDataLost", "SoakdForeignDataShown", "SoakdErrorBudgetBurnsFast",
 				},
-				also: consequences(),
+				also: append(consequences(), "SoakdErrorBudgetBurnsSteadily", "SoakdErrorBudgetBurnsSlowly"),
 				on: s.faults("answers", map[string]string{
 					"errors": `{"ratio": 0.7}`, "lost_scenario": `{"ratio": 0.5}`, "foreign_scenario": `{"ratio": 0.5}`, "slow_all": `{"add": "1500ms"}`,
 					"slow_endpoint": `{"class": "monte_carlo", "add": "11s"}`, "accept_invalid": `{"ratio": 0.4}`, "invalid_500": `{"ratio": 0.5}`, "leak_trace": `{"ratio": 0.4}`,
@@ -111,6 +111,11 @@ func (s *stage) targetLanes() []lane {
 				alerts: []string{"SoakdTargetRestarted"}, also: []string{"SoakdOutage", "SoakdErrorBudgetBurnsFast", "SoakdErrorBudgetBurnsSteadily", "SoakdErrorBudgetBurnsSlowly"},
 				on: s.faults("answers", map[string]string{"restart": `{"every": "5s", "graceful": true}`}), off: s.well("answers"),
 			},
+		}},
+		// Of 1 %, four and ten times as much: the faster burn keeps the slower quiet.
+		{"budget", []drill{
+			{alerts: []string{"SoakdErrorBudgetBurnsSlowly"}, also: consequences(), on: s.faults("budget", map[string]string{"errors": `{"ratio": 0.04}`}), off: s.well("budget")},
+			{alerts: []string{"SoakdErrorBudgetBurnsSteadily"}, also: consequences(), on: s.faults("budget", map[string]string{"errors": `{"ratio": 0.1}`}), off: s.well("budget")},
 		}},
 		{"held", []drill{{
 			alerts: []string{"SoakdHeld"}, also: []string{"SoakdFinding", "SoakdUnfit"},

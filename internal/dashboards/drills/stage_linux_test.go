@@ -53,6 +53,7 @@ func (s *stage) soakds() map[string][]string {
 		// Wrong and slow answers.
 		"answers": {"SOAKD_RATE=20", "SOAKD_OBJECTIVES=availability: availability>=99%", "SOAKD_API_METRICS_URL=" + s.api("answers") + "/metrics", "SOAKD_CIRCUIT_ERROR_RATIO=0", "SOAKD_POSTGRES_CANARY_URL=" + s.backend.URL().Value()},
 		"told":    {"SOAKD_RATE=5", "SOAKD_API_METRICS_URL=" + s.pages.url("busy")},
+		"budget":  {"SOAKD_RATE=40", "SOAKD_OBJECTIVES=availability: availability>=99%"},
 		// No answers, and one request in flight.
 		"hung": {"SOAKD_RATE=50", "SOAKD_MAX_IN_FLIGHT=1", "SOAKD_MAX_WAITING=200", "SOAKD_CIRCUIT_ERROR_RATIO=0"},
 		// The target says: later.
@@ -190,7 +191,7 @@ func (s *stage) openServers(ctx context.Context, t *testing.T) {
 // openAPIs starts an API for each instance that comes to harm by it, and the quiet one.
 func (s *stage) openAPIs(ctx context.Context, t *testing.T) {
 	t.Helper()
-	for _, name := range []string{"quiet", "answers", "hung", "held", "failing", "away", "limited", "stuck"} {
+	for _, name := range []string{"quiet", "answers", "hung", "held", "failing", "away", "limited", "stuck", "budget"} {
 		address, err := freeAddress()
 		must(t, err)
 		p := &program{

@@ -239,7 +239,8 @@ func (s *stores) dropSlot(ctx context.Context) error {
 		return err
 	}
 	return errors.Join(exec1(ctx, c, "ALTER SYSTEM RESET max_slot_wal_keep_size"), exec1(ctx, c, "SELECT pg_reload_conf()"),
-		exec1(ctx, c, "SELECT pg_drop_replication_slot('nobody')"), c.Close(ctx))
+		// On a busy machine the slot of the replica may be lost as well.
+		exec1(ctx, c, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE wal_status = 'lost'"), c.Close(ctx))
 }
 
 func exec1(ctx context.Context, c *pgx.Conn, statement string) error {
