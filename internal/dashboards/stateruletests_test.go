@@ -58,28 +58,32 @@ func gaugedCases() []gauged {
 		{
 			"SoakdTargetPoolExhausted", `soakd_api_pool_connections{replica="api:8080",pool="main",state="waiting"}`, "0", "0", "3", "9m", "11m",
 			wanted{
-				map[string]string{"replica": "api:8080", "pool": "main"}, "The target's database pool main is exhausted",
+				map[string]string{"replica": "api:8080", "pool": "main"},
+				"The target's database pool main is exhausted",
 				"3 requests of replica api:8080 wait for a connection of pool main, and at each look for 5 minutes there were some. Postgres may have room that the pool does not use.", false,
 			},
 		},
 		{
 			"SoakdTargetFilesHigh", `soakd_api_fd_saturation_ratio{replica="api:8080"}`, "0.1", "0.8", "0.82", "9m", "11m",
 			wanted{
-				map[string]string{"replica": "api:8080"}, "The target is running out of file descriptors",
+				map[string]string{"replica": "api:8080"},
+				"The target is running out of file descriptors",
 				"82% of the file descriptors that replica api:8080 may open are in use (limit 80%). At 100% it can accept no connection.", false,
 			},
 		},
 		{
 			"SoakdPostgresSlotLost", `soakd_postgres_replication_slot_lost{server="main",slot="standby"}`, "0", "0", "1", "", "10m",
 			wanted{
-				map[string]string{"server": "main", "slot": "standby"}, "Replication slot standby of Postgres main is lost",
+				map[string]string{"server": "main", "slot": "standby"},
+				"Replication slot standby of Postgres main is lost",
 				"Postgres main has removed log that replication slot standby needed. Its receiver gets nothing more and must be made anew.", false,
 			},
 		},
 		{
 			"SoakdPostgresFreezeLate", `soakd_postgres_transaction_id_age{server="main"}`, "200000000", "1000000000", "1100000000", "", "10m",
 			wanted{
-				map[string]string{"server": "main"}, "Postgres main is late in freezing transaction ids",
+				map[string]string{"server": "main"},
+				"Postgres main is late in freezing transaction ids",
 				"The oldest row that Postgres main has not frozen is 1.1G transactions old (limit 1G). Near 2.1G the server takes no more writes.", false,
 			},
 		},
@@ -91,21 +95,24 @@ func countedCases() []counted {
 		{
 			"SoakdTargetOutOfMemory", `soakd_api_oom_kills_total{replica="api:8080"}`, `soakd_api_restarts_total{replica="api:8080"}`,
 			wanted{
-				map[string]string{"replica": "api:8080"}, "The target was killed for want of memory",
+				map[string]string{"replica": "api:8080"},
+				"The target was killed for want of memory",
 				"The kernel killed about 2 processes of replica api:8080 in 15 minutes, or since it was last seen before that, because its memory limit was reached. Requests in flight were lost.", false,
 			},
 		},
 		{
 			"SoakdPostgresCanaryWrong", `soakd_postgres_canary_wrong_reads_total{cause="missing"}`, `soakd_postgres_canary_failures_total{operation="read"}`,
 			wanted{
-				map[string]string{"cause": "missing"}, "Postgres does not give back what was written",
+				map[string]string{"cause": "missing"},
+				"Postgres does not give back what was written",
 				"About 2 times in 15 minutes, or since it was last seen before that, soakd:9470 read from Postgres something else than it had just written (missing). The API's data may be lost as well.", false,
 			},
 		},
 		{
 			"SoakdRedisCanaryWrong", `soakd_redis_canary_wrong_reads_total{node="redis:6379",cause="mismatch"}`, `soakd_redis_canary_wrong_reads_total{node="redis:6379",cause="evicted"}`,
 			wanted{
-				map[string]string{"node": "redis:6379", "cause": "mismatch"}, "Redis redis:6379 does not give back what was written",
+				map[string]string{"node": "redis:6379", "cause": "mismatch"},
+				"Redis redis:6379 does not give back what was written",
 				"About 2 times in 15 minutes, or since it was last seen before that, Redis redis:6379 gave back something else than soakd:9470 had just written (mismatch). The API may get wrong results from its cache.", false,
 			},
 		},
