@@ -26,6 +26,7 @@ func mayBeEmpty() []string {
 		regressionsUID + " / Against earlier or the baseline / p95 against what it was",
 		regressionsUID + " / Against earlier or the baseline / p99 against what it was",
 		regressionsUID + " / Against earlier or the baseline / Errors against what they were",
+		recoveryUID + " / Outages and recovery / Time to detect",
 		recoveryUID + " / Outages and recovery / Time to recover",
 		recoveryUID + " / Outages and recovery / Every target since the start of soakd",
 		postgresUID + " / Locks and transactions / Who blocks whom", // nobody blocks anybody

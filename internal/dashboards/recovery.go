@@ -21,19 +21,21 @@ func recovered(part string) string { return sum(sel("soakd_recovery_seconds_"+pa
 
 func outageTable() Panel {
 	return Panel{
-		Title: "Every target since the start of soakd", Kind: Table, Unit: "short", Height: 7, EmptyWhen: "in its last column while nothing has recovered",
-		Description: "Each target: whether it is away now, how often it was, and how long the service took on average to be back to stay; no time before the first recovery. More outages than recoveries while it is there: the service is not yet within its objective again.",
+		Title: "Every target since the start of soakd", Kind: Table, Unit: "short", Height: 7, EmptyWhen: "in its last columns while there was no outage",
+		Description: "Each target: whether it is away now, how often it was, how long soakd took to be sure of it, and how long the service took to be back to stay; no times before the first outage. More outages than recoveries while it is there: the service is not yet within its objective again.",
 		Columns: []Column{
 			{Title: "Target", Label: "target"},
 			{Title: "Now", Target: 0, Texts: map[int]string{0: "there", 1: "away"}, Thresholds: badAt(1), Sort: HighestFirst},
 			{Title: "Outages", Target: 1, Thresholds: []Threshold{{Value: 1, Color: orange}}},
 			{Title: "Recoveries", Target: 2},
-			{Title: "Mean time to recover", Target: 3, Unit: "s"},
+			{Title: "Mean time to detect", Target: 3, Unit: "s"},
+			{Title: "Mean time to recover", Target: 4, Unit: "s"},
 		},
 		Targets: []Target{
 			{Query: worst(sel("soakd_outage_in_progress"), "target")},
 			{Query: sum(sel("soakd_outages_total"), "target")},
 			{Query: recovered("count")},
+			{Query: share(sum(sel("soakd_detection_seconds_sum"), "target"), sum(sel("soakd_detection_seconds_count"), "target"))},
 			{Query: share(recovered("sum"), recovered("count"))},
 		},
 	}
@@ -41,14 +43,20 @@ func outageTable() Panel {
 
 func recoveryPanels() []Panel {
 	buckets := sum("increase("+sel("soakd_recovery_seconds_bucket")+"[1d])", "target", "le")
+	noticed := sum("increase("+sel("soakd_detection_seconds_bucket")+"[1d])", "target", "le")
 	return []Panel{
 		{
-			Title: "Outages a day", Unit: "short",
+			Title: "Outages a day", Unit: "short", Width: 8,
 			Description: "Outages of the last 24 hours by target. Several short ones of a dependency: its fail-over or its network; of the API: look for restarts.",
 			Targets:     []Target{{Query: sum("increase("+sel("soakd_outages_total")+"[1d])", "target"), Legend: "{{target}}"}},
 		},
 		{
-			Title: "Time to recover", Unit: "s", Log: true, EmptyWhen: "while nothing has recovered in the last day",
+			Title: "Time to detect", Unit: "s", Width: 8, Log: true, EmptyWhen: "while there was no outage in the last day",
+			Description: "From the first failure until soakd was sure of an outage: the slowest of the last day. Seconds are usual; the alert comes later by its own wait. Longer: raise the rate, or poll more often (SOAKD_PROBE_INTERVAL).",
+			Targets:     []Target{{Query: "histogram_quantile(1, " + noticed + ")", Legend: "{{target}} slowest"}},
+		},
+		{
+			Title: "Time to recover", Unit: "s", Width: 8, Log: true, EmptyWhen: "while nothing has recovered in the last day",
 			Description: "From the start of an outage until the service was back within its objective to stay: the median and the slowest of the last day. Much longer than the outage itself: caches that are cold, pools that reconnect slowly.",
 			Targets: []Target{
 				{Query: "histogram_quantile(0.5, " + buckets + ")", Legend: "{{target}} median"},

@@ -33,6 +33,7 @@ var (
 	sloBurn          = judged("soakd_slo_burn_rate", "gauge", "How fast the error budget is spent over a window, in multiples of the rate that spends it exactly in its period; absent while the window has no events.", "slo", "window")
 	outageInProgress = judged("soakd_outage_in_progress", "gauge", "1 while the API, Postgres, Redis or another dependency is away, else 0.", "target")
 	outages          = judged("soakd_outages_total", "counter", "Outages seen since soakd started, the one in progress too.", "target")
+	detectionSeconds = judged("soakd_detection_seconds", "histogram", "Time from the start of an outage until soakd was sure of it.", "target")
 	recoverySeconds  = judged("soakd_recovery_seconds", "histogram", "Time from the start of an outage until the service was back within its objective to stay.", "target")
 )
 
@@ -92,7 +93,7 @@ func judged(name, kind, help string, labels ...string) Definition {
 func judgementDefinitions() []Definition {
 	return []Definition{
 		verdict, targetInfo, openFindings, openedFindings, events, trendSlope, leakSuspected, leakSecondsLeft, regression, baselineRatio,
-		sloObjective, sloEvents, sloBad, sloBudget, sloBurn, outageInProgress, outages, recoverySeconds,
+		sloObjective, sloEvents, sloBad, sloBudget, sloBurn, outageInProgress, outages, detectionSeconds, recoverySeconds,
 	}
 }
 
@@ -145,9 +146,13 @@ func (c *judgementCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, o := range r.Outages {
 		emit(outageInProgress, oneIf(o.InProgress), o.Target)
 		emit(outages, float64(o.Total), o.Target)
-		times := r.Recovery[o.Target]
-		ch <- newHistogram(recoverySeconds.desc(), c.start, &load.Times{Histogram: times.Histogram, Bounds: times.Bounds, UpTo: times.UpTo}, o.Target)
+		c.times(ch, detectionSeconds, r.Detection[o.Target], o.Target)
+		c.times(ch, recoverySeconds, r.Recovery[o.Target], o.Target)
 	}
+}
+
+func (c *judgementCollector) times(ch chan<- prometheus.Metric, d Definition, times judge.Times, labels ...string) { //nolint:gocritic // a copy a scrape
+	ch <- newHistogram(d.desc(), c.start, &load.Times{Histogram: times.Histogram, Bounds: times.Bounds, UpTo: times.UpTo}, labels...)
 }
 
 func (*judgementCollector) objectives(emit send, all []judge.Objective) {

@@ -61,7 +61,6 @@ func New(cfg Config) (*Judge, error) {
 		{detector: j.objectives, level: window.Minute, replayed: true},
 	}
 	j.findings = findings{log: &j.log, opened: map[finding.Kind]int64{}, hints: j.hints}
-	j.recovery = map[string]*Times{}
-	j.recovered = map[int64]bool{}
+	j.detection, j.recovery = newOutageTimes(), newOutageTimes()
 	return j, nil
 }

@@ -55,10 +55,8 @@ type Judge struct {
 	moves      *correlate.Store
 	findings   findings
 	log        log
-	// recovery counts times to recover by target, recovered the ids of the outages
-	// that are in it, of those that are still listed.
-	recovery  map[string]*Times
-	recovered map[int64]bool
+	// detection and recovery count the times of outages by target.
+	detection, recovery outageTimes
 	// restored tells that findings of before a restart are to be looked at again.
 	restored bool
 	// before is what was counted before a restart.
@@ -94,7 +92,7 @@ func (j *Judge) Window(w *window.Window) []*window.Window {
 	for _, d := range done {
 		j.take(d)
 	}
-	j.noteRecoveries()
+	j.noteOutages()
 	j.noteComparison()
 	j.findings.update(j.latest, j.reconcile(w.Start, j.seen()))
 	return done

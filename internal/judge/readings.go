@@ -11,6 +11,7 @@ import (
 	"soakd/internal/judge/baseline"
 	"soakd/internal/judge/finding"
 	"soakd/internal/judge/leak"
+	"soakd/internal/judge/outage"
 )
 
 // Readings are the figures of the judgement at one moment, for metrics.
@@ -27,9 +28,9 @@ type Readings struct {
 	Ratios     []Ratio
 	Objectives []Objective
 	Outages    []Outage
-	// Recovery are the times from the start of an outage until the service was back
-	// within the objective, by target.
-	Recovery map[string]Times
+	// Detection are the times from the start of an outage until it was clear, Recovery
+	// those until the service was back within the objective, by target.
+	Detection, Recovery map[string]Times
 }
 
 // Trend is how a resource moves.
@@ -90,7 +91,8 @@ type Times struct {
 	UpTo      []uint64
 }
 
-// RecoveryBounds are the upper bounds of the classic buckets of recovery times.
+// RecoveryBounds are the upper bounds of the classic buckets of times to detect and
+// to recover.
 func RecoveryBounds() []time.Duration {
 	const s, m = time.Second, time.Minute
 	return []time.Duration{1 * s, 2 * s, 5 * s, 10 * s, 30 * s, 1 * m, 2 * m, 5 * m, 10 * m, 30 * m, 60 * m, 180 * m}
@@ -117,23 +119,51 @@ func (t *Times) clone() Times {
 	return c
 }
 
-// noteRecoveries counts the outages that were closed since the last call.
-func (j *Judge) noteRecoveries() {
+// outageTimes counts a time of each outage, once.
+type outageTimes struct {
+	byTarget map[string]*Times
+	// counted are the ids of the outages that are in it, of those that are still listed.
+	counted map[int64]bool
+}
+
+func newOutageTimes() outageTimes {
+	return outageTimes{byTarget: map[string]*Times{}, counted: map[int64]bool{}}
+}
+
+// note counts the outages whose time, in seconds, is known since the last call; of
+// those without, such as one whose end nobody saw, none ever is.
+func (t *outageTimes) note(all []outage.Record, known func(*outage.Record) bool, seconds func(*outage.Record) float64) {
 	listed := map[int64]bool{}
-	for _, o := range j.outage.Outages() {
-		if !o.Closed {
+	for i := range all {
+		o := &all[i]
+		if !known(o) {
 			continue
 		}
 		listed[o.ID] = true
-		if j.recovered[o.ID] || o.TimeToRecover <= 0 {
+		if t.counted[o.ID] || seconds(o) <= 0 {
 			continue
 		}
-		if j.recovery[o.Target] == nil {
-			j.recovery[o.Target] = newTimes()
+		if t.byTarget[o.Target] == nil {
+			t.byTarget[o.Target] = newTimes()
 		}
-		j.recovery[o.Target].observe(time.Duration(o.TimeToRecover * float64(time.Second)))
+		t.byTarget[o.Target].observe(time.Duration(seconds(o) * float64(time.Second)))
 	}
-	j.recovered = listed
+	t.counted = listed
+}
+
+// of returns the times of a target, all 0 where there was no outage.
+func (t *outageTimes) of(target string) Times {
+	if times := t.byTarget[target]; times != nil {
+		return times.clone()
+	}
+	return *newTimes()
+}
+
+// noteOutages counts the times of outages.
+func (j *Judge) noteOutages() {
+	all := j.outage.Outages()
+	j.detection.note(all, func(*outage.Record) bool { return true }, func(o *outage.Record) float64 { return o.TimeToDetect })
+	j.recovery.note(all, func(o *outage.Record) bool { return o.Closed }, func(o *outage.Record) float64 { return o.TimeToRecover })
 }
 
 // trends are those of the resources of which enough is known.
@@ -245,15 +275,12 @@ func (j *Judge) outageReadings() []Outage {
 func (j *Judge) Readings() Readings {
 	r := Readings{
 		Verdict: j.Verdict(false).Result, Version: j.watched.version,
-		Open: map[finding.Kind]int64{}, Opened: map[finding.Kind]int64{}, Events: map[EventKind]int64{}, Recovery: map[string]Times{},
+		Open: map[finding.Kind]int64{}, Opened: map[finding.Kind]int64{}, Events: map[EventKind]int64{},
+		Detection: map[string]Times{}, Recovery: map[string]Times{},
 		Trends: j.trends(), Ratios: j.ratios(), Objectives: j.objectiveReadings(), Outages: j.outageReadings(),
 	}
 	for _, o := range r.Outages {
-		times := j.recovery[o.Target]
-		if times == nil {
-			times = newTimes()
-		}
-		r.Recovery[o.Target] = times.clone()
+		r.Detection[o.Target], r.Recovery[o.Target] = j.detection.of(o.Target), j.recovery.of(o.Target)
 	}
 	for _, kind := range finding.Kinds() {
 		r.Open[kind], r.Opened[kind] = 0, j.findings.opened[kind]

@@ -78,7 +78,8 @@ func (j *Judge) Restore(data []byte) error {
 		j.log.seq = s.Events[n-1].Seq
 	}
 	for _, o := range j.outage.Outages() {
-		j.recovered[o.ID] = j.recovered[o.ID] || o.Closed
+		j.detection.counted[o.ID] = true
+		j.recovery.counted[o.ID] = j.recovery.counted[o.ID] || o.Closed
 	}
 	j.restored = true
 	return nil
