@@ -151,7 +151,7 @@ func (c *judgementCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-func (c *judgementCollector) times(ch chan<- prometheus.Metric, d Definition, times judge.Times, labels ...string) { //nolint:gocritic // a copy a scrape
+func (c *judgementCollector) times(ch chan<- prometheus.Metric, d Definition, times judge.Times, labels ...string) {
 	ch <- newHistogram(d.desc(), c.start, &load.Times{Histogram: times.Histogram, Bounds: times.Bounds, UpTo: times.UpTo}, labels...)
 }
 
