@@ -13,8 +13,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
+
+	"soakd/internal/dashboards"
 )
 
 // demoTime is how long a demo runs before its page is read: by then every case has
@@ -47,11 +50,48 @@ func (o options) makeData(ctx context.Context, dir, data string) error {
 		return err
 	}
 	past := filepath.Join(dir, "recordings.json")
-	err := o.withPrometheus(ctx, dir, data, func(server *prometheus) error { return o.recordPast(ctx, server, past) })
-	if err != nil {
-		return fmt.Errorf("evaluate the recordings: %w", err)
+	for _, part := range o.recordings() {
+		err := o.withPrometheus(ctx, dir, data, func(server *prometheus) error { return recordPast(ctx, server, part.recordings, past) })
+		if err != nil {
+			return fmt.Errorf("evaluate the recordings: %w", err)
+		}
+		if err := o.write(ctx, data, end, part.step, "-recordings", past); err != nil {
+			return err
+		}
 	}
-	return o.write(ctx, data, end, o.step, "-recordings", past)
+	return nil
+}
+
+// part are recordings whose past is made together.
+type part struct {
+	recordings []dashboards.Recording
+	step       time.Duration
+}
+
+// recordings are those of all rules: of each group first those of scraped series,
+// then those of other recordings, which must have a past by then.
+func (o options) recordings() []part {
+	var all []part
+	for _, group := range o.settings().Rules() {
+		step, err := time.ParseDuration(group.Interval)
+		if err != nil { // it has none of its own
+			step = o.step
+		}
+		var first, then []dashboards.Recording
+		for _, r := range group.Recordings {
+			if strings.Contains(r.Query, ":soakd_") {
+				then = append(then, r)
+			} else {
+				first = append(first, r)
+			}
+		}
+		for _, some := range [][]dashboards.Recording{first, then} {
+			if len(some) > 0 {
+				all = append(all, part{some, step})
+			}
+		}
+	}
+	return all
 }
 
 // write runs the program that writes blocks.
@@ -121,24 +161,21 @@ func fetch(ctx context.Context, address, path string) error {
 	return os.WriteFile(path, text, 0o600)
 }
 
-// recordPast asks for every recording over the whole time, in the order in which
-// rules are evaluated; one made of another is left out, as that has no past yet.
-func (o options) recordPast(ctx context.Context, server *prometheus, path string) error {
+// recordPast asks for the recordings over the whole time.
+func recordPast(ctx context.Context, server *prometheus, recordings []dashboards.Recording, path string) error {
 	var all []json.RawMessage
-	for _, group := range o.settings().Rules() {
-		for _, r := range group.Recordings {
-			series, err := server.overRange(ctx, r.Query, span, recordingStep)
+	for _, r := range recordings {
+		series, err := server.overRange(ctx, r.Query, span, recordingStep)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.Record, err)
+		}
+		for _, s := range series {
+			s.Metric["__name__"] = r.Record
+			text, err := json.Marshal(s)
 			if err != nil {
-				return fmt.Errorf("%s: %w", r.Record, err)
+				return err
 			}
-			for _, s := range series {
-				s.Metric["__name__"] = r.Record
-				text, err := json.Marshal(s)
-				if err != nil {
-					return err
-				}
-				all = append(all, text)
-			}
+			all = append(all, text)
 		}
 	}
 	text, err := json.Marshal(all)

@@ -1,5 +1,10 @@
 package dashboards
 
+import (
+	"slices"
+	"strings"
+)
+
 // Dashboard describes one Grafana dashboard.
 type Dashboard struct {
 	// UID is the stable address of the dashboard: /d/UID.
@@ -215,6 +220,9 @@ func (s Settings) All() []Dashboard {
 	all := s.fitting(s.everyDashboard())
 	for i := range all {
 		all[i].DataSource, all[i].Marks = s.DataSource, s.annotations()
+		if all[i].readsRecordings() {
+			all[i].Description += " Some panels read recordings: Prometheus must have " + RulesFile + " loaded."
+		}
 	}
 	if s.Native {
 		for i := range all {
@@ -222,6 +230,18 @@ func (s Settings) All() []Dashboard {
 		}
 	}
 	return all
+}
+
+// readsRecordings reports whether a panel needs the rules to be loaded.
+func (d Dashboard) readsRecordings() bool {
+	for _, row := range d.Rows {
+		for _, p := range row.Panels {
+			if slices.ContainsFunc(p.Targets, func(t Target) bool { return strings.Contains(t.Query, ":soakd_") }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (s Settings) everyDashboard() []Dashboard {

@@ -100,23 +100,31 @@ func invalidTable() Panel {
 
 func invalidPanels() []Panel {
 	line := func(query string) []Target { return []Target{{Query: query, Legend: "{{case}}"}} }
+	// The last of these is recorded for the cases of invalid input alone.
+	ofCases := func(recorded string) string { return sel(recorded, `case=~"$case"`) }
 	return []Panel{
 		{
 			Title: "Accepted since the start of soakd", Unit: "short", Width: 8, Thresholds: badAt(1),
 			Description: "Invalid requests that were answered with 2xx: the validation has a hole, and wrong data may have been stored. Each case should stay at 0.",
-			Targets:     line(ofInvalid("accepted_invalid", "case")),
+			Targets:     line(sum(ofCases(acceptedInvalid)+" and on (job, instance, case) "+ofCases(invalidBroke), "case")),
 		},
 		{
 			Title: "Answered with 5xx since the start", Unit: "short", Width: 8, Thresholds: badAt(1),
 			Description: "Invalid requests that broke the server instead of being refused: an exception that nobody catches. Each case should stay at 0.",
-			Targets:     line(ofInvalid("server_error", "case")),
+			Targets:     line(sum(ofCases(invalidBroke), "case")),
 		},
 		{
 			Title: "Internals leaked since the start", Unit: "short", Width: 8, Thresholds: badAt(1),
 			Description: "Error answers that show a stack trace, SQL or a path, to valid or invalid input: they help an attacker. Each case should stay at 0.",
-			Targets:     line(leakedBy("case")),
+			Targets:     line(sum(ofCases(internalsLeaked), "case")),
 		},
 	}
+}
+
+// invalidRequests is the rate of the requests of the chosen invalid cases.
+func invalidRequests(by string) string {
+	raw := sum(rate(invalidCases("soakd_http_requests_total", someCases)), perInstance(by)...)
+	return sum(overStep("avg", invalidCases(requestsByClass))+" or "+raw, by)
 }
 
 func refusalPanels() []Panel {
@@ -124,17 +132,17 @@ func refusalPanels() []Panel {
 		{
 			Title: "Invalid requests by outcome", Unit: "reqps", Stack: true,
 			Description: "What became of invalid requests; ok means refused as it should be. check_failed: refused with another status than expected, or without naming the field. timeout, connect, reset: no answer, look at the overview.",
-			Targets:     []Target{{Query: sum(rate(invalidCases("soakd_http_requests_total")), "outcome"), Legend: "{{outcome}}"}},
+			Targets:     []Target{{Query: invalidRequests("outcome"), Legend: "{{outcome}}"}},
 		},
 		{
 			Title: "Answers to invalid requests by status", Unit: "reqps", Stack: true,
 			Description: "HTTP status of the answers to invalid requests. All should be 4xx; a share that moves from 422 to 400 or the other way is a change that clients see.",
-			Targets:     []Target{{Query: sum(rate(invalidCases("soakd_http_requests_total")), "code"), Legend: "{{code}}"}},
+			Targets:     []Target{{Query: invalidRequests("code"), Legend: "{{code}}"}},
 		},
 		{
 			Title: "p99 of refusals, by case", Unit: "s", Log: true, Width: gridColumns,
-			Description: "Time from the send to the refusal. It should be far below that of valid requests: one that is not is refused only after the calculation or the database was asked; validate before.",
-			Targets:     []Target{{Query: byCase("0.99", invalidCases(durationBuckets)), Legend: "{{case}}"}},
+			Description: "Time from the send to the refusal, at the soakd and in the two minutes that are worst in each step. It should be far below that of valid requests: one that is not is refused only after the calculation or the database was asked; validate before.",
+			Targets:     []Target{{Query: worstOf(invalidCases(durationP99ByCase), "case"), Legend: "{{case}}"}},
 		},
 	}
 }

@@ -83,14 +83,14 @@ func (s Settings) objectivePanels() []Panel {
 		{
 			Title: "Burn rate", Unit: "none", Width: 8, Log: true, Thresholds: warnAt(1, s.fastestBurn()), EmptyWhen: noObjectives,
 			Description: "How fast the budget is spent over each window, in multiples of the rate that spends it exactly in its period. With a period of " + inWords(s.Policy.Period) + " " + s.burnsInWords() + ".",
-			Targets:     []Target{{Query: worst(sloSel("soakd_slo_burn_rate"), "slo", "window"), Legend: "{{slo}} {{window}}"}},
+			Targets:     []Target{{Query: worstOf(sloSel(burnsOfMinutes), "slo", "window"), Legend: "{{slo}} {{window}}"}},
 		},
 		{
 			Title: "Share of bad events", Unit: "percentunit", Width: 8, EmptyWhen: noObjectives,
 			Description: "Share of the events that were bad; dashed the share that the objective allows. Above the dashed line for long, the budget is spent before its period is over.",
 			Targets: []Target{
-				{Query: badShare(), Legend: "{{slo}}"},
-				{Query: "1 - " + lowest(sloSel("soakd_slo_objective_ratio"), "slo"), Legend: "{{slo}} allowed", Dashed: true},
+				{Query: share(sum(overStep("avg", sloSel(sloBadEvents)), "slo"), sum(overStep("avg", sloSel(sloEvents)), "slo")), Legend: "{{slo}}"},
+				{Query: "1 - " + lowest(sloSel(sloPromised), "slo"), Legend: "{{slo}} allowed", Dashed: true},
 			},
 		},
 	}
@@ -101,8 +101,8 @@ func spendingPanels() []Panel {
 		{
 			Title: "Bad events", Unit: "ops", EmptyWhen: noObjectives,
 			Description: "Bad events a second of each objective: requests that failed, or that were slower than a latency objective allows. Only windows count in which soakd was fit to judge.",
-			Targets:     []Target{{Query: sum(rate(sloSel("soakd_slo_bad_events_total")), "slo"), Legend: "{{slo}}"}},
+			Targets:     []Target{{Query: sum(overStep("avg", sloSel(sloBadEvents)), "slo"), Legend: "{{slo}}"}},
 		},
-		outcomesPanel(sel),
+		outcomesPanel(),
 	}
 }

@@ -87,18 +87,18 @@ func (s Settings) overviewTiles() []Panel {
 }
 
 func overviewTraffic() []Panel {
-	heatmap := latencyHeatmap(sel(responseBuckets))
+	heatmap := latencyHeatmap(sum(overStep("avg", sel(responseBucketsByClass)), "le"), sel(responseBuckets))
 	heatmap.Detail = trafficUID
 	return []Panel{
 		arrivalsPanel(),
-		outcomesPanel(sel),
+		outcomesPanel(),
 		{
 			Title: "Latency from the intended start", Unit: "s", Log: true, Detail: trafficUID,
-			Description: "Time from the moment an arrival was due to the end of its answer, all cases. Dots are single requests with their trace id. When it rises, look below for what rose at the same moment.",
+			Description: "Time from the moment an arrival was due to the end of its answer, all cases of the soakd and the two minutes that are worst in each step. Dots are single requests with their trace id. When it rises, look below for what rose at the same moment.",
 			Targets: []Target{
-				{Query: quantile("0.5", sel(responseBuckets)), Legend: "p50"},
-				{Query: quantile("0.95", sel(responseBuckets)), Legend: "p95"},
-				{Query: quantile("0.99", sel(responseBuckets)), Legend: "p99", Exemplars: true},
+				{Query: worstOf(sel(responseP50)), Legend: "p50"},
+				{Query: worstOf(sel(responseP95)), Legend: "p95"},
+				{Query: withExemplars(worstOf(sel(responseP99)), sel(responseBuckets)), Legend: "p99", Exemplars: true},
 			},
 		},
 		heatmap,

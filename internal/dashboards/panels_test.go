@@ -9,6 +9,8 @@ import (
 // The file of promtool that evaluates queries on given series.
 type (
 	queryTestFile struct {
+		// The rules are those of the repository: some panels read recordings.
+		RuleFiles          []string         `yaml:"rule_files"`
 		EvaluationInterval string           `yaml:"evaluation_interval"`
 		Tests              []queryTestGroup `yaml:"tests"`
 	}
@@ -93,6 +95,11 @@ func TestPanelsDoNotMixServers(t *testing.T) {
 // checkQueries evaluates the queries on the given series.
 func checkQueries(t *testing.T, file queryTestFile) {
 	t.Helper()
+	rules, err := filepath.Abs(filepath.Join(folder, filepath.FromSlash(RulesFile)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file.RuleFiles = []string{rules}
 	content, err := marshalYAML("", file)
 	if err != nil {
 		t.Fatal(err)

@@ -167,10 +167,14 @@ func orZeroWhere(age, count string) string { return age + " or 0 * (" + count + 
 // but soakd's own is idle outside of one; selected selects the series.
 func oldestTransaction(selected func(string, ...string) string, legend string) Target {
 	return Target{
-		Query: orZeroWhere(worst(selected("soakd_postgres_oldest_transaction_seconds"), "server"),
-			sum(selected("soakd_postgres_backends", `application!="soakd"`, `state!="idle"`), "server")),
+		Query:  transactionAgeOf(selected, "server"),
 		Legend: serverLegend(legend),
 	}
+}
+
+func transactionAgeOf(selected func(string, ...string) string, by ...string) string {
+	return orZeroWhere(worst(selected("soakd_postgres_oldest_transaction_seconds"), by...),
+		sum(selected("soakd_postgres_backends", `application!="soakd"`, `state!="idle"`), by...))
 }
 
 func postgresLockPanels() []Panel {

@@ -42,13 +42,12 @@ func outageTable() Panel {
 }
 
 func recoveryPanels() []Panel {
-	buckets := sum("increase("+sel("soakd_recovery_seconds_bucket")+"[1d])", "target", "le")
 	noticed := sum("increase("+sel("soakd_detection_seconds_bucket")+"[1d])", "target", "le")
 	return []Panel{
 		{
 			Title: "Outages a day", Unit: "short", Width: 8,
 			Description: "Outages of the last 24 hours by target. Several short ones of a dependency: its fail-over or its network; of the API: look for restarts.",
-			Targets:     []Target{{Query: sum("increase("+sel("soakd_outages_total")+"[1d])", "target"), Legend: "{{target}}"}},
+			Targets:     []Target{{Query: sum(sel(outagesOfADay), "target"), Legend: "{{target}}"}},
 		},
 		{
 			Title: "Time to detect", Unit: "s", Width: 8, Log: true, EmptyWhen: "while there was no outage in the last day",
@@ -59,8 +58,8 @@ func recoveryPanels() []Panel {
 			Title: "Time to recover", Unit: "s", Width: 8, Log: true, EmptyWhen: "while nothing has recovered in the last day",
 			Description: "From the start of an outage until the service was back within its objective to stay: the median and the slowest of the last day. Much longer than the outage itself: caches that are cold, pools that reconnect slowly.",
 			Targets: []Target{
-				{Query: "histogram_quantile(0.5, " + buckets + ")", Legend: "{{target}} median"},
-				{Query: "histogram_quantile(1, " + buckets + ")", Legend: "{{target}} slowest"},
+				{Query: worst(sel(recoveryMedian), "target"), Legend: "{{target}} median"},
+				{Query: worst(sel(recoverySlowest), "target"), Legend: "{{target}} slowest"},
 			},
 		},
 	}
@@ -68,18 +67,18 @@ func recoveryPanels() []Panel {
 
 func meanwhilePanels() []Panel {
 	return []Panel{
-		outcomesPanel(sel),
+		outcomesPanel(),
 		{
 			Title: "Failures", Unit: "percentunit", Limits: ZeroToOne, Detail: trafficUID,
-			Description: "Share of valid requests that got no right answer; 429 does not count. All of them while only Redis is away: the API cannot do without its cache; make a miss of it. Still some after the outage: pools keep dead connections; test them before use.",
-			Targets:     []Target{{Query: failureShare(), Legend: "failures"}},
+			Description: "Share of valid requests that got no right answer, of the soakd and the two minutes that are worst in each step; 429 does not count. All of them while only Redis is away: the API cannot do without its cache; make a miss of it. Still some after the outage: pools keep dead connections; test them before use.",
+			Targets:     []Target{{Query: worstOf(sel(failedNow)), Legend: "failures"}},
 		},
 		{
 			Title: "Latency from the intended start", Unit: "s", Log: true, Detail: trafficUID,
-			Description: "All cases. During an outage low: the API fails fast, as it should; at the time limit: it hangs until its own time-outs, which are too long. After it high: a storm of retries or a cold cache.",
+			Description: "All cases of the soakd and the two minutes that are worst in each step. During an outage low: the API fails fast, as it should; at the time limit: it hangs until its own time-outs, which are too long. After it high: a storm of retries or a cold cache.",
 			Targets: []Target{
-				{Query: quantile("0.5", sel(responseBuckets)), Legend: "p50"},
-				{Query: quantile("0.99", sel(responseBuckets)), Legend: "p99", Exemplars: true},
+				{Query: worstOf(sel(responseP50)), Legend: "p50"},
+				{Query: withExemplars(worstOf(sel(responseP99)), sel(responseBuckets)), Legend: "p99", Exemplars: true},
 			},
 		},
 		{

@@ -93,22 +93,21 @@ func underVersion(figure string) string {
 
 func (s Settings) versionPanels() []Panel {
 	line := func(figure string) []Target { return []Target{{Query: underVersion(figure), Legend: "{{version}}"}} }
-	every := sum(rate(sel("soakd_http_requests_total", valid)), "job", "instance")
 	return []Panel{
 		{
 			Title: "Median under each version", Unit: "s", Log: true, Width: 8,
 			Description: "Median from the intended start of all cases of the soakd that is worst, in the colour of the version. A step where the colour changes is the version's; one within a colour is not.",
-			Targets:     line(quantile("0.5", sel(responseBuckets), "job", "instance")),
+			Targets:     line(overStep("max", sel(responseP50))),
 		},
 		{
 			Title: "p99 under each version", Unit: "s", Log: true, Width: 8,
 			Description: "p99 from the intended start of all cases, in the colour of the version. Just after a change caches are cold: compare from ten minutes later on.",
-			Targets:     line(quantile("0.99", sel(responseBuckets), "job", "instance")),
+			Targets:     line(overStep("max", sel(responseP99))),
 		},
 		{
 			Title: "Failures under each version", Unit: "percentunit", Width: 8, Thresholds: badAt(s.ErrorRatioLimit),
 			Description: "Share of valid requests that got no right answer, in the colour of the version; 429 does not count. A peak at the change alone: the deployment drops connections; drain them.",
-			Targets:     line(share(orZero(sum(rate(sel("soakd_http_requests_total", valid, failing)), "job", "instance"), every), every)),
+			Targets:     line(overStep("max", sel(failedNow))),
 		},
 	}
 }

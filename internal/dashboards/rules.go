@@ -24,7 +24,10 @@ const (
 // Group is a group of rules that Prometheus evaluates in order, one after the
 // other: an alert sees what the recordings before it have just written.
 type Group struct {
-	Name       string
+	Name string
+	// Interval is the time between two evaluations, in Prometheus' notation; "" for
+	// that of the server.
+	Interval   string
 	Recordings []Recording
 	Alerts     []Alert
 }
@@ -95,7 +98,7 @@ func (s Settings) Rules() []Group {
 }
 
 func (s Settings) everyGroup() []Group {
-	return []Group{
+	return append([]Group{
 		{Name: "soakd.recordings", Recordings: recordings()},
 		{Name: "soakd.self", Alerts: s.selfAlerts()},
 		{Name: "soakd.target", Alerts: s.targetAlerts()},
@@ -103,7 +106,7 @@ func (s Settings) everyGroup() []Group {
 		{Name: "soakd.redis", Alerts: append(redisAlerts(), redisStateAlerts()...)},
 		{Name: "soakd.dependencies", Alerts: dependencyAlerts()},
 		{Name: "soakd.judgement", Alerts: s.judgementAlerts()},
-	}
+	}, panelGroups()...)
 }
 
 // Alerts returns the alerts of all groups.
@@ -121,8 +124,9 @@ type (
 		Groups []ruleGroup `yaml:"groups"`
 	}
 	ruleGroup struct {
-		Name  string `yaml:"name"`
-		Rules []rule `yaml:"rules"`
+		Name     string `yaml:"name"`
+		Interval string `yaml:"interval,omitempty"`
+		Rules    []rule `yaml:"rules"`
 	}
 	rule struct {
 		Record      string       `yaml:"record,omitempty"`
@@ -174,7 +178,7 @@ func IsRules(content []byte) bool {
 func RulesYAML(groups []Group) ([]byte, error) {
 	var file ruleFile
 	for _, group := range groups {
-		out := ruleGroup{Name: group.Name}
+		out := ruleGroup{Name: group.Name, Interval: group.Interval}
 		for _, r := range group.Recordings {
 			out.Rules = append(out.Rules, rule{Record: r.Record, Expr: r.Query})
 		}

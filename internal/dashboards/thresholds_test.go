@@ -43,7 +43,7 @@ func bucketBounds(t *testing.T) map[string][]float64 {
 func quantileBuckets(text string) []string {
 	var all []string
 	for _, s := range parse(text).selectors {
-		for _, r := range recordings() {
+		for _, r := range everyRecording() {
 			if r.Record == s.metric {
 				all = append(all, quantileBuckets(r.Query)...)
 			}

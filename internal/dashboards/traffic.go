@@ -104,12 +104,12 @@ func (s Settings) classPanels() []Panel {
 		{
 			Title: "p95 from the intended start, by class", Unit: "s", Log: true, Width: 8,
 			Description: "Classes are what objectives are about. calculation classes rise with the API's CPU and threads, reads and saves with Postgres.",
-			Targets:     []Target{{Query: quantile("0.95", caseSel(responseBuckets), "class"), Legend: "{{class}}"}},
+			Targets:     []Target{{Query: quantileOfChosen("0.95", responseBucketsByClass, responseBuckets, "class"), Legend: "{{class}}"}},
 		},
 		{
 			Title: "p99 from the intended start, by class", Unit: "s", Log: true, Width: 8,
 			Description: "SoakdTargetLatencyHigh is raised from " + inWords(s.LatencyLimit) + " on, of the long calculations SoakdTargetCalculationLatencyHigh from " + inWords(s.CalculationLimit) + " on. One class alone: its own resource; all: a shared queue.",
-			Targets:     []Target{{Query: quantile("0.99", caseSel(responseBuckets), "class"), Legend: "{{class}}", Exemplars: true}},
+			Targets:     []Target{{Query: withExemplars(quantileOfChosen("0.99", responseBucketsByClass, responseBuckets, "class"), caseSel(responseBuckets)), Legend: "{{class}}", Exemplars: true}},
 		},
 		{
 			Title: "Failures by class", Unit: "percentunit", Width: 8, Thresholds: badAt(s.ErrorRatioLimit),
@@ -124,55 +124,65 @@ func caseSel(metric string, matchers ...string) string {
 }
 
 func latencyPanels() []Panel {
+	const worstFirst = " Of the soakd and the two minutes that are worst in each step."
+	fromStart := func(q string) string { return quantileOfChosen(q, responseBucketsByClass, responseBuckets) }
+	fromSend := func(q string) string { return quantileOfChosen(q, durationBucketsByClass, durationBuckets) }
 	return []Panel{
 		{
 			Title: "p99 from the intended start, by case", Unit: "s", Log: true,
-			Description: "What users of each case would have felt. One case alone rises: its query or calculation; all rise together: a shared queue (pool, threads, CPU).",
-			Targets:     []Target{{Query: byCase("0.99", caseSel(responseBuckets)), Legend: "{{case}}", Exemplars: true}},
+			Description: "What users of each case would have felt. One case alone rises: its query or calculation; all rise together: a shared queue (pool, threads, CPU)." + worstFirst,
+			Targets:     []Target{{Query: withExemplars(worstOf(caseSel(responseP99ByCase), "case"), caseSel(responseBuckets)), Legend: "{{case}}", Exemplars: true}},
 		},
 		{
 			Title: "p99 from the send, by case", Unit: "s", Log: true,
-			Description: "What the target took once a request was sent. Well below the time from the intended start: arrivals waited in soakd, see 'Is the schedule kept?'.",
-			Targets:     []Target{{Query: byCase("0.99", caseSel(durationBuckets)), Legend: "{{case}}", Exemplars: true}},
+			Description: "What the target took once a request was sent. Well below the time from the intended start: arrivals waited in soakd, see 'Is the schedule kept?'." + worstFirst,
+			Targets:     []Target{{Query: withExemplars(worstOf(caseSel(durationP99ByCase), "case"), caseSel(durationBuckets)), Legend: "{{case}}", Exemplars: true}},
 		},
 		{
 			Title: "Median from the intended start, by case", Unit: "s", Log: true,
-			Description: "The usual answer. A median that rises is work that grew (a table without an index, a colder cache), a p99 that rises alone is contention.",
-			Targets:     []Target{{Query: byCase("0.5", caseSel(responseBuckets)), Legend: "{{case}}"}},
+			Description: "The usual answer. A median that rises is work that grew (a table without an index, a colder cache), a p99 that rises alone is contention." + worstFirst,
+			Targets:     []Target{{Query: worstOf(caseSel(responseP50ByCase), "case"), Legend: "{{case}}"}},
 		},
-		latencyHeatmap(caseSel(responseBuckets)),
+		latencyHeatmap(ofChosen(responseBucketsByClass, responseBuckets, []string{"le"}), caseSel(responseBuckets)),
 		{
 			Title: "Quantiles of the chosen cases", Unit: "s", Log: true, Width: 24,
 			Description: "Both clocks over all chosen cases. The distance between the two is the time that arrivals waited for a place in flight.",
 			Targets: []Target{
-				{Query: quantile("0.5", caseSel(responseBuckets)), Legend: "p50 from the intended start"},
-				{Query: quantile("0.95", caseSel(responseBuckets)), Legend: "p95 from the intended start"},
-				{Query: quantile("0.99", caseSel(responseBuckets)), Legend: "p99 from the intended start", Exemplars: true},
-				{Query: quantile("0.5", caseSel(durationBuckets)), Legend: "p50 from the send", Dashed: true},
-				{Query: quantile("0.95", caseSel(durationBuckets)), Legend: "p95 from the send", Dashed: true},
-				{Query: quantile("0.99", caseSel(durationBuckets)), Legend: "p99 from the send", Dashed: true, Exemplars: true},
+				{Query: fromStart("0.5"), Legend: "p50 from the intended start"},
+				{Query: fromStart("0.95"), Legend: "p95 from the intended start"},
+				{Query: withExemplars(fromStart("0.99"), caseSel(responseBuckets)), Legend: "p99 from the intended start", Exemplars: true},
+				{Query: fromSend("0.5"), Legend: "p50 from the send", Dashed: true},
+				{Query: fromSend("0.95"), Legend: "p95 from the send", Dashed: true},
+				{Query: withExemplars(fromSend("0.99"), caseSel(durationBuckets)), Legend: "p99 from the send", Dashed: true, Exemplars: true},
 			},
 		},
 	}
 }
 
-func latencyHeatmap(buckets string) Panel {
+// quantileOfChosen reads a quantile of all chosen cases together.
+func quantileOfChosen(q, recorded, buckets string, by ...string) string {
+	return "histogram_quantile(" + q + ", " + ofChosen(recorded, buckets, append(by, "le")) + ")"
+}
+
+// latencyHeatmap draws rates by le; the single requests are those of the buckets.
+func latencyHeatmap(rates, buckets string) Panel {
 	return Panel{
 		Title: "All latencies from the intended start", Kind: Heatmap, Unit: "s",
-		Description: "How many requests took how long. Two bands are two kinds of request, or hits and misses of the cache; a band that climbs is a queue that grows.",
-		Targets:     []Target{{Query: "sum by (le) (increase(" + buckets + "[$__rate_interval]))", Legend: "{{le}}", Exemplars: true}},
+		Description: "How many requests a second took how long. Two bands are two kinds of request, or hits and misses of the cache; a band that climbs is a queue that grows.",
+		Targets:     []Target{{Query: withExemplars(rates, buckets), Legend: "{{le}}", Exemplars: true}},
 	}
 }
 
 func (s Settings) outcomePanels() []Panel {
-	all := sum(rate(caseSel("soakd_http_requests_total")), "case")
 	return []Panel{
 		{
 			Title: "Requests by case", Unit: "reqps", Stack: true,
 			Description: "Requests that came to an end. The proportions are the workload's weights; a case that thins out is dropped or substituted more than others.",
-			Targets:     []Target{{Query: all, Legend: "{{case}}"}},
+			Targets:     []Target{{Query: sum(overStep("avg", caseSel(requestsByCase)), "case"), Legend: "{{case}}"}},
 		},
-		outcomesPanel(caseSel),
+		outcomesPanelOf(
+			ofChosen(requestsByClass, "soakd_http_requests_total", []string{"outcome"}, notOK),
+			sum(caseSel(requestsByCase))),
 		{
 			Title: "Failures by case", Unit: "percentunit", Thresholds: badAt(s.ErrorRatioLimit),
 			Description: "Share of the valid requests of each case that did not get a right answer; 429 does not count. Above 1 % the alert SoakdTargetErrorRatioHigh is near.",
@@ -189,17 +199,22 @@ func (s Settings) outcomePanels() []Panel {
 		{
 			Title: "Answers by status", Unit: "reqps", Stack: true, Width: 24,
 			Description: "HTTP status of every answer, 'none' where there was no answer. 4xx belong to invalid input; 5xx and none are the target's.",
-			Targets:     []Target{{Query: sum(rate(caseSel("soakd_http_requests_total")), "code"), Legend: "{{code}}"}},
+			Targets:     []Target{{Query: ofChosen(requestsByClass, "soakd_http_requests_total", []string{"code"}), Legend: "{{code}}"}},
 		},
 	}
 }
 
-func outcomesPanel(selected func(string, ...string) string) Panel {
+// outcomesPanel is that of all cases.
+func outcomesPanel() Panel {
+	return outcomesPanelOf(sum(overStep("avg", sel(requestsByOutcome, notOK)), "outcome"), sum(sel(requestsByOutcome)))
+}
+
+func outcomesPanelOf(failures, all string) Panel {
 	return Panel{
 		Title: "Outcomes other than ok", Unit: "reqps", Stack: true, Detail: trafficUID,
 		Description: "Requests a second that did not end well, by what became of them; 'none' is drawn at 0 while there are none. timeout and connect: the API is overloaded or away; server_error: its log; rate_limited: its limits.",
 		Targets: []Target{{
-			Query: orNone("outcome", sum(rate(selected("soakd_http_requests_total", notOK)), "outcome"), sum(rate(selected(everyCase)))),
+			Query: orNone("outcome", failures, all),
 			// The label is there in either case.
 			Legend: "{{outcome}}",
 		}},

@@ -90,7 +90,7 @@ func dependencyTrendPanels() []Panel {
 		{
 			Title: "Postgres connections", Unit: "short", Width: 8, Detail: postgresUID,
 			Description: "Connections of each application. One that climbs through the whole soak and falls when the API restarts: the API loses connections, or its pool has no limit.",
-			Targets:     []Target{{Query: worst(sum(sel("soakd_postgres_backends"), "instance", "server", "application"), "server", "application"), Legend: "{{application}} {{server}}"}},
+			Targets:     []Target{{Query: worstOf(sel(backends), "server", "application"), Legend: "{{application}} {{server}}"}},
 		},
 		{
 			Title: "Postgres databases on disk", Unit: "bytes", Width: 8, Detail: postgresUID,
@@ -100,7 +100,7 @@ func dependencyTrendPanels() []Panel {
 		{
 			Title: "Postgres oldest transaction", Unit: "s", Width: 8, Detail: postgresUID,
 			Description: "Age of the oldest open transaction; 0 while no session is in one. One that grows without end holds locks and keeps dead rows from being removed.",
-			Targets:     []Target{oldestTransaction(sel, "")},
+			Targets:     []Target{{Query: worstOf(sel(transactionAge), "server"), Legend: serverLegend("")}},
 		},
 		{
 			Title: "Redis memory", Unit: "bytes", Width: 8, Detail: redisUID,

@@ -40,7 +40,7 @@ func findingsADayPanel(width int) Panel {
 	return Panel{
 		Title: "Findings a day", Unit: "short", Width: width,
 		Description: "New findings of the last 24 hours by kind. One kind that comes again and again at the same hour: look what runs then.",
-		Targets:     []Target{{Query: sum("increase("+sel("soakd_findings_total")+"[1d])", "kind"), Legend: "{{kind}}"}},
+		Targets:     []Target{{Query: sum(sel(findingsOfADay), "kind"), Legend: "{{kind}}"}},
 	}
 }
 
