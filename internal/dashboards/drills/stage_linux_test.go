@@ -26,6 +26,9 @@ const (
 	adminToken = "drills-admin"
 )
 
+// version is that of all APIs.
+const version = "v1"
+
 // stage is all that runs during the drills.
 type stage struct {
 	dir, binary string
@@ -199,7 +202,7 @@ func (s *stage) openAPIs(ctx context.Context, t *testing.T) {
 			path: s.binary, args: []string{"reference-api"}, address: address, ready: "/health",
 			env: []string{
 				"REFAPI_LISTEN=" + address, "REFAPI_POSTGRES_URL=" + s.backend.URL().Value(), "REFAPI_REDIS_URL=" + s.cache.URL().Value(), "REFAPI_JWT_SECRET=" + jwtSecret,
-				"REFAPI_ADMIN_TOKEN=" + adminToken, "REFAPI_POOL_MAX_CONNS=8", "REFAPI_VERSION=v1", "REFAPI_LOG_LEVEL=error", "REFAPI_APPLICATION_NAME=cashflow-api",
+				"REFAPI_ADMIN_TOKEN=" + adminToken, "REFAPI_POOL_MAX_CONNS=8", "REFAPI_VERSION=" + version, "REFAPI_LOG_LEVEL=error", "REFAPI_APPLICATION_NAME=cashflow-api",
 			},
 		}
 		if name == "lacking" {
