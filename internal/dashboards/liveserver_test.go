@@ -81,13 +81,22 @@ func majorVersion(t *testing.T) int {
 	return major
 }
 
+// atOnce are the groups without intervals of their own: all are evaluated as often
+// as the server says.
+func atOnce(groups []Group) []Group {
+	for i := range groups {
+		groups[i].Interval = ""
+	}
+	return groups
+}
+
 // startPrometheus scrapes the stand and evaluates the rules each second. Native
 // histograms are a feature of the server up to Prometheus 2, and a matter of the
 // scrape configuration from 3 on.
 func startPrometheus(t *testing.T, soakds map[string]*process, name string, settings Settings) *server {
 	t.Helper()
 	rules := filepath.Join(t.TempDir(), "rules.yaml")
-	content, err := RulesYAML(settings.Rules())
+	content, err := RulesYAML(atOnce(settings.Rules()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func startVictoria(t *testing.T, soakds map[string]*process) *server {
 		t.Fatal(err)
 	}
 	stopAtEnd(t, victoria)
-	content, err := RulesYAML(Default().Rules())
+	content, err := RulesYAML(atOnce(Default().Rules()))
 	if err != nil {
 		t.Fatal(err)
 	}
