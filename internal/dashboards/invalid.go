@@ -132,12 +132,12 @@ func refusalPanels() []Panel {
 		{
 			Title: "Invalid requests by outcome", Unit: "reqps", Stack: true,
 			Description: "What became of invalid requests; ok means refused as it should be. check_failed: refused with another status than expected, or without naming the field. timeout, connect, reset: no answer, look at the overview.",
-			Targets:     []Target{{Query: invalidRequests("outcome"), Legend: "{{outcome}}"}},
+			Targets:     []Target{{Interval: "1m", Query: invalidRequests("outcome"), Legend: "{{outcome}}"}},
 		},
 		{
 			Title: "Answers to invalid requests by status", Unit: "reqps", Stack: true,
 			Description: "HTTP status of the answers to invalid requests. All should be 4xx; a share that moves from 422 to 400 or the other way is a change that clients see.",
-			Targets:     []Target{{Query: invalidRequests("code"), Legend: "{{code}}"}},
+			Targets:     []Target{{Interval: "1m", Query: invalidRequests("code"), Legend: "{{code}}"}},
 		},
 		{
 			Title: "p99 of refusals, by case", Unit: "s", Log: true, Width: gridColumns,

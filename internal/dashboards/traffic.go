@@ -104,7 +104,7 @@ func (s Settings) classPanels() []Panel {
 		{
 			Title: "p95 from the intended start, by class", Unit: "s", Log: true, Width: 8,
 			Description: "Classes are what objectives are about. calculation classes rise with the API's CPU and threads, reads and saves with Postgres.",
-			Targets:     []Target{{Query: quantileOfChosen("0.95", responseBucketsByClass, responseBuckets, "class"), Legend: "{{class}}"}},
+			Targets:     []Target{{Interval: "30s", Query: quantileOfChosen("0.95", responseBucketsByClass, responseBuckets, "class"), Legend: "{{class}}"}},
 		},
 		{
 			Title: "p99 from the intended start, by class", Unit: "s", Log: true, Width: 8,
