@@ -91,7 +91,7 @@ func overviewTraffic() []Panel {
 	heatmap.Detail = trafficUID
 	return []Panel{
 		arrivalsPanel(),
-		outcomesPanel(),
+		outcomesPanel(requestsByOutcome),
 		{
 			Title: "Latency from the intended start", Unit: "s", Log: true, Detail: trafficUID,
 			Description: "Time from the moment an arrival was due to the end of its answer, all cases of the soakd and the two minutes that are worst in each step. Dots are single requests with their trace id. When it rises, look below for what rose at the same moment.",
