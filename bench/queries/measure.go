@@ -146,7 +146,7 @@ func (o options) measure(ctx context.Context, server *prometheus, d dashboards.D
 	r = result{dashboard: d.Title, panel: panel.Title, legend: target.Legend, query: target.Query}
 	instant := panel.Kind == dashboards.Stat || panel.Kind == dashboards.Table || panel.Kind == dashboards.BarGauge
 	ask := func(span time.Duration, one bool) (time.Duration, error) {
-		return o.median(ctx, server, target.Query, span, instant, one)
+		return o.median(ctx, server, target, span, instant, one)
 	}
 	opened, err := openingRange(d)
 	if err != nil {
@@ -160,8 +160,10 @@ func (o options) measure(ctx context.Context, server *prometheus, d dashboards.D
 			return r, err
 		}
 	}
-	if r.day, err = ask(24*time.Hour, false); err != nil {
-		return r, err
+	if o.day {
+		if r.day, err = ask(24*time.Hour, false); err != nil {
+			return r, err
+		}
 	}
 	if o.fortnight {
 		r.fortnight, err = ask(span, false)
@@ -187,9 +189,13 @@ func openingRange(d dashboards.Dashboard) (time.Duration, error) {
 const points = 1000
 
 // median asks once to warm up and then as often as is set.
-func (o options) median(ctx context.Context, server *prometheus, query string, span time.Duration, instant, one bool) (time.Duration, error) {
-	step := max((span / points).Round(time.Second), o.step)
-	text := substituted(query, span, step, o.step, one)
+func (o options) median(ctx context.Context, server *prometheus, target dashboards.Target, span time.Duration, instant, one bool) (time.Duration, error) {
+	shortest, err := time.ParseDuration(target.Interval)
+	if err != nil { // it has none
+		shortest = o.step
+	}
+	step := max((span / points).Round(time.Second), shortest)
+	text := substituted(target.Query, span, step, o.step, one)
 	path, form := "/api/v1/query_range", server.rangeForm(text, span, step)
 	if instant {
 		path, form = "/api/v1/query", url.Values{"query": {text}, "time": {strconv.FormatInt(server.end.Unix(), 10)}}

@@ -1,6 +1,7 @@
 package dashboards
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -178,6 +179,9 @@ type Target struct {
 	Dashed bool
 	// Exemplars shows single requests with their trace ids.
 	Exemplars bool
+	// Interval is the shortest step of a graph, in Grafana's notation; "" for that of
+	// the recordings that are read, or none.
+	Interval string
 }
 
 // The colours of thresholds.
@@ -221,6 +225,7 @@ func (s Settings) All() []Dashboard {
 	for i := range all {
 		all[i].DataSource, all[i].Marks = s.DataSource, s.annotations()
 		if all[i].readsRecordings() {
+			all[i].setIntervals()
 			all[i].Description += " Some panels read recordings: Prometheus must have " + RulesFile + " loaded."
 		}
 	}
@@ -230,6 +235,18 @@ func (s Settings) All() []Dashboard {
 		}
 	}
 	return all
+}
+
+// setIntervals keeps the steps of graphs as long as the time between two
+// evaluations of the recordings that they read.
+func (d Dashboard) setIntervals() {
+	for _, row := range d.Rows {
+		for _, p := range row.Panels {
+			for i := range p.Targets {
+				p.Targets[i].Interval = cmp.Or(p.Targets[i].Interval, shortestStep(p.Targets[i].Query))
+			}
+		}
+	}
 }
 
 // readsRecordings reports whether a panel needs the rules to be loaded.

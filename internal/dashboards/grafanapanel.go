@@ -85,8 +85,13 @@ func (p Panel) targets() []variants.Dataquery {
 	}
 	var all []variants.Dataquery
 	for i, t := range p.Targets {
+		var interval *string
+		if t.Interval != "" {
+			interval = &t.Interval
+		}
 		all = append(all, prometheus.Dataquery{
-			RefId: new(refID(i)), Datasource: chosenSource(), EditorMode: new(prometheus.QueryEditorModeCode), Expr: t.Query, LegendFormat: &t.Legend,
+			Interval: interval,
+			RefId:    new(refID(i)), Datasource: chosenSource(), EditorMode: new(prometheus.QueryEditorModeCode), Expr: t.Query, LegendFormat: &t.Legend,
 			Format: &format, Range: new(!p.Kind.instant()), Instant: new(p.Kind.instant()), Exemplar: &t.Exemplars,
 		})
 	}

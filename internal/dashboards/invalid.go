@@ -99,7 +99,7 @@ func invalidTable() Panel {
 }
 
 func invalidPanels() []Panel {
-	line := func(query string) []Target { return []Target{{Query: query, Legend: "{{case}}"}} }
+	line := func(query string) []Target { return []Target{{Query: query, Legend: "{{case}}", Interval: "1m"}} }
 	// The last of these is recorded for the cases of invalid input alone.
 	ofCases := func(recorded string) string { return sel(recorded, `case=~"$case"`) }
 	return []Panel{
@@ -123,8 +123,8 @@ func invalidPanels() []Panel {
 
 // invalidRequests is the rate of the requests of the chosen invalid cases.
 func invalidRequests(by string) string {
-	raw := sum(rate(invalidCases("soakd_http_requests_total", someCases)), perInstance(by)...)
-	return sum(overStep("avg", invalidCases(requestsByClass))+" or "+raw, by)
+	raw := sum(rate(invalidCases("soakd_http_requests_total", someCases)), by)
+	return sum(overStep("avg", invalidCases(requestsByClass)), by) + " or " + raw
 }
 
 func refusalPanels() []Panel {
@@ -142,7 +142,7 @@ func refusalPanels() []Panel {
 		{
 			Title: "p99 of refusals, by case", Unit: "s", Log: true, Width: gridColumns,
 			Description: "Time from the send to the refusal, at the soakd and in the two minutes that are worst in each step. It should be far below that of valid requests: one that is not is refused only after the calculation or the database was asked; validate before.",
-			Targets:     []Target{{Query: worstOf(invalidCases(durationP99ByCase), "case"), Legend: "{{case}}"}},
+			Targets:     []Target{{Query: worstOf(invalidCases(durationP99ByCase), "case"), Legend: "{{case}}", Interval: "1m"}},
 		},
 	}
 }

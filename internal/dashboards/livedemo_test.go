@@ -177,6 +177,10 @@ func neverSeen() []string {
 		redisUID + " / Clients / Clients cut off for their buffers",
 		redisUID + " / Clients / Subscribed and watching clients",
 		redisUID + " / Keys / Hash fields expired",
+		// These are compared between two versions alone, and the stored run has one.
+		regressionsUID + " / What got worse? / Cases against what they were",
+		regressionsUID + " / Against earlier or the baseline / p95 against what it was",
+		regressionsUID + " / Against earlier or the baseline / Errors against what they were",
 	}
 }
 

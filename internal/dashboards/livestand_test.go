@@ -98,7 +98,7 @@ func startDemo(t *testing.T, binary string, around *surroundings) *process {
 	// The duration is a bound for the case that this test cannot stop it.
 	demo := startSoakd(t, binary, append(around.env(), // Other than demos do, this one keeps what it sees.
 		"SOAKD_HISTORY_URL="+filepath.Join(t.TempDir(), "history.db")),
-		"demo", "--duration", "10m", "--rate", "100",
+		"demo", "--duration", "10m", "--rate", "50",
 		"--listen", "127.0.0.1:0", "--probe-interval", "1s", "--probe-timeout", "1s", "--progress-interval", "5s",
 		// Statements that run on every demo from its first second on: soakd's own.
 		"--postgres-statements", "activity=pg_stat_activity",

@@ -45,7 +45,7 @@ func native(query string) string {
 
 // classicSeries is a series of a classic histogram of soakd, or a recording of
 // one, with its matchers and offset or range.
-var classicSeries = regexp.MustCompile(`\b((?:[a-z_]+:)?soakd_[a-z0-9_]+)_(bucket|count|sum)\b(?::[a-z0-9_]+)?(?:\{[^}]*\})?(?:\[[^\]:]*\])?(?: offset [$\w]+)?`)
+var classicSeries = regexp.MustCompile(`\b((?:[a-z_]+:)?soakd_[a-z0-9_]+)_(bucket|count|sum)\b(?::[a-z0-9_]+)?(?:\{[^}]*\})?(?:\[[^\]:]*\])?(?: offset [-$\w]+)?`)
 
 // ofRange is a call whose result is a histogram when that over whose range it goes is.
 var ofRange = regexp.MustCompile(`\b(?:rate|increase|delta|irate|idelta|last_over_time|avg_over_time|sum_over_time)\($`)

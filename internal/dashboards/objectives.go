@@ -103,6 +103,6 @@ func spendingPanels() []Panel {
 			Description: "Bad events a second of each objective: requests that failed, or that were slower than a latency objective allows. Only windows count in which soakd was fit to judge.",
 			Targets:     []Target{{Query: sum(overStep("avg", sloSel(sloBadEvents)), "slo"), Legend: "{{slo}}"}},
 		},
-		outcomesPanel(),
+		outcomesPanel(outcomesOfDays),
 	}
 }

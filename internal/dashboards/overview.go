@@ -80,8 +80,8 @@ func (s Settings) overviewTiles() []Panel {
 		},
 		{
 			Title: "Probes", Kind: Stat, Unit: "none", Thresholds: badBelow(1), Texts: map[int]string{0: "blind", 1: "all see"}, Detail: selfUID,
-			Description: "Whether every probe read all it should at its latest poll. Blind: see 'Can soakd see?' below for which, and soakd's log for why.",
-			Targets:     []Target{{Query: lowest(sel("soakd_probe_success"))}},
+			Description: "Whether every probe read all it should at its latest poll; one that was never polled is blind. Blind: see 'Can soakd see?' below for which, and soakd's log for why.",
+			Targets:     []Target{{Query: lowest(sel("soakd_probe_success") + " or 0 * " + sel("soakd_probe_polls_total"))}},
 		},
 	}
 }
@@ -91,7 +91,7 @@ func overviewTraffic() []Panel {
 	heatmap.Detail = trafficUID
 	return []Panel{
 		arrivalsPanel(),
-		outcomesPanel(),
+		outcomesPanel(requestsByOutcome),
 		{
 			Title: "Latency from the intended start", Unit: "s", Log: true, Detail: trafficUID,
 			Description: "Time from the moment an arrival was due to the end of its answer, all cases of the soakd and the two minutes that are worst in each step. Dots are single requests with their trace id. When it rises, look below for what rose at the same moment.",

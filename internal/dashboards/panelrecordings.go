@@ -25,10 +25,12 @@ const (
 	failedNow         = "instance:soakd_http_requests_failed:ratio_rate2m"
 )
 
-// What panels over days read: one value a minute, and what looks back over a day
+// What panels over days read: one value in two minutes, and what looks back over a day
 // at each point.
 const (
-	burnsOfMinutes    = "instance_slo_window:soakd_slo_burn_rate:max1m"
+	// outcomesOfDays is requestsByOutcome at fewer moments, which leave out none.
+	outcomesOfDays    = "instance_outcome:soakd_http_requests:rate2m_each2m"
+	burnsOfMinutes    = "instance_slo_window:soakd_slo_burn_rate:max2m"
 	sloEvents         = "instance_slo:soakd_slo_events:rate5m"
 	sloBadEvents      = "instance_slo:soakd_slo_bad_events:rate5m"
 	sloPromised       = "instance_slo:soakd_slo_objective_ratio:min"
@@ -41,7 +43,7 @@ const (
 	panelGroup        = "soakd.dashboards"
 	panelGroupOfDays  = "soakd.dashboards.days"
 	panelInterval     = "15s"
-	panelIntervalDays = "1m"
+	panelIntervalDays = "2m"
 )
 
 // panelGroups are the groups of recordings that only panels read.
@@ -91,7 +93,8 @@ func panelRecordingsOfDays() []Recording {
 		return metric + "{" + strings.Join(matchers, ",") + "}"
 	}
 	return []Recording{
-		{burnsOfMinutes, worst("max_over_time(soakd_slo_burn_rate[1m])", perInstance("slo", "window")...)},
+		{burnsOfMinutes, worst("max_over_time(soakd_slo_burn_rate[2m])", perInstance("slo", "window")...)},
+		{outcomesOfDays, sum(requestsByOutcome, perInstance("outcome")...)},
 		{sloEvents, sum("rate(soakd_slo_events_total[5m])", perInstance("slo")...)},
 		{sloBadEvents, sum("rate(soakd_slo_bad_events_total[5m])", perInstance("slo")...)},
 		{sloPromised, lowest("soakd_slo_objective_ratio", perInstance("slo")...)},
@@ -106,10 +109,26 @@ func panelRecordingsOfDays() []Recording {
 
 // overStep reads a recording over each step of a graph, so that a graph of two
 // weeks has what lies between its points: "max" finds the worst moment, "avg"
-// keeps amounts right. Where a step is shorter than the time between two
-// evaluations the latest value stands.
+// keeps amounts right. [Target].Interval keeps steps as long as the time between
+// two evaluations at least.
 func overStep(operation, selector string) string {
-	return "(" + operation + "_over_time(" + selector + "[$__interval]) or " + selector + ")"
+	return operation + "_over_time(" + selector + "[$__rate_interval])"
+}
+
+// shortestStep is the time between two evaluations of the recordings in a query,
+// in Grafana's notation; "" where it has none.
+func shortestStep(query string) string {
+	for _, r := range panelRecordingsOfDays() {
+		if strings.Contains(query, r.Record) {
+			return panelIntervalDays
+		}
+	}
+	for _, r := range panelRecordings() {
+		if strings.Contains(query, r.Record) {
+			return panelInterval
+		}
+	}
+	return ""
 }
 
 // worstOf is the worst moment of the worst soakd in each step, of the given
@@ -125,15 +144,16 @@ const someCases = `case!~"$case$case"`
 // and the counter itself for those that are. What is recorded has no label case,
 // which .* matches and a name does not, so that one side of the two is always empty.
 func ofChosen(recorded, metric string, by []string, matchers ...string) string {
-	raw := sum(rate(caseSel(metric, append([]string{someCases}, matchers...)...)), perInstance(by...)...)
-	return sum(overStep("avg", caseSel(recorded, matchers...))+" or "+raw, by...)
+	raw := sum(rate(caseSel(metric, append([]string{someCases}, matchers...)...)), by...)
+	return sum(overStep("avg", caseSel(recorded, matchers...)), by...) + " or " + raw
 }
 
 // withExemplars lets Grafana find the single requests behind a query of
 // recordings, which have none themselves: it asks Prometheus for the exemplars of
 // every selector in a query, over the time of the graph whatever their offset is.
-// Ten years back there are no samples to read, and so nothing is taken away.
+// Ten years ahead there are no samples to read, and so nothing is taken away; ten
+// years back there are none either, but Prometheus would open every block between.
 // https://prometheus.io/docs/prometheus/latest/querying/api/#querying-exemplars
 func withExemplars(query, buckets string) string {
-	return query + " unless on () " + buckets + " offset 520w"
+	return "(" + query + ") unless on () " + buckets + " offset -520w"
 }

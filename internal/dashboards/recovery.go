@@ -67,7 +67,7 @@ func recoveryPanels() []Panel {
 
 func meanwhilePanels() []Panel {
 	return []Panel{
-		outcomesPanel(),
+		outcomesPanel(outcomesOfDays),
 		{
 			Title: "Failures", Unit: "percentunit", Limits: ZeroToOne, Detail: trafficUID,
 			Description: "Share of valid requests that got no right answer, of the soakd and the two minutes that are worst in each step; 429 does not count. All of them while only Redis is away: the API cannot do without its cache; make a miss of it. Still some after the outage: pools keep dead connections; test them before use.",

@@ -38,7 +38,7 @@ func p99Tile() Panel {
 func (s Settings) failuresTile() Panel {
 	return Panel{
 		Title: "Failures", Kind: Stat, Unit: "percentunit", Thresholds: warnAt(s.ErrorRatioLimit/10, s.ErrorRatioLimit), Detail: trafficUID,
-		Description: "Share of valid requests that did not get a right answer; 429 does not count. Above 1 %: see 'Outcomes other than ok' for the kind.",
+		Description: "Share of valid requests that did not get a right answer; 429 does not count. Above " + percent(s.ErrorRatioLimit) + ": see 'Outcomes other than ok' for the kind.",
 		Targets:     []Target{{Query: failureShare()}},
 	}
 }
@@ -182,10 +182,10 @@ func (s Settings) outcomePanels() []Panel {
 		},
 		outcomesPanelOf(
 			ofChosen(requestsByClass, "soakd_http_requests_total", []string{"outcome"}, notOK),
-			sum(caseSel(requestsByCase))),
+			sum(sel(requestsByOutcome))),
 		{
 			Title: "Failures by case", Unit: "percentunit", Thresholds: badAt(s.ErrorRatioLimit),
-			Description: "Share of the valid requests of each case that did not get a right answer; 429 does not count. Above 1 % the alert SoakdTargetErrorRatioHigh is near.",
+			Description: "Share of the valid requests of each case that did not get a right answer; 429 does not count. Above " + percent(s.ErrorRatioLimit) + " the alert SoakdTargetErrorRatioHigh is near.",
 			Targets:     []Target{{Query: failuresBy("case"), Legend: "{{case}}"}},
 		},
 		{
@@ -204,9 +204,9 @@ func (s Settings) outcomePanels() []Panel {
 	}
 }
 
-// outcomesPanel is that of all cases.
-func outcomesPanel() Panel {
-	return outcomesPanelOf(sum(overStep("avg", sel(requestsByOutcome, notOK)), "outcome"), sum(sel(requestsByOutcome)))
+// outcomesPanel is that of all cases, from a recording by outcome.
+func outcomesPanel(recorded string) Panel {
+	return outcomesPanelOf(sum(overStep("avg", sel(recorded, notOK)), "outcome"), sum(sel(recorded)))
 }
 
 func outcomesPanelOf(failures, all string) Panel {
@@ -214,7 +214,7 @@ func outcomesPanelOf(failures, all string) Panel {
 		Title: "Outcomes other than ok", Unit: "reqps", Stack: true, Detail: trafficUID,
 		Description: "Requests a second that did not end well, by what became of them; 'none' is drawn at 0 while there are none. timeout and connect: the API is overloaded or away; server_error: its log; rate_limited: its limits.",
 		Targets: []Target{{
-			Query: orNone("outcome", failures, all),
+			Query: orNone("outcome", "("+failures+")", all),
 			// The label is there in either case.
 			Legend: "{{outcome}}",
 		}},

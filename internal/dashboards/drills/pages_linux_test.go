@@ -9,7 +9,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"io"
 	"math/big"
 	"net"
 	"net/http"
@@ -18,7 +17,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,12 +28,9 @@ type pages struct {
 	plain, secure *httptest.Server
 	authorities   string // a file with those of the certificates
 
-	frontDown, flaps, metricsDown, expires, busy atomic.Bool
-	asked                                        atomic.Int64
+	frontDown, flaps, metricsDown, expires atomic.Bool
+	asked                                  atomic.Int64
 }
-
-// told are the figures of a page of the reference API that are raised.
-var told = regexp.MustCompile(`(?m)^((?:pgxpool_waiting_acquires|calculation_pool_queue_length|process_open_fds) )\S+$`)
 
 func openPages(t *testing.T, api string) *pages {
 	t.Helper()
@@ -61,18 +56,6 @@ func openPages(t *testing.T, api string) *pages {
 			return
 		}
 		proxy.ServeHTTP(w, r)
-	})
-	mux.HandleFunc("/busy", func(w http.ResponseWriter, r *http.Request) {
-		text, status, err := ask(r.Context(), http.MethodGet, api+"/metrics", "", "")
-		if err != nil || status != http.StatusOK {
-			fails(w)
-			return
-		}
-		if p.busy.Load() {
-			text = told.ReplaceAllString(text, "${1}1e+06")
-		}
-		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
-		_, _ = io.WriteString(w, text)
 	})
 	p.plain = httptest.NewServer(mux)
 	t.Cleanup(p.plain.Close)

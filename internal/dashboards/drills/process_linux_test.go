@@ -155,6 +155,9 @@ func ask(ctx context.Context, method, url, body, token string) (text string, sta
 	if err != nil {
 		return "", 0, err
 	}
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}

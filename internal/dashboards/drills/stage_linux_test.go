@@ -26,6 +26,9 @@ const (
 	adminToken = "drills-admin"
 )
 
+// version is that of all APIs.
+const version = "v1"
+
 // stage is all that runs during the drills.
 type stage struct {
 	dir, binary string
@@ -52,7 +55,8 @@ func (s *stage) soakds() map[string][]string {
 	return map[string][]string{
 		// Wrong and slow answers.
 		"answers": {"SOAKD_RATE=20", "SOAKD_OBJECTIVES=availability: availability>=99%", "SOAKD_API_METRICS_URL=" + s.api("answers") + "/metrics", "SOAKD_CIRCUIT_ERROR_RATIO=0", "SOAKD_POSTGRES_CANARY_URL=" + s.backend.URL().Value()},
-		"told":    {"SOAKD_RATE=5", "SOAKD_API_METRICS_URL=" + s.pages.url("busy")},
+		// The target has too few connections, threads and files.
+		"lacking": {"SOAKD_RATE=20", "SOAKD_API_METRICS_URL=" + s.api("lacking") + "/metrics", "SOAKD_CIRCUIT_ERROR_RATIO=0"},
 		"budget":  {"SOAKD_RATE=40", "SOAKD_OBJECTIVES=availability: availability>=99%"},
 		// No answers, and one request in flight.
 		"hung": {"SOAKD_RATE=50", "SOAKD_MAX_IN_FLIGHT=1", "SOAKD_MAX_WAITING=200", "SOAKD_CIRCUIT_ERROR_RATIO=0"},
@@ -70,7 +74,7 @@ func (s *stage) soakds() map[string][]string {
 		// soakd itself is stopped now and then, or at once.
 		"late": {"SOAKD_RATE=20", "SOAKD_LAG_LIMIT=10ms"}, "killed": {"SOAKD_RATE=5"},
 		"limited": {"SOAKD_RATE=10", "SOAKD_CONNECTION_MAX_REQUESTS=1", "SOAKD_CIRCUIT_ERROR_RATIO=0"},
-		"history": {"SOAKD_RATE=5", "SOAKD_HISTORY_URL=" + s.historyPath()},
+		"history": {"SOAKD_RATE=5", "SOAKD_HISTORY_URL=" + s.historyPath(), "SOAKD_REDIS_CANARY_URL=" + s.stores.redis.URL().Value()},
 		"paused":  {"SOAKD_RATE=5", "SOAKD_ENABLE_LIFECYCLE=true"},
 		"probes": {
 			"SOAKD_RATE=5", "SOAKD_POSTGRES_URL=" + s.stores.postgres.MonitorURL().Value(),
@@ -88,7 +92,7 @@ func (s *stage) historyPath() string { return filepath.Join(s.dir, "history.db")
 
 // quiet are the soakds that share an API to which nothing is done.
 func quiet() []string {
-	return []string{"late", "killed", "history", "paused", "probes", "told", "leaking", "dripping", "slower"}
+	return []string{"late", "killed", "history", "paused", "probes", "slower"}
 }
 
 // later are those that a drill starts.
@@ -191,15 +195,18 @@ func (s *stage) openServers(ctx context.Context, t *testing.T) {
 // openAPIs starts an API for each instance that comes to harm by it, and the quiet one.
 func (s *stage) openAPIs(ctx context.Context, t *testing.T) {
 	t.Helper()
-	for _, name := range []string{"quiet", "answers", "hung", "held", "failing", "away", "limited", "stuck", "budget"} {
+	for _, name := range []string{"quiet", "answers", "hung", "held", "failing", "away", "limited", "stuck", "budget", "lacking", "leaking", "dripping"} {
 		address, err := freeAddress()
 		must(t, err)
 		p := &program{
 			path: s.binary, args: []string{"reference-api"}, address: address, ready: "/health",
 			env: []string{
 				"REFAPI_LISTEN=" + address, "REFAPI_POSTGRES_URL=" + s.backend.URL().Value(), "REFAPI_REDIS_URL=" + s.cache.URL().Value(), "REFAPI_JWT_SECRET=" + jwtSecret,
-				"REFAPI_ADMIN_TOKEN=" + adminToken, "REFAPI_POOL_MAX_CONNS=8", "REFAPI_VERSION=v1", "REFAPI_LOG_LEVEL=error", "REFAPI_APPLICATION_NAME=cashflow-api",
+				"REFAPI_ADMIN_TOKEN=" + adminToken, "REFAPI_POOL_MAX_CONNS=8", "REFAPI_VERSION=" + version, "REFAPI_LOG_LEVEL=error", "REFAPI_APPLICATION_NAME=cashflow-api",
 			},
+		}
+		if name == "lacking" {
+			p.env = append(p.env, "REFAPI_CALCULATION_THREADS=1")
 		}
 		t.Cleanup(p.stop)
 		s.apis[name] = p

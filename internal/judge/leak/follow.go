@@ -48,6 +48,7 @@ func (d *Detector) begin(s *series, h *horizon, v verdict) {
 	d.dateOnset(s)
 	d.refit(s)
 	s.leak.symptom = d.symptom(s)
+	d.trendsAt = -1
 }
 
 // dateOnset fits a level that turns into a line to the time before: the onset is
@@ -184,6 +185,9 @@ func (s *series) end(ended int64, why string) {
 // report gives the symptoms of a series: a leak that is present, and those that have ended.
 func (d *Detector) report(s *series) []finding.Symptom {
 	var found []finding.Symptom
+	if len(s.over) > 0 {
+		d.trendsAt = -1
+	}
 	for _, ended := range s.over {
 		symptom := ended.symptom
 		symptom.Over, symptom.Ended = true, at(ended.ended)

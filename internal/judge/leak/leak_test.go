@@ -289,6 +289,9 @@ func TestStoryOfALeak(t *testing.T) {
 	if len(found) != 1 || !found[0].Over || !found[0].Ended.Equal(at(o.minute-1)) || !strings.HasSuffix(found[0].Text, "; the process was restarted") {
 		t.Fatalf("after a restart: %+v", found)
 	}
+	if trends := o.d.Trends(); len(trends) != 1 || trends[0].State == Leaking {
+		t.Errorf("after a restart, before five minutes are over: %+v", trends)
+	}
 	if found := o.next(400, false); len(found) != 0 {
 		t.Errorf("reported again: %+v", found)
 	}

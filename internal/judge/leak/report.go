@@ -43,7 +43,8 @@ type Trend struct {
 }
 
 // Trends says of every series that was seen in the last ten minutes how it goes, in
-// the order of their signals. It is worked out anew at most every five minutes of windows.
+// the order of their signals. It is worked out anew at most every five minutes of windows,
+// and at once when a leak is found or ends.
 func (d *Detector) Trends() []Trend {
 	if now := d.end / coarse; now != d.trendsAt {
 		d.trendsAt = now
