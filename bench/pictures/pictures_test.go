@@ -1,7 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
 	"slices"
 	"testing"
 	"time"
@@ -53,5 +58,29 @@ func TestColumnsHaveTheirOrderNamesAndUnits(t *testing.T) {
 	want := []column{{Name: "Resource", Label: "signal", Unit: "short"}, {Name: "Slope", Ref: "A", Unit: "short"}, {Name: "Left", Ref: "B", Unit: "s"}}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestAReducedPictureEndsWhereItsContentDoes(t *testing.T) {
+	full := image.NewRGBA(image.Rect(0, 0, 40, 200))
+	draw.Draw(full, full.Bounds(), image.NewUniform(color.Black), image.Point{}, draw.Src)
+	draw.Draw(full, image.Rect(5, 5, 10, 50), image.NewUniform(color.White), image.Point{}, draw.Src)
+	var b bytes.Buffer
+	if err := png.Encode(&b, full); err != nil {
+		t.Fatal(err)
+	}
+	content, err := reduced(b.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := png.Decode(bytes.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := image.Rect(0, 0, 40, 58); got.Bounds() != want {
+		t.Errorf("bounds %v, want %v", got.Bounds(), want)
+	}
+	if r, _, _, _ := got.At(7, 20).RGBA(); r>>8 != 0xf8 {
+		t.Errorf("red is %#x where all is white, want 0xf8", r>>8)
 	}
 }
