@@ -38,7 +38,17 @@ func reduced(content []byte) ([]byte, error) {
 	return out, err
 }
 
-// survey returns what of a picture is not empty, and its colours, the most used first.
+// weight is what a pixel counts for in the choice of colours: thin lines are told apart
+// by their colour, shades of grey at the edges of letters need not be.
+func weight(c color.RGBA) int {
+	if spread := int(max(c.R, c.G, c.B)) - int(min(c.R, c.G, c.B)); spread > 64 {
+		return spread
+	}
+	return 1
+}
+
+// survey returns what of a picture is not empty, and its colours: the most used first,
+// where what is colourful counts for more.
 func survey(full image.Image) (image.Rectangle, color.Palette) {
 	counts := map[color.RGBA]int{}
 	bounds := full.Bounds()
@@ -47,7 +57,7 @@ func survey(full image.Image) (image.Rectangle, color.Palette) {
 	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
 		for x := bounds.Min.X; x < bounds.Max.X; x++ {
 			c := coarse(full.At(x, y))
-			counts[c]++
+			counts[c] += weight(c)
 			if c != background {
 				end = y + 1
 			}
