@@ -23,7 +23,7 @@ type options struct {
 	soakd, blocks, dir string
 	page               string
 	native, keep, cpu  bool
-	fortnight          bool
+	day, fortnight     bool
 	step               time.Duration
 	runs               int
 }
@@ -40,6 +40,7 @@ func main() {
 	flag.BoolVar(&o.native, "native", false, "native histograms in place of classic ones")
 	flag.BoolVar(&o.keep, "keep", false, "use the data of the run before, with its recordings")
 	flag.BoolVar(&o.cpu, "cpu", false, "measure the CPU time of Prometheus and not the time of its answers: on a machine that has other work")
+	flag.BoolVar(&o.day, "day", true, "ask over a day too")
 	flag.BoolVar(&o.fortnight, "fortnight", true, "ask over two weeks too, which takes most of the time; stopped by SIGINT it prints what it has")
 	flag.DurationVar(&o.step, "step", 15*time.Second, "time between two scrapes")
 	flag.IntVar(&o.runs, "n", 5, "runs of each query after the first, of which the median counts")

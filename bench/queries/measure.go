@@ -160,8 +160,10 @@ func (o options) measure(ctx context.Context, server *prometheus, d dashboards.D
 			return r, err
 		}
 	}
-	if r.day, err = ask(24*time.Hour, false); err != nil {
-		return r, err
+	if o.day {
+		if r.day, err = ask(24*time.Hour, false); err != nil {
+			return r, err
+		}
 	}
 	if o.fortnight {
 		r.fortnight, err = ask(span, false)

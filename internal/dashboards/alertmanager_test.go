@@ -104,6 +104,13 @@ func labelsInTests() map[string]map[string]bool {
 	return all
 }
 
+// The board is red where somebody is paged, and not only once there is an hour left.
+func TestTimeToTheLimitIsRedWhereItPages(t *testing.T) {
+	if red := toTheLimit()[0]; red.Value != urgentLeakSeconds || !red.Below {
+		t.Errorf("the first threshold is %+v, want below %d s", red, urgentLeakSeconds)
+	}
+}
+
 // Every severity has a route of its own.
 func TestRoutesForEverySeverity(t *testing.T) {
 	content, err := os.ReadFile(alertmanagerExample)

@@ -115,11 +115,13 @@ func (s Settings) selfAlerts() []Alert {
 		},
 		{
 			Name: "SoakdNoTraffic", Severity: Page, For: "2m", Dashboard: selfUID,
-			// Below one arrival in 20 s five minutes say nothing.
-			Signal: "rate(soakd_arrivals_sent_total[5m])\n/\n(soakd_load_target_rate > 0.05)\nor\n" + closedModeSends, Condition: "< 0.01",
+			// The schedule's rate goes on while the load is paused, and while the circuit
+			// leaves a hundredth of it: what soakd aims at is the share that it lets
+			// through. Below one arrival in 20 s five minutes say nothing.
+			Signal: "rate(soakd_arrivals_sent_total[5m])\n/\n(soakd_load_target_rate * avg_over_time(soakd_load_factor_ratio[5m]) > 0.05)\nor\n" + closedModeSends, Condition: "< 0.01",
 			// While the target keeps every user away, which SoakdHeld tells, soakd
 			// does as it was asked.
-			Only:    "unless on (job, instance)\nsoakd_load_held_users == soakd_load_virtual_users",
+			Only:    "unless on (job, instance)\nsoakd_load_held_users == soakd_load_virtual_users\n" + exceptThinking,
 			Summary: "soakd {{ $labels.instance }} is up but sends nothing",
 			Description: "soakd sent {{ $value | humanizePercentage }} of the rate that it aims at over 5 minutes. " +
 				"The soak says nothing about the target until it sends again.",

@@ -75,5 +75,5 @@ func TestRulesAreCurrent(t *testing.T) {
 	for folder, s := range committed() {
 		current(t, filepath.Join(folder, filepath.FromSlash(RulesFile)), s.Files()[RulesFile])
 	}
-	current(t, filepath.Join(folder, filepath.FromSlash(ruleTestsFile)), ruleTestsYAML(t))
+	current(t, filepath.Join(folder, filepath.FromSlash(ruleTestsFile)), ruleTestsYAML(t, "../soakd.yaml", ruleTestGroups(t)))
 }

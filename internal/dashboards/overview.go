@@ -80,8 +80,8 @@ func (s Settings) overviewTiles() []Panel {
 		},
 		{
 			Title: "Probes", Kind: Stat, Unit: "none", Thresholds: badBelow(1), Texts: map[int]string{0: "blind", 1: "all see"}, Detail: selfUID,
-			Description: "Whether every probe read all it should at its latest poll. Blind: see 'Can soakd see?' below for which, and soakd's log for why.",
-			Targets:     []Target{{Query: lowest(sel("soakd_probe_success"))}},
+			Description: "Whether every probe read all it should at its latest poll; one that was never polled is blind. Blind: see 'Can soakd see?' below for which, and soakd's log for why.",
+			Targets:     []Target{{Query: lowest(sel("soakd_probe_success") + " or 0 * " + sel("soakd_probe_polls_total"))}},
 		},
 	}
 }

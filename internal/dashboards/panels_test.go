@@ -184,6 +184,9 @@ func TestPanelsShowStates(t *testing.T) {
 		of("soakd_http_requests_total", "a:1", `,case="x",class="read",outcome="ok",code="200"`, "0+3x60"),
 		of("soakd_http_requests_total", "a:1", `,case="x",class="read",outcome="timeout",code="none"`, "0+1x60"),
 		of(everyCase, "a:1", `,case="x",class="read"`, "0+4x60"),
+		// One probe sees, another has not been polled even once.
+		of("soakd_probe_success", "a:1", `,probe="redis"`, "1+0x60"), of("soakd_probe_polls_total", "a:1", `,probe="redis"`, "1+1x60"),
+		of("soakd_probe_polls_total", "a:1", `,probe="postgres"`, "0+0x60"),
 		of("soakd_regression", "a:1", `,case="x",signal="error_ratio"`, "0+0x20 1+0x40"),
 		of("soakd_regression", "a:1", `,case="y",signal="error_ratio"`, "0+0x60"),
 	)
@@ -192,6 +195,7 @@ func TestPanelsShowStates(t *testing.T) {
 		Queries: []queryTest{
 			{panelQuery(t, overviewUID, "Phase of the load"), "50s", []sample{{`{target="api of a:1",shape="ramp"}`, 3}, {`{target="api of b:1",shape="ramp"}`, 0}}},
 			{panelQuery(t, overviewUID, "Findings that last"), "10s", []sample{{`{kind="none"}`, 0}}},
+			{panelQuery(t, overviewUID, "Probes"), "50s", []sample{{"{}", 0}}},
 			{panelQuery(t, overviewUID, "Findings that last"), "50s", []sample{{`{kind="leak"}`, 2}}},
 			{panelQuery(t, regressionsUID, "Failures under each version"), "50s", []sample{{`{version="1"}`, 0.25}, {`{version="2"}`, 0.25}}},
 			{panelQuery(t, regressionsUID, "Regressions"), "10s", []sample{{`{case="none"}`, 0}}},

@@ -36,8 +36,29 @@ func TestPromtoolCheckRules(t *testing.T) {
 	}
 }
 
+// promtool takes one test of a file after the other, and evaluates all rules for
+// each: parts of the file, which TestRulesAreCurrent compares with these tests, run at the
+// same time, as many as go test allows.
 func TestPromtoolTestRules(t *testing.T) {
-	promtool(t, "test", "rules", filepath.Join(folder, filepath.FromSlash(ruleTestsFile)))
+	const parts = 8
+	rules, err := filepath.Abs(filepath.Join(folder, filepath.FromSlash(RulesFile)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	split := make([][]testGroup, parts)
+	for i, group := range ruleTestGroups(t) {
+		split[i%parts] = append(split[i%parts], group)
+	}
+	for i, groups := range split {
+		path := filepath.Join(t.TempDir(), "rules_test.yaml")
+		if err := os.WriteFile(path, ruleTestsYAML(t, rules, groups), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Run(fmt.Sprintf("part %d of %d", i+1, parts), func(t *testing.T) {
+			t.Parallel()
+			promtool(t, "test", "rules", path)
+		})
+	}
 }
 
 // The queries of the dashboards parse, as rules that are never loaded.

@@ -54,6 +54,7 @@ func selfRuleTests() []ruleTest {
 			series: [][2]string{
 				{"soakd_arrivals_sent_total", "0+600x5 3000+0x30"},
 				{"soakd_load_target_rate", "10+0x30"},
+				{"soakd_load_factor_ratio", "1+0x30"},
 				{"soakd_load_held_users", "1+0x30"}, // that one user is left alone explains nothing
 				{"soakd_load_virtual_users", "20+0x30"},
 			},
@@ -62,30 +63,39 @@ func selfRuleTests() []ruleTest {
 				description: "soakd sent 0% of the rate that it aims at over 5 minutes. The soak says nothing about the target until it sends again.",
 			}},
 		},
-		closedFires(),
+		closedFires(), closedStuck(), openCircuitFires(),
 		{
 			alert: "SoakdNoTraffic", kind: quiet, at: "15m",
 			series: [][2]string{
 				{"soakd_arrivals_sent_total", "0+12x30"}, // 0.2 a second of 10: slow, not silent
 				{"soakd_load_target_rate", "10+0x30"},
+				{"soakd_load_factor_ratio", "1+0x30"},
 				// The load of this one has ended.
 				{`soakd_arrivals_sent_total{job="soakd",instance="done:9470"}`, "3000+0x30"},
 				{`soakd_load_target_rate{job="soakd",instance="done:9470"}`, "0+0x30"},
-				// Somebody has paused this one: it aims at nothing.
+				{`soakd_load_factor_ratio{job="soakd",instance="done:9470"}`, "1+0x30"},
+				// Somebody has paused this one: its schedule stands, at the rate that it had.
 				{`soakd_arrivals_sent_total{job="soakd",instance="paused:9470"}`, "0+600x5 3000+0x30"},
-				{`soakd_load_target_rate{job="soakd",instance="paused:9470"}`, "10+0x5 0+0x30"},
+				{`soakd_load_target_rate{job="soakd",instance="paused:9470"}`, "10+0x35"},
+				{`soakd_load_factor_ratio{job="soakd",instance="paused:9470"}`, "1+0x5 0+0x30"},
+				// The circuit of this one is open: a hundredth of the rate is left, and by chance
+				// a little less of it.
+				{`soakd_arrivals_sent_total{job="soakd",instance="open:9470"}`, "0+5x35"},
+				{`soakd_load_target_rate{job="soakd",instance="open:9470"}`, "10+0x35"},
+				{`soakd_load_factor_ratio{job="soakd",instance="open:9470"}`, "0.01+0x35"},
 				// The target of this one has asked everybody to stay away.
 				{`soakd_arrivals_sent_total{job="soakd",instance="held:9470"}`, "0+600x5 3000+0x30"},
 				{`soakd_load_target_rate{job="soakd",instance="held:9470"}`, "10+0x30"},
+				{`soakd_load_factor_ratio{job="soakd",instance="held:9470"}`, "1+0x30"},
 				{`soakd_load_held_users{job="soakd",instance="held:9470"}`, "0+0x4 20+0x30"},
 				{`soakd_load_virtual_users{job="soakd",instance="held:9470"}`, "20+0x40"},
 			},
 		},
-		closedQuiet()[0], closedQuiet()[1], closedQuiet()[2],
+		closedQuiet()[0], closedQuiet()[1], closedQuiet()[2], closedQuiet()[3],
 		nothing("SoakdNoTraffic"),
 		{
 			alert: "SoakdNoTraffic", kind: reset, at: "15m",
-			series: [][2]string{{"soakd_arrivals_sent_total", "0+600x12 0+600x20"}, {"soakd_load_target_rate", "10+0x40"}},
+			series: [][2]string{{"soakd_arrivals_sent_total", "0+600x12 0+600x20"}, {"soakd_load_target_rate", "10+0x40"}, {"soakd_load_factor_ratio", "1+0x40"}},
 		},
 
 		{

@@ -133,21 +133,28 @@ func (rt ruleTest) group(a Alert) testGroup {
 	return g
 }
 
-// ruleTestsYAML writes the unit tests as promtool reads them.
-func ruleTestsYAML(t *testing.T) []byte {
+// ruleTestGroups are all unit tests as promtool reads them.
+func ruleTestGroups(t *testing.T) []testGroup {
 	t.Helper()
 	byName := map[string]Alert{}
 	for _, a := range Default().Alerts() {
 		byName[a.Name] = a
 	}
-	file := ruleTestFile{RuleFiles: []string{"../soakd.yaml"}, EvaluationInterval: "1m"}
+	var groups []testGroup
 	for _, rt := range ruleTests() {
 		a, ok := byName[rt.alert]
 		if !ok {
 			t.Fatalf("a unit test names the alert %s, which does not exist", rt.alert)
 		}
-		file.Tests = append(file.Tests, rt.group(a))
+		groups = append(groups, rt.group(a))
 	}
+	return groups
+}
+
+// ruleTestsYAML writes these unit tests of the rules in a file for promtool.
+func ruleTestsYAML(t *testing.T, rules string, groups []testGroup) []byte {
+	t.Helper()
+	file := ruleTestFile{RuleFiles: []string{rules}, EvaluationInterval: "1m", Tests: groups}
 	head := "# Written by `go test ./internal/dashboards -run Current -update` from internal/dashboards/ruletests_test.go.\n" +
 		"# Run with `promtool test rules`. In a folder of its own: Prometheus would take it for rules.\n"
 	content, err := marshalYAML(head, file)

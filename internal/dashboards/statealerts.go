@@ -31,6 +31,14 @@ const closedModeSends = "(\n" +
 	"  and on (job, instance)\n  min_over_time(soakd_load_factor_ratio[5m]) == 1\n" +
 	"  unless on (job, instance)\n  soakd_load_phase{phase=\"ended\"} == 1\n)"
 
+// exceptThinking leaves out users who think for so long that five minutes without a
+// request are nothing unusual: a think time may be up to a day. As with a rate, the
+// limit is one request in 20 s, here on average since soakd started. Users who never
+// sent anything do not think, but are stuck.
+const exceptThinking = "unless on (job, instance)\n(\n" +
+	"  soakd_run_info{model=\"closed\"}\n" +
+	"  and on (job, instance)\n  (soakd_arrivals_sent_total > 0) / (time() - process_start_time_seconds) < 0.05\n)"
+
 // apiAlerts are about what the API's processes run out of.
 func apiAlerts() []Alert {
 	return []Alert{

@@ -161,6 +161,25 @@ func closedFires() ruleTest {
 	}
 }
 
+// closedStuck is about users who think for long after their first request, but never
+// sent it.
+func closedStuck() ruleTest {
+	stuck := closedFires()
+	stuck.about, stuck.pending = "closed mode, never began", ""
+	stuck.series = append(closedSeries("0+0x60", "1+0x60", "0+0x60"), [2]string{"process_start_time_seconds", "0+0x60"})
+	return stuck
+}
+
+// openCircuitFires is about a trickle that should be left and is not.
+func openCircuitFires() ruleTest {
+	dry := closedFires()
+	dry.about, dry.pending = "open circuit", ""
+	dry.series = [][2]string{
+		{"soakd_arrivals_sent_total", "0+600x5 3000+0x50"}, {"soakd_load_target_rate", "10+0x60"}, {"soakd_load_factor_ratio", "1+0x5 0.01+0x50"},
+	}
+	return dry
+}
+
 func closedQuiet() []ruleTest {
 	quietly := func(about string, series [][2]string) ruleTest {
 		return ruleTest{alert: "SoakdNoTraffic", kind: quiet, about: "closed mode, " + about, at: "15m", calm: []string{"30m"}, series: series}
@@ -168,6 +187,7 @@ func closedQuiet() []ruleTest {
 	return []ruleTest{
 		quietly("slow users", closedSeries("0+1x60", "1+0x60", "0+0x60")),
 		quietly("paused and resumed", closedSeries("0+600x5 3000+0x15 3600+600x30", "1+0x5 0+0x15 1+0x40", "0+0x60")),
+		quietly("one request in half an hour", append(closedSeries("1+0x25 2+0x35", "1+0x60", "0+0x60"), [2]string{"process_start_time_seconds", "0+0x60"})),
 		quietly("ended", closedSeries("0+600x5 3000+0x50", "1+0x60", "0+0x5 1+0x50")),
 	}
 }

@@ -38,7 +38,7 @@ func p99Tile() Panel {
 func (s Settings) failuresTile() Panel {
 	return Panel{
 		Title: "Failures", Kind: Stat, Unit: "percentunit", Thresholds: warnAt(s.ErrorRatioLimit/10, s.ErrorRatioLimit), Detail: trafficUID,
-		Description: "Share of valid requests that did not get a right answer; 429 does not count. Above 1 %: see 'Outcomes other than ok' for the kind.",
+		Description: "Share of valid requests that did not get a right answer; 429 does not count. Above " + percent(s.ErrorRatioLimit) + ": see 'Outcomes other than ok' for the kind.",
 		Targets:     []Target{{Query: failureShare()}},
 	}
 }
@@ -185,7 +185,7 @@ func (s Settings) outcomePanels() []Panel {
 			sum(sel(requestsByOutcome))),
 		{
 			Title: "Failures by case", Unit: "percentunit", Thresholds: badAt(s.ErrorRatioLimit),
-			Description: "Share of the valid requests of each case that did not get a right answer; 429 does not count. Above 1 % the alert SoakdTargetErrorRatioHigh is near.",
+			Description: "Share of the valid requests of each case that did not get a right answer; 429 does not count. Above " + percent(s.ErrorRatioLimit) + " the alert SoakdTargetErrorRatioHigh is near.",
 			Targets:     []Target{{Query: failuresBy("case"), Legend: "{{case}}"}},
 		},
 		{

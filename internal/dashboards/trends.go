@@ -21,9 +21,9 @@ func trendsDashboard() Dashboard {
 // noTrend is when nothing is known of trends yet.
 const noTrend = "while nothing has been watched for 45 minutes"
 
-// toTheLimit is red below an hour and orange below a day.
+// toTheLimit is red where SoakdLeakUrgent pages, below 6 hours, and orange below a day.
 func toTheLimit() []Threshold {
-	return []Threshold{{Value: 3600, Color: red, Below: true}, {Value: 86400, Color: orange, Below: true}}
+	return []Threshold{{Value: urgentLeakSeconds, Color: red, Below: true}, {Value: 86400, Color: orange, Below: true}}
 }
 
 func trendTiles() []Panel {
@@ -35,7 +35,7 @@ func trendTiles() []Panel {
 		},
 		{
 			Title: "First limit is reached in", Kind: Stat, Unit: "s", Limits: Free, Thresholds: toTheLimit(), EmptyWhen: "while nothing leaks",
-			Description: "Time until the first of the resources that leak reaches its limit. Below an hour: keep a profile of the process and restart it now.",
+			Description: "Time until the first of the resources that leak reaches its limit. Below 6 hours SoakdLeakUrgent pages: keep a profile of the process and restart it before then.",
 			Targets:     []Target{{Query: lowest(sel("soakd_leak_seconds_to_limit"))}},
 		},
 		{
@@ -66,7 +66,7 @@ func trendPanels() []Panel {
 		},
 		{
 			Title: "Time to the limit", Unit: "s", Log: true, Thresholds: toTheLimit(), EmptyWhen: "while nothing leaks",
-			Description: "When a resource that leaks reaches its limit at its present slope. Red below an hour: restart the target now and keep a profile of it.",
+			Description: "When a resource that leaks reaches its limit at its present slope. Red below 6 hours, where SoakdLeakUrgent pages: keep a profile of the target and restart it before then.",
 			Targets:     []Target{{Query: lowest(sel("soakd_leak_seconds_to_limit"), "signal"), Legend: "{{signal}}"}},
 		},
 		{

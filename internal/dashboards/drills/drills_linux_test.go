@@ -483,8 +483,9 @@ func TestEveryAlertFires(t *testing.T) {
 	defer cancel()
 	s := openStage(ctx, t)
 	t.Logf("%v: the stage is set", time.Since(began).Round(time.Second))
-	// soakd is late on a machine that is busy with other tests, and says so. A paused
-	// one says that it cannot judge; that it sends nothing is no news.
+	// soakd is late on a machine that is busy with other tests, and says so: eight of
+	// these were at a load of 24 on 2 CPUs. A paused one says that it cannot judge; that
+	// it sends nothing is no news.
 	for name := range s.soak {
 		s.inbox.expect(name, "SoakdLate", "SoakdUnfit")
 	}

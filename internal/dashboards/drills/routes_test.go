@@ -1,26 +1,13 @@
 package drills
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 
 	"go.yaml.in/yaml/v3"
 )
-
-// ownRoutes serve as long as there is no example in deploy/: an outage is told
-// instead of what it brings along.
-const ownRoutes = `
-route: {receiver: page}
-receivers: [{name: page}]
-inhibit_rules:
-  - source_matchers: [alertname="SoakdOutage", target="api"]
-    target_matchers: [alertname=~"SoakdTarget.+|SoakdCircuitOpen|SoakdRegression"]
-    equal: [job, instance]
-`
 
 // routes is the configuration of Alertmanager: the example in deploy/ with the
 // webhook in the place of all receivers that somebody reads, each alert by itself,
@@ -29,9 +16,6 @@ inhibit_rules:
 // known for one.
 func routes(webhook string) (string, error) {
 	text, err := os.ReadFile(filepath.Join("..", "..", "..", "deploy", "alertmanager.yml"))
-	if errors.Is(err, fs.ErrNotExist) {
-		text, err = []byte(ownRoutes), nil
-	}
 	if err != nil {
 		return "", err
 	}

@@ -104,8 +104,8 @@ func TestCanaryValues(t *testing.T) {
 		}
 	}
 	for _, cause := range causes() {
-		if second.wrong(cause) != 0 {
-			t.Errorf("%s: %v", cause, second.Values)
+		if first.wrong(cause) != 0 || second.wrong(cause) != 0 {
+			t.Errorf("%s: %v, %v", cause, first.Values, second.Values)
 		}
 	}
 	for _, sample := range reading.Samples {
