@@ -38,10 +38,16 @@ type drawn struct {
 	Targets []struct {
 		Expr    string `json:"expr"`
 		Legend  string `json:"legendFormat"`
+		Ref     string `json:"refId"`
 		Instant bool   `json:"instant"`
 	} `json:"targets"`
+	Transformations []organized `json:"transformations"`
+	Options         struct {
+		Content string `json:"content"`
+	} `json:"options"`
 	FieldConfig struct {
-		Defaults struct {
+		Overrides []override `json:"overrides"`
+		Defaults  struct {
 			Unit       string   `json:"unit"`
 			NoValue    string   `json:"noValue"`
 			Min        *float64 `json:"min"`
@@ -214,6 +220,7 @@ func (p *prometheus) panel(ctx context.Context, d *drawn, times []int64) (panel,
 		Stack: f.Custom.Stacking.Mode == "normal", Log: f.Custom.ScaleDistribution.Type == "log", Stepped: strings.HasPrefix(f.Custom.LineInterpolation, "step"),
 		Lines: f.Custom.ThresholdsStyle.Mode != "" && f.Custom.ThresholdsStyle.Mode != "off", Cumulative: d.Type == "heatmap",
 		Thresholds: f.Thresholds.Steps, Mappings: map[string]mapping{}, Series: []series{},
+		Text: d.Options.Content, Columns: columns(d.Transformations, d.FieldConfig.Overrides, f.Unit),
 	}
 	for _, m := range f.Mappings {
 		if m.Type == "value" {
@@ -229,7 +236,7 @@ func (p *prometheus) panel(ctx context.Context, d *drawn, times []int64) (panel,
 		}
 		for _, r := range found.Data.Result {
 			name := label.ReplaceAllStringFunc(target.Legend, func(l string) string { return r.Metric[label.FindStringSubmatch(l)[1]] })
-			out.Series = append(out.Series, series{Name: name, Values: ordered(r.Values, times)})
+			out.Series = append(out.Series, series{Name: name, Ref: target.Ref, Labels: r.Metric, Values: ordered(r.Values, times)})
 		}
 	}
 	return out, nil

@@ -104,7 +104,7 @@ func (o *options) pictures(ctx context.Context, p *prometheus, folder, script, s
 	}
 	doc := &strings.Builder{}
 	doc.WriteString(docHead)
-	note := fmt.Sprintf("%v of the demo, asked of a real Prometheus and drawn with uPlot in Grafana's grid; not a picture of Grafana", p.to.Sub(p.from).Round(time.Minute))
+	note := fmt.Sprintf("%v of the demo, asked of a real Prometheus and drawn with uPlot in Grafana's grid; not a picture of Grafana", p.to.Sub(p.from).Round(time.Second))
 	for _, file := range files {
 		b, err := readBoard(file)
 		if err != nil {

@@ -46,6 +46,8 @@ type panel struct {
 	Mappings   map[string]mapping `json:"mappings"`
 	Thresholds []threshold        `json:"thresholds"`
 	Series     []series           `json:"series"`
+	Text       string             `json:"text,omitempty"`
+	Columns    []column           `json:"columns,omitempty"`
 }
 
 type mapping struct {
@@ -60,8 +62,10 @@ type threshold struct {
 
 // series is one line; a value that is not there is null.
 type series struct {
-	Name   string     `json:"name"`
-	Values []*float64 `json:"values"`
+	Name   string            `json:"name"`
+	Ref    string            `json:"ref,omitempty"`
+	Labels map[string]string `json:"labels,omitempty"`
+	Values []*float64        `json:"values"`
 }
 
 // html writes a page that needs nothing else.
