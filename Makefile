@@ -46,6 +46,8 @@ test: test-deps ## run all tests with the race detector
 	@# Again without: under the race detector connections are not read and written
 	@# by the system calls of their own that soakd is built with (wire/socket_linux.go).
 	$(GO) test -buildvcs=false -timeout 10m $(ARGS) ./internal/load ./internal/load/wire ./internal/judge/... ./internal/exporter ./bench/detect
+	@# Last, when nothing else is at work: dozens of servers and soakds of their own.
+	$(GO) test -buildvcs=false -timeout 14m -run 'TestEvery(QueryHasDataOnADemo|AlertFires)$$' $(ARGS) ./internal/dashboards/...
 
 # A current Prometheus, by the version in a module of its own: Debian's is of the
 # series 2. Without service discovery, which the tests do not need, it is built in
@@ -92,6 +94,7 @@ lint: $(tools)/.built
 tidy-check:
 	$(GO) mod tidy -diff
 	$(GO) -C tools mod tidy -diff
+	$(GO) -C tools/prometheus mod tidy -diff
 	$(GO) -C bench/peers mod tidy -diff
 	$(GO) -C bench/queries/blocks mod tidy -diff
 

@@ -22,6 +22,9 @@ const healthyPatience, visitedPatience = 3 * time.Minute, 4 * time.Minute
 // The same with native histograms, which another Prometheus scrapes from the same
 // soakds, and, where it is installed, on VictoriaMetrics.
 func TestEveryQueryHasDataOnADemo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make test runs it when the machine has nothing else to do")
+	}
 	t.Cleanup(func() { goleak.VerifyNone(t) })
 	s := startStand(t)
 	classic := startPrometheus(t, s.soakds, "classic", Default())

@@ -29,6 +29,8 @@ type server struct {
 	settings Settings
 	// kind says which server it is, with its version.
 	kind string
+	// old tells a Prometheus before 3.
+	old bool
 	*apiClient
 }
 
@@ -116,7 +118,7 @@ func startPrometheus(t *testing.T, soakds map[string]*process, name string, sett
 		t.Fatal(err)
 	}
 	stopAtEnd(t, prometheus)
-	return &server{name: name, settings: settings, kind: prometheus.Kind(), apiClient: newClient(t, prometheus.URL())}
+	return &server{name: name, settings: settings, kind: prometheus.Kind(), old: !current, apiClient: newClient(t, prometheus.URL())}
 }
 
 // get decodes the data of an answer.
