@@ -4,13 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
-	"syscall"
-	"time"
-
-	"soakd/internal/secret"
 )
 
 // Prometheus is a private Prometheus server for tests: storage in a temporary
@@ -30,78 +24,25 @@ var errNoPrometheus = errors.New("no Prometheus on this machine: install it, e.g
 // start only; call Stop to end the server. It runs as the current user, so
 // that it can read the rule files of a private folder.
 func StartPrometheus(ctx context.Context, config string, opts Options) (*Prometheus, error) {
-	server, err := startPrometheus(ctx, config, opts)
+	server, err := startFlagged(ctx, opts, flagged{
+		kind: "Prometheus", folder: "prometheus", names: []string{"prometheus"}, missing: errNoPrometheus,
+		ready: readyPath,
+		flags: func(dir *workDir, port int) (map[string]string, error) {
+			file, err := dir.writeFile("prometheus.yml", config, nil)
+			return map[string]string{
+				"config.file":        file,
+				"storage.tsdb.path":  dir.join(dataFolder),
+				"web.listen-address": "127.0.0.1:" + strconv.Itoa(port),
+				"enable-feature":     "native-histograms,exemplar-storage",
+			}, err
+		},
+	})
 	if err != nil {
 		return nil, fmt.Errorf("start Prometheus: %w", err)
 	}
-	return server, nil
+	return &Prometheus{server}, nil
 }
 
-func startPrometheus(ctx context.Context, config string, opts Options) (*Prometheus, error) {
-	opts, err := opts.withDefaults()
-	if err != nil {
-		return nil, err
-	}
-	path, ok := findProgram(searchPath(opts.searchPath, "/usr/local/bin", "/usr/bin", "/opt/homebrew/bin"), "prometheus")
-	if !ok || opts.Mode == Embedded {
-		return nil, errNoPrometheus
-	}
-	version, err := programVersion(ctx, path, "--version")
-	if err != nil {
-		return nil, err
-	}
-	dir, err := newWorkDir(opts.Dir, "prometheus", nil, opts.Logger)
-	if err != nil {
-		return nil, err
-	}
-	steps := []step{{syscall.SIGTERM, 10 * time.Second}}
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	proc, port, err := launch{
-		command: func(port int) (command, error) { return prometheusCommand(path, dir, port, config, opts.Settings) },
-		ready:   prometheusReady,
-		steps:   steps,
-	}.start(ctx, opts.port)
-	if err != nil {
-		return nil, errors.Join(err, dir.remove())
-	}
-	opts.Logger.Debug("started a private Prometheus", "version", version, "pid", proc.cmd.Process.Pid)
-	return &Prometheus{&service{
-		kind: "Prometheus " + version + " from " + path, url: secret.New("http://127.0.0.1:" + strconv.Itoa(port)),
-		logger: opts.Logger, dir: dir, proc: proc, steps: steps, done: proc.done,
-	}}, nil
-}
-
-func prometheusCommand(path string, dir *workDir, port int, config string, flags map[string]string) (command, error) {
-	data := dir.join(dataFolder)
-	if err := dir.ensure(dataFolder, nil); err != nil {
-		return command{}, fmt.Errorf("make the data folder: %w", err)
-	}
-	file, err := dir.writeFile("prometheus.yml", config, nil)
-	if err != nil {
-		return command{}, fmt.Errorf("write the configuration: %w", err)
-	}
-	all := map[string]string{
-		"config.file":        file,
-		"storage.tsdb.path":  data,
-		"web.listen-address": "127.0.0.1:" + strconv.Itoa(port),
-		"enable-feature":     "native-histograms,exemplar-storage",
-	}
-	maps.Copy(all, flags)
-	return command{path: path, args: longFlags(all), dir: data, orphaned: syscall.SIGKILL}, nil
-}
-
-// longFlags writes flags as the servers of Prometheus read them, in a fixed order.
-func longFlags(all map[string]string) []string {
-	var args []string
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		args = append(args, "--"+name+"="+all[name])
-	}
-	return args
-}
-
-// prometheusReady asks /-/ready, which answers 200 once the storage is open
-// and the configuration is loaded.
-func prometheusReady(ctx context.Context, port int) error {
-	return askReady(ctx, "http://127.0.0.1:"+strconv.Itoa(port)+"/-/ready")
-}
+// readyPath answers 200 once a server of Prometheus' has loaded its configuration
+// and opened its storage.
+const readyPath = "/-/ready"
