@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
-.PHONY: help build test test-prometheus prometheus-current test-deps check fmt fmt-check vet lint tidy-check vuln demo bench bench-peers bench-detect bench-queries compare-exporters docs pictures clean tools FORCE
+.PHONY: help build test test-victoria test-prometheus prometheus-current test-deps check fmt fmt-check vet lint tidy-check vuln demo bench bench-peers bench-detect bench-queries compare-exporters docs pictures clean tools FORCE
 
 GO ?= go
 # Extra arguments, such as `make demo ARGS='--duration 30s'` or `make test ARGS='-run Demo'`.
@@ -41,13 +41,12 @@ test-deps: ## install what the tests need (root on Debian or Ubuntu), else say w
 	./scripts/test-deps.sh
 
 test: test-deps ## run all tests with the race detector
-	@# -short leaves out the simulated weeks of the judgement, which has no goroutines.
-	CGO_ENABLED=1 $(GO) test -race -short -buildvcs=false -timeout 10m $(ARGS) $(PKG)
+	@# -short leaves out what would take the race detector minutes and has nothing for
+	@# it. Three packages at once, since some wait most of their time.
+	CGO_ENABLED=1 $(GO) test -race -short -p 3 -buildvcs=false -timeout 10m $(ARGS) $(PKG)
 	@# Again without: under the race detector connections are not read and written
 	@# by the system calls of their own that soakd is built with (wire/socket_linux.go).
-	$(GO) test -buildvcs=false -timeout 10m $(ARGS) ./internal/load ./internal/load/wire ./internal/judge/... ./internal/exporter ./bench/detect
-	@# Last, when nothing else is at work: dozens of servers and soakds of their own.
-	$(GO) test -buildvcs=false -timeout 14m -run 'TestEvery(QueryHasDataOnADemo|AlertFires)$$' $(ARGS) ./internal/dashboards/...
+	$(GO) test -buildvcs=false -timeout 10m $(ARGS) ./internal/dashboards ./internal/load ./internal/load/wire ./internal/judge/... ./internal/exporter ./bench/detect
 
 # A current Prometheus, by the version in a module of its own: Debian's is of the
 # series 2. Without service discovery, which the tests do not need, it is built in
@@ -63,7 +62,11 @@ $(prometheus)/.built: tools/prometheus/go.mod tools/prometheus/go.sum
 
 prometheus-current: $(prometheus)/.built ## build the pinned current Prometheus into .cache/
 
-test-prometheus: test-deps $(prometheus)/.built ## test dashboards and rules with a current Prometheus and, where it is installed, VictoriaMetrics
+test-victoria: export TEST_VICTORIA = 1
+test-victoria: test-deps ## ask a VictoriaMetrics what the dashboards ask, and compare it with Prometheus
+	$(GO) test -buildvcs=false -count=1 -timeout 15m -run TestEveryQueryHasDataOnADemo -v $(ARGS) ./internal/dashboards
+
+test-prometheus: test-deps $(prometheus)/.built ## test dashboards and rules with a current Prometheus
 	PATH="$$PWD/$(prometheus):$$PATH" $(GO) test -buildvcs=false -count=1 -timeout 15m $(ARGS) ./internal/dashboards
 
 check: fmt-check vet lint tidy-check vuln ## everything that reads the code without running it

@@ -67,9 +67,9 @@ func TestWhoMayImportWhom(t *testing.T) {
 			}
 			if ours && slices.ContainsFunc([]string{"internal/refapi", "internal/localservices"}, func(f string) bool { return within(mine, f) }) &&
 				!within(path, "cmd/soakd") && !within(path, "internal/refapi") && !within(path, "internal/localservices") &&
-				// The benchmark's target for the cashflow mix, and the servers of the
-				// comparison of exporters; no part of soakd.
-				!within(path, "bench/reference") && !within(path, "bench/compare-exporters") {
+				// The benchmark's target for the cashflow mix, the servers of the comparison of
+				// exporters, of queries and of pictures; no part of soakd.
+				!slices.Contains([]string{"bench/reference", "bench/compare-exporters", "bench/queries", "bench/pictures"}, path) {
 				t.Errorf("%s imports %s, which is for the demo and for tests", path, mine)
 			}
 		}

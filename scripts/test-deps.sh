@@ -51,9 +51,9 @@ have_alertmanager || { missing+=("Alertmanager") packages+=(prometheus-alertmana
 have_pgbouncer || { missing+=("PgBouncer") packages+=(pgbouncer); }
 have_c || { missing+=("C compiler and headers, for go test -race") packages+=(gcc libc6-dev); }
 
-# VictoriaMetrics is no must: without it the test of the dashboards leaves it out.
-# Debian has it (22 MiB), not every system does.
-if [[ $(id -u) -eq 0 && -z $(command -v victoria-metrics) ]] && apt-cache show victoria-metrics >/dev/null 2>&1; then
+# VictoriaMetrics is for `make test-victoria` alone. Debian has it (22 MiB), not every
+# system does.
+if [[ -n ${TEST_VICTORIA:-} && $(id -u) -eq 0 && -z $(command -v victoria-metrics) ]] && apt-cache show victoria-metrics >/dev/null 2>&1; then
 	missing+=("VictoriaMetrics") packages+=(victoria-metrics)
 fi
 

@@ -58,6 +58,9 @@ func TestBurnAlertsFollowThePolicy(t *testing.T) {
 // Over a whole window a burn above the factor is told, with the rate, and one below
 // is not, with every policy.
 func TestBurnsOverWholeWindows(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too much for the race detector, which has nothing to find here; make test runs it without")
+	}
 	file := queryTestFile{EvaluationInterval: "1h"} // promtool looks at whole ones
 	for _, policy := range policies() {
 		for i, a := range burnAlerts(policy) {

@@ -23,7 +23,7 @@ const healthyPatience, visitedPatience = 3 * time.Minute, 4 * time.Minute
 // soakds, and, where it is installed, on VictoriaMetrics.
 func TestEveryQueryHasDataOnADemo(t *testing.T) {
 	if testing.Short() {
-		t.Skip("make test runs it when the machine has nothing else to do")
+		t.Skip("too much for the race detector; make test runs it without")
 	}
 	t.Cleanup(func() { goleak.VerifyNone(t) })
 	s := startStand(t)

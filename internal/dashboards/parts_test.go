@@ -13,6 +13,9 @@ import (
 // Whatever parts are missing, nothing of them is left, and what is left hangs
 // together.
 func TestMissingPartsLeaveNothingBehind(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too much for the race detector, which has nothing to find here; make test runs it without")
+	}
 	parts := Parts()
 	for set := range 1 << len(parts) {
 		if one := set & (set - 1); set%7 != 0 && one != 0 { // each alone, and every seventh of the rest

@@ -40,6 +40,9 @@ func TestPromtoolCheckRules(t *testing.T) {
 // each: parts of the file, which TestRulesAreCurrent compares with these tests, run at the
 // same time, as many as go test allows.
 func TestPromtoolTestRules(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too much for the race detector, which has nothing to find here; make test runs it without")
+	}
 	const parts = 8
 	rules, err := filepath.Abs(filepath.Join(folder, filepath.FromSlash(RulesFile)))
 	if err != nil {
