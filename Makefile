@@ -46,7 +46,7 @@ test: test-deps ## run all tests with the race detector
 	CGO_ENABLED=1 $(GO) test -race -short -p 3 -buildvcs=false -timeout 10m $(ARGS) $(PKG)
 	@# Again without: under the race detector connections are not read and written
 	@# by the system calls of their own that soakd is built with (wire/socket_linux.go).
-	$(GO) test -buildvcs=false -timeout 10m $(ARGS) ./internal/dashboards ./internal/load ./internal/load/wire ./internal/judge/... ./internal/exporter ./bench/detect
+	$(GO) test -buildvcs=false -timeout 10m $(ARGS) ./internal/dashboards/... ./internal/load ./internal/load/wire ./internal/judge/... ./internal/exporter ./bench/detect
 
 # A current Prometheus, by the version in a module of its own: Debian's is of the
 # series 2. Without service discovery, which the tests do not need, it is built in

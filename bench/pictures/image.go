@@ -29,7 +29,7 @@ func reduced(content []byte) ([]byte, error) {
 	}
 	bounds, chosen := survey(full)
 	var out []byte
-	for _, count := range []int{28, 20, 14, 10} {
+	for _, count := range []int{48, 36, 28, 20, 14, 10} {
 		out, err = paletted(full, bounds, chosen[:min(count, len(chosen))])
 		if err != nil || len(out) < most {
 			break
@@ -42,7 +42,7 @@ func reduced(content []byte) ([]byte, error) {
 // by their colour, shades of grey at the edges of letters need not be.
 func weight(c color.RGBA) int {
 	if spread := int(max(c.R, c.G, c.B)) - int(min(c.R, c.G, c.B)); spread > 64 {
-		return spread
+		return 8
 	}
 	return 1
 }

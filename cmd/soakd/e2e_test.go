@@ -650,7 +650,7 @@ func TestRunAgreesWithTheAPI(t *testing.T) {
 			cmd.Env = append(cmd.Env, name+"="+value)
 		}
 		// Arrivals 67 ms apart: out of step with the polls below.
-	}, "run", "--duration", "10s", "--rate", "15", "--users", "2", "--listen", "127.0.0.1:0")
+	}, "run", "--duration", "20s", "--rate", "15", "--users", "2", "--listen", "127.0.0.1:0")
 	url := p.find(t, `metrics +(http://\S+/metrics)`)
 	if started := children(t, p.cmd.Process.Pid); len(started) > 0 {
 		t.Errorf("`soakd run` has started %v", started)
@@ -668,12 +668,12 @@ func TestRunAgreesWithTheAPI(t *testing.T) {
 	}, textFunc(func() string { return fmt.Sprintf("soakd: %v, the API: %v\n%s", ours, theirs, p.stderr) }))
 	p.end(t)
 	match := regexp.MustCompile(`\nrequests: (\d+) sent = (\d+) finished \+ 0 in flight \+ 0 cut\nno failures\n`).FindStringSubmatch(p.stdout.String())
-	if len(match) != 3 || match[1] != "150" || match[2] != "150" {
-		t.Errorf("the end of the run is not 150 of 150 without a failure:\n%s\nlog:\n%s", p.stdout, p.stderr)
+	if len(match) != 3 || match[1] != "300" || match[2] != "300" {
+		t.Errorf("the end of the run is not 300 of 300 without a failure:\n%s\nlog:\n%s", p.stdout, p.stderr)
 	}
-	wait(t, "the API to have counted 150", func() bool { return total(b.counted(t)) >= 150 }, b.log)
-	if theirs := b.counted(t); total(theirs) != 150 || theirs["200"] < ours["200"] || theirs["422"] < ours["422"] {
-		t.Errorf("the API has counted %v, want 150 with %v among them", theirs, ours)
+	wait(t, "the API to have counted 300", func() bool { return total(b.counted(t)) >= 300 }, b.log)
+	if theirs := b.counted(t); total(theirs) != 300 || theirs["200"] < ours["200"] || theirs["422"] < ours["422"] {
+		t.Errorf("the API has counted %v, want 300 with %v among them", theirs, ours)
 	}
 	if err := b.services.stop(); err != nil {
 		t.Error(err)
