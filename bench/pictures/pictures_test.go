@@ -86,7 +86,7 @@ func TestAReducedPictureEndsWhereItsContentDoes(t *testing.T) {
 }
 
 func TestColourCountsForMoreThanGrey(t *testing.T) {
-	if grey, red := weight(color.RGBA{120, 120, 128, 255}), weight(color.RGBA{242, 73, 92, 255}); grey != 1 || red != 169 {
-		t.Errorf("grey %d and red %d, want 1 and 169", grey, red)
+	if grey, red := weight(color.RGBA{120, 120, 128, 255}), weight(color.RGBA{242, 73, 92, 255}); grey != 1 || red != 8 {
+		t.Errorf("grey %d and red %d, want 1 and 8", grey, red)
 	}
 }
