@@ -99,7 +99,7 @@ func invalidTable() Panel {
 }
 
 func invalidPanels() []Panel {
-	line := func(query string) []Target { return []Target{{Query: query, Legend: "{{case}}", Interval: "1m"}} }
+	line := func(query string) []Target { return []Target{{Query: query, Legend: "{{case}}", Interval: "2m"}} }
 	// The last of these is recorded for the cases of invalid input alone.
 	ofCases := func(recorded string) string { return sel(recorded, `case=~"$case"`) }
 	return []Panel{

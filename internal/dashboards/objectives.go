@@ -78,7 +78,8 @@ func (s Settings) objectivePanels() []Panel {
 		{
 			Title: "Error budget left", Unit: "percentunit", Width: 8, Limits: Free, Thresholds: badBelow(0), EmptyWhen: noObjectives,
 			Description: "What is left of each objective's error budget over its period. A step down is an incident, a slope a defect that is always there. Below 0: stop releasing and mend what costs most, which 'Share of bad events' shows.",
-			Targets:     []Target{{Query: lowest(sloSel("soakd_slo_error_budget_remaining_ratio"), "slo"), Legend: "{{slo}}"}},
+			// A budget moves slowly: two points an hour cost a third of six.
+			Targets: []Target{{Query: lowest(sloSel("soakd_slo_error_budget_remaining_ratio"), "slo"), Legend: "{{slo}}", Interval: "30m"}},
 		},
 		{
 			Title: "Burn rate", Unit: "none", Width: 8, Log: true, Thresholds: warnAt(1, s.fastestBurn()), EmptyWhen: noObjectives,
