@@ -55,17 +55,28 @@ func dashboardsCommand(_ context.Context, args []string, stdout, _ io.Writer) er
 }
 
 // foreignFiles refuses to overwrite files in the folder of --out that soakd has not
-// written.
+// written, and, even with --force, what is no file: a device such as /dev/full has no
+// end, a pipe may never have one, and a new file would take the place of either.
 func foreignFiles(options fittingOptions, names []string, own func([]byte) bool) error {
-	if options.force {
-		return nil
-	}
 	var errs []error
 	for _, name := range names {
 		path := filepath.Join(options.out, name)
-		content, err := os.ReadFile(path)
+		regular, err := isFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil && !regular {
+			errs = append(errs, fmt.Errorf("--out: %s is there and is no file: give another place", path))
+			continue
+		}
+		if options.force {
+			continue
+		}
+		var content []byte
+		if err == nil {
+			content, err = os.ReadFile(path) //nolint:gosec // the place that was given
+		}
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			errs = append(errs, fmt.Errorf("--out: %w", err))
 		case !own(content):
@@ -76,6 +87,12 @@ func foreignFiles(options fittingOptions, names []string, own func([]byte) bool)
 		return usageError{err}
 	}
 	return nil
+}
+
+// isFile reports whether a path is that of a regular file, or of a link to one.
+func isFile(path string) (bool, error) {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular(), err
 }
 
 // outdated says which dashboards of soakd in the folder do not fit any more.
@@ -90,6 +107,9 @@ func outdated(folder string, files map[string][]byte, stdout io.Writer) error {
 			continue
 		}
 		path := filepath.Join(folder, entry.Name())
+		if regular, err := isFile(path); err != nil || !regular {
+			continue
+		}
 		if content, err := os.ReadFile(path); err == nil && dashboards.IsDashboard(content) { //nolint:gosec // in the folder that was given
 			_, _ = fmt.Fprintf(stdout, "%s is of soakd and not of this configuration: remove it if nobody else needs it\n", path)
 		}

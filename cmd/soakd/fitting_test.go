@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -266,6 +267,37 @@ func TestDashboardsKeepForeignFiles(t *testing.T) {
 	info, err := os.Stat(filepath.Join(folder, "own.yaml"))
 	if err != nil || info.Mode() != fs.FileMode(0o644) {
 		t.Errorf("others cannot read the rules: %v, %v", info.Mode(), err)
+	}
+}
+
+// A device and a pipe are neither read, which might never end, nor replaced.
+func TestFittingKeepsWhatIsNoFile(t *testing.T) {
+	withEveryProbe(t)
+	folder := t.TempDir()
+	for _, name := range []string{"overview.json", "pipe.json"} {
+		if err := syscall.Mkfifo(filepath.Join(folder, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := filepath.Join(folder, "link.yaml")
+	if err := os.Symlink("/dev/null", link); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"dashboards", "--out", folder},
+		{"dashboards", "--out", folder, "--force"},
+		{"rules", "--out", filepath.Join(folder, "pipe.json")},
+		{"rules", "--out", link, "--force"},
+	} {
+		if text, err := said(t, args...); exitCode(err) != exitUsage || !strings.Contains(text, "is no file") {
+			t.Errorf("%q: exit code %d, %s", args, exitCode(err), text)
+		}
+	}
+	if err := os.Remove(filepath.Join(folder, "overview.json")); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := said(t, "dashboards", "--out", folder); err != nil { // beside a pipe
+		t.Errorf("%v: %s", err, text)
 	}
 }
 

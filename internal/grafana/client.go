@@ -66,7 +66,8 @@ const (
 )
 
 // ParseURL reads the URL of a Grafana: http or https, a host, perhaps a path under which
-// it is served. A user and password in it are refused, and not repeated in the error.
+// it is served. A user and password in it are refused. No error repeats the text: without
+// a scheme, as in user:password@host, nothing tells that there is a password in it.
 func ParseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
@@ -75,7 +76,7 @@ func ParseURL(text string) (*url.URL, error) {
 	case u.User != nil:
 		return nil, errors.New("it holds a user or a password: give the token of a service account in SOAKD_GRAFANA_TOKEN instead")
 	case (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "":
-		return nil, fmt.Errorf("%.80q must be http://host:port or https://host, perhaps with a path", text)
+		return nil, errors.New("it must be http://host:port or https://host, perhaps with a path")
 	case u.RawQuery != "" || u.Fragment != "":
 		return nil, errors.New("it must end before ? and #: give the address of Grafana itself, such as https://grafana.example.org/grafana")
 	}
@@ -244,9 +245,9 @@ type AnswerError struct {
 	Status int
 	// After is how long Grafana asks to be left alone, 0 when it does not say.
 	After time.Duration
-	// Where is the host that a redirect points to.
+	// Where is what a redirect points to: scheme, host and path, without user and query.
 	Where string
-	// Said is the start of the message, without control characters.
+	// Said is the start of the message, as Grafana wrote it; [AnswerError.Error] quotes it.
 	Said string
 }
 

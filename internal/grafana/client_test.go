@@ -127,6 +127,7 @@ func TestParseURL(t *testing.T) {
 		"http://grafana:3000": "", "https://g.example/sub/": "",
 		"https://user:pass-word@g.example": "it holds a user or a password", "ftp://g": "must be http://host:port", "grafana:3000": "must be http://host:port",
 		"http://g/?orgId=1": "it must end before ? and #", "http://": "must be http://host:port", "http://g/%zz": "it cannot be read as a URL",
+		"user:pass-word@g.example": "must be http://host:port", "https:user:pass-word@g.example": "must be http://host:port", "g.example/?key=pass-word": "must be http://host:port",
 	} {
 		_, err := grafana.ParseURL(text)
 		if (err == nil) != (want == "") || (err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "pass-word"))) {
