@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,7 +101,7 @@ func (a *annotator) take(j *judgement) {
 
 // tags are those of an annotation: its own between those of all.
 func (a *annotator) tags(own ...string) []string {
-	return grafana.Tags(append(append(append([]string{}, a.first...), own...), a.last...)...)
+	return grafana.Tags(slices.Concat(a.first, own, a.last)...)
 }
 
 // event is the note of an event that is not about a finding.

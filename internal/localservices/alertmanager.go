@@ -9,10 +9,7 @@ import (
 
 // Alertmanager is a private Alertmanager for tests: alone, without a cluster,
 // with its state in a temporary folder and no authentication.
-type Alertmanager struct{ *service }
-
-// URL returns the base address, without a slash at its end.
-func (a *Alertmanager) URL() string { return a.url.Value() }
+type Alertmanager struct{ webService }
 
 // errNoAlertmanager says what to do where there is none.
 var errNoAlertmanager = errors.New("no Alertmanager on this machine: install it, e.g. " +

@@ -13,6 +13,12 @@ import (
 	"soakd/internal/secret"
 )
 
+// webService is a server whose address is no secret: it has no password.
+type webService struct{ *service }
+
+// URL returns the base address, without a slash at its end.
+func (s webService) URL() string { return s.url.Value() }
+
 // flagged is a server that is told everything by flags.
 type flagged struct {
 	// kind is what people call it, folder what its folder is called.
@@ -27,25 +33,25 @@ type flagged struct {
 	flags func(dir *workDir, port int) (map[string]string, error)
 }
 
-func startFlagged(ctx context.Context, opts Options, f flagged) (*service, error) {
+func startFlagged(ctx context.Context, opts Options, f flagged) (webService, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
-		return nil, err
+		return webService{}, err
 	}
 	path, ok := findProgram(searchPath(opts.searchPath, "/usr/local/bin", "/usr/bin", "/opt/homebrew/bin"), f.names...)
 	if !ok || opts.Mode == Embedded {
-		return nil, f.missing
+		return webService{}, f.missing
 	}
 	version, err := programVersion(ctx, path, "--version")
 	switch {
 	case err != nil && f.versionless:
 		version = "of unknown version"
 	case err != nil:
-		return nil, err
+		return webService{}, err
 	}
 	dir, err := newWorkDir(opts.Dir, f.folder, nil, opts.Logger)
 	if err != nil {
-		return nil, err
+		return webService{}, err
 	}
 	steps := []step{{syscall.SIGTERM, 10 * time.Second}}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
@@ -58,13 +64,13 @@ func startFlagged(ctx context.Context, opts Options, f flagged) (*service, error
 		steps: steps,
 	}.start(ctx, opts.port)
 	if err != nil {
-		return nil, errors.Join(err, dir.remove())
+		return webService{}, errors.Join(err, dir.remove())
 	}
 	opts.Logger.Debug("started a private "+f.kind, "version", version, "pid", proc.cmd.Process.Pid)
-	return &service{
+	return webService{&service{
 		kind: f.kind + " " + version + " from " + path, url: secret.New("http://127.0.0.1:" + strconv.Itoa(port)),
 		logger: opts.Logger, dir: dir, proc: proc, steps: steps, done: proc.done,
-	}, nil
+	}}, nil
 }
 
 func (f flagged) command(path string, dir *workDir, port int, own map[string]string) (command, error) {

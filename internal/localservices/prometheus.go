@@ -9,10 +9,7 @@ import (
 
 // Prometheus is a private Prometheus server for tests: storage in a temporary
 // folder, no authentication, native histograms and exemplars switched on.
-type Prometheus struct{ *service }
-
-// URL returns the base address, without a slash at its end.
-func (p *Prometheus) URL() string { return p.url.Value() }
+type Prometheus struct{ webService }
 
 // errNoPrometheus says what to do where there is no Prometheus.
 var errNoPrometheus = errors.New("no Prometheus on this machine: install it, e.g. " +

@@ -10,17 +10,11 @@ import (
 // VictoriaMetrics is a private single-node VictoriaMetrics for tests: storage in a
 // temporary folder, no authentication, and what is scraped can be asked for at
 // once. Other than it is by default, answers are not kept and not delayed by 30 s.
-type VictoriaMetrics struct{ *service }
-
-// URL returns the base address, without a slash at its end.
-func (v *VictoriaMetrics) URL() string { return v.url.Value() }
+type VictoriaMetrics struct{ webService }
 
 // VMAlert is a private vmalert, which evaluates rules against a VictoriaMetrics
 // and writes what they give back to it.
-type VMAlert struct{ *service }
-
-// URL returns the base address, without a slash at its end.
-func (v *VMAlert) URL() string { return v.url.Value() }
+type VMAlert struct{ webService }
 
 // ErrNoVictoriaMetrics says what to do where there is no VictoriaMetrics.
 var ErrNoVictoriaMetrics = errors.New("no VictoriaMetrics on this machine: install it with vmalert, e.g. " +
