@@ -12,6 +12,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	goredis "github.com/redis/go-redis/v9"
+
+	"soakd/internal/localservices"
 )
 
 // fault is one of the reference API, with the query that has data once a server
@@ -243,6 +245,17 @@ func deadlock(ctx context.Context, one, other *pgx.Conn) {
 // slowScript keeps Redis busy for some 20 ms.
 const slowScript = `local n = 0; for i = 1, 2000000 do n = n + i end; redis.call('SET', KEYS[1], n, 'PX', 500); return n`
 
+// slowSaves lets a save take some 3 s, so that the polls of a probe, one a second,
+// see it run: one of so few keys is over in milliseconds.
+func slowSaves(ctx context.Context, t *testing.T, server *localservices.Redis) {
+	t.Helper()
+	keys, err := redisClient(t, server).DBSize(ctx).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	redisDo(t, server, "CONFIG", "SET", "rdb-key-save-delay", 3*time.Second.Microseconds()/max(keys, 1))
+}
+
 func (in *installation) redisTrouble(ctx context.Context, t *testing.T, running *sync.WaitGroup) {
 	t.Helper()
 	client, blocked, replica := redisClient(t, in.master), redisClient(t, in.master), redisClient(t, in.copy)
@@ -251,6 +264,7 @@ func (in *installation) redisTrouble(ctx context.Context, t *testing.T, running 
 	stranger := goredis.NewClient(&goredis.Options{Addr: client.Options().Addr, Username: "nobody", Password: "wrong", MaxRetries: -1})
 	t.Cleanup(func() { _ = stranger.Close() })
 	redisDo(t, in.master, "ACL", "SETUSER", "reader", "on", ">reader", "~public:*", "+get")
+	slowSaves(ctx, t, in.master)
 	reader := goredis.NewClient(&goredis.Options{Addr: client.Options().Addr, Username: "reader", Password: "reader", MaxRetries: -1})
 	t.Cleanup(func() { _ = reader.Close() })
 	running.Go(func() {
