@@ -169,6 +169,8 @@ type Case struct {
 	// Name is unique and bounded: it is a label value ([a-z0-9_]+).
 	Name  string
 	Class Class
+	// Method is the HTTP method of all its requests; "" when there are several.
+	Method string
 	// Weight is the case's share of the mix relative to the sum of all weights;
 	// >= 0, and 0 means never drawn (but usable as a fallback or opening).
 	Weight float64

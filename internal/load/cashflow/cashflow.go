@@ -171,7 +171,7 @@ func (w *workload) get(d *load.Draw, path string, memo any) *load.Request {
 
 func (w *workload) healthCase() *load.Case {
 	return &load.Case{
-		Name: "health", Class: "health", Weight: 5, Timeout: healthTimeout,
+		Name: "health", Class: "health", Method: http.MethodGet, Weight: 5, Timeout: healthTimeout,
 		ReadOnly: true, Statuses: []int{http.StatusOK},
 		Build: func(d load.Draw) (*load.Request, error) {
 			r := w.get(&d, "/health", nil)
