@@ -33,6 +33,8 @@ type config struct {
 	Workload   string `envconfig:"WORKLOAD" default:"cashflow" desc:"What is sent: cashflow, the built-in workload for the Credit Cashflow Engine."`
 	APIVersion string `envconfig:"API_VERSION" default:"v1" desc:"Version in the path: /api/VERSION/..."`
 
+	tagSettings
+
 	TargetName    string `envconfig:"TARGET_NAME" desc:"Name of the target in metrics and dashboards, such as staging: 1 to 64 letters, digits, dots, colons, dashes or underscores; empty: its host and port. The shards of one target need the same."`
 	TargetVersion string `envconfig:"TARGET_VERSION" desc:"Version of the target that runs, such as v1.4.2; empty: what it says itself in answers to health checks."`
 	VersionHeader string `envconfig:"VERSION_HEADER" default:"X-App-Version" desc:"Header in which these answers give the version; without it their field version counts."`

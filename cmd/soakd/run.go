@@ -72,6 +72,9 @@ func newTraffic(cfg *config, log *slog.Logger) (*traffic, error) {
 	if err != nil {
 		return nil, err
 	}
+	if workload, err = cfg.tagSettings.of(workload); err != nil {
+		return nil, err
+	}
 	mix, err := load.NewMix(workload, cfg.Users, cfg.Seed)
 	if err != nil {
 		return nil, err
