@@ -57,6 +57,8 @@ type config struct {
 
 	grafanaSettings
 
+	pushSettings
+
 	connectionSettings
 
 	AuthToken     secret.String `envconfig:"AUTH_TOKEN" desc:"Bearer token for every request (secret)."`
@@ -181,6 +183,7 @@ func (c *config) validate() error {
 	c.validateTarget(&m)
 	c.historySettings.validate(&m)
 	c.grafanaSettings.validate(&m)
+	c.pushSettings.validate(&m)
 	m.check(c.Baseline == "" || !c.location.None(), "BASELINE: there is no history to take %q from (SOAKD_HISTORY_URL is none)", c.Baseline)
 	if _, err := objective.Parse(c.Objectives, nil); err != nil {
 		m.check(false, "OBJECTIVES: %w", err)

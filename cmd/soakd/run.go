@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"soakd/internal/exporter"
+	"soakd/internal/exporter/push"
 	"soakd/internal/judge"
 	"soakd/internal/load"
 	"soakd/internal/load/auth"
@@ -111,6 +112,8 @@ type daemon struct {
 	judgement *judgement
 	// annotator is nil when there is no Grafana to write to.
 	annotator *annotator
+	// pusher is nil when nothing is to be pushed.
+	pusher *push.Pusher
 }
 
 // newDaemon wires a run top to bottom. It listens, and sends nothing yet.
@@ -137,6 +140,9 @@ func newDaemon(ctx context.Context, cfg *config, shown progress, log *slog.Logge
 		return nil, err
 	}
 	if err := d.watch(); err != nil {
+		return nil, err
+	}
+	if err := d.watchPushes(); err != nil {
 		return nil, err
 	}
 	served := exporter.ServerConfig{
@@ -304,6 +310,7 @@ func (d *daemon) run(ctx context.Context) error {
 	group.Go(func() error { d.poll(background); return nil })
 	group.Go(func() error { d.shown.follow(background, d.course()); return nil })
 	group.Go(func() error { d.windows.run(background); return nil })
+	group.Go(func() error { d.pushes(background); return nil })
 	if chronicle := d.judgement.chronicle; chronicle != nil {
 		group.Go(func() error { chronicle.write(background, d.judgement); return nil })
 	}
@@ -324,6 +331,7 @@ func (d *daemon) run(ctx context.Context) error {
 	stop()
 	err := group.Wait()
 	d.judgement.finish()
+	d.push(ctx)
 	if d.annotator != nil {
 		d.annotator.finish(ctx, d.judgement)
 	}
