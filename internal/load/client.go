@@ -63,11 +63,11 @@ type ClientConfig struct {
 // but what certainly never reached the target or may be repeated (RFC 9110,
 // 9.2.2), when a kept connection turns out to be closed.
 type Client struct {
-	cfg     ClientConfig
+	cfg ClientConfig
 	// target and proxy are those of cfg; proxy is nil when there is none.
 	target, proxy *url.URL
-	dialer  *wire.Dialer
-	flights sync.Pool
+	dialer        *wire.Dialer
+	flights       sync.Pool
 
 	opened, dialErrors atomic.Int64
 	// gone counts the bytes and requests of connections that are closed.
