@@ -78,7 +78,7 @@ func TestAPushThatFailsChangesNoResult(t *testing.T) {
 	}
 	cfg.PushInterval = 50 * time.Millisecond // less than may be set
 	var stdout, stderr lockedbuffer.Buffer
-	d, err := newDaemon(t.Context(), cfg, &stdout, cfg.logger(&stderr))
+	d, err := newDaemon(t.Context(), cfg, cfg.newProgress(&stdout), cfg.logger(&stderr))
 	if err != nil {
 		t.Fatal(err)
 	}
