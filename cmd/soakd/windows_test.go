@@ -230,7 +230,7 @@ func TestRunMeasuresItsOwnWork(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			d, err := newDaemon(t.Context(), cfg, io.Discard, slog.New(slog.DiscardHandler))
+			d, err := newDaemon(t.Context(), cfg, cfg.newProgress(io.Discard), slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}

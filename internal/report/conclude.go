@@ -20,8 +20,8 @@ const (
 // Circumstances are what a run itself does not show, and what can keep it from being
 // judged.
 type Circumstances struct {
-	// Ended says why the run ended before its time ("interrupted after 40s of 3m0s"),
-	// "" when it did not.
+	// Ended says why the run ended before its time without a judgement ("interrupted
+	// after 40s of 3m0s"), "" when it did not.
 	Ended string
 	// Answered tells that the target answered at all, OK how many requests it answered
 	// rightly. Foreign tells that neither is known: another tool measured.
@@ -39,9 +39,10 @@ type Circumstances struct {
 }
 
 // Conclude draws the conclusion of a run from its thresholds, its verdict and its
-// comparison. What failed for certain has failed, whatever else is not known. What
-// could not be judged, was not for as long as was asked for, or is nothing at all is
-// no pass. A target that never answered was not judged.
+// comparison. What failed has failed, whatever else is not known. What could not be
+// judged, or is nothing at all, is no pass. A target that never answered was not
+// judged, nor was one in a run that ended before its time: what was against it until
+// then is told.
 func Conclude(r *Run, c *Circumstances) Conclusion {
 	var against, open []string
 	if !c.Foreign {
@@ -85,7 +86,7 @@ func Conclude(r *Run, c *Circumstances) Conclusion {
 	if r.Verdict == nil && len(r.Thresholds) == 0 && r.Comparison == nil {
 		open = append(open, "there was nothing to judge by: no threshold and nothing to compare with")
 	}
-	return conclusion(against, open)
+	return conclusion(against, open, c.Ended != "")
 }
 
 // compareConclusion adds what the comparison came to.
@@ -126,9 +127,14 @@ func worse(r *Run) string {
 }
 
 // conclusion weighs what is against a run and what is not known of it.
-func conclusion(against, open []string) Conclusion {
+func conclusion(against, open []string, cut bool) Conclusion {
 	c := Conclusion{Result: judge.Pass, ExitCode: ExitPassed, Against: against, Unknown: open, Text: "passed"}
 	switch {
+	case cut:
+		c.Result, c.ExitCode, c.Text = judge.Unknown, ExitNotJudged, "could not judge: "+strings.Join(open, "; ")
+		if len(against) > 0 {
+			c.Text += "; until then: " + strings.Join(against, "; ")
+		}
 	case len(against) > 0:
 		c.Result, c.ExitCode, c.Text = judge.Fail, ExitFailed, "failed: "+strings.Join(against, "; ")
 	case len(open) > 0:
