@@ -186,6 +186,11 @@ type Case struct {
 	Invalid bool
 	// ReadOnly tells that the request changes nothing at the target.
 	ReadOnly bool
+	// Tags are what the case can be selected by beside its name and class
+	// ([a-z0-9_]+); see [Workload.Select].
+	Tags []string
+	// NeedsOpening tells that the case asks for what the workload's opening made.
+	NeedsOpening bool
 	// Build makes the request. It must be safe for concurrent use.
 	Build func(Draw) (*Request, error)
 	// Checks names every check that Verify may report; bounded, a label value.

@@ -80,7 +80,7 @@ func TestEncodingRefuses(t *testing.T) {
 	}{
 		"nothing":         {nil, "no encoded profile"},
 		"something else":  {[]byte("{\"version\": \"v1\"}"), "no encoded profile"},
-		"another version": {append([]byte("SBP\x09"), good[4:]...), "encoded in version 9, and version 1 is known"},
+		"another version": {append([]byte("SBP\x09"), good[4:]...), "encoded in version 9, and versions 1 to 2 are known"},
 		"a flipped bit":   {flipped, "checksum"},
 		"cut":             {sealed(append([]byte{}, body[:len(body)-9]...)), "damaged"},
 		"longer":          {sealed(append(append([]byte{}, body...), 0)), "1 bytes too many"},

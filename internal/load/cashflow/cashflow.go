@@ -137,6 +137,7 @@ func (w *workload) assemble() *load.Workload {
 	invalid, notes := w.invalidCases()
 	whole.Cases = append(whole.Cases, invalid...)
 	whole.Notes = notes
+	tag(whole.Cases)
 	for _, c := range whole.Cases {
 		if !c.Invalid {
 			w.valid.watch(c)

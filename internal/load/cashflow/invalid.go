@@ -61,7 +61,7 @@ func (w *workload) invalidCases() (cases []*load.Case, notes []string) {
 	}
 	for _, c := range cases {
 		if c.Name == foreignScenario {
-			c.Fallback = named(cases, unknownID)
+			c.Fallback, c.NeedsOpening = named(cases, unknownID), true
 		}
 	}
 	// Unusual text is not invalid: it must be taken as the data it is.

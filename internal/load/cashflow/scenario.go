@@ -238,7 +238,7 @@ func (w *workload) foreignOwner(user load.User, owner identifier) error {
 func (w *workload) listCase() *load.Case {
 	return &load.Case{
 		Name: "list_scenarios", Class: standard, Method: http.MethodGet, Weight: 5, Timeout: standardTimeout,
-		ReadOnly: true, Statuses: []int{http.StatusOK},
+		ReadOnly: true, NeedsOpening: true, Statuses: []int{http.StatusOK},
 		Build: func(d load.Draw) (*load.Request, error) {
 			if err := w.known(d.User); err != nil {
 				return nil, err
@@ -400,7 +400,7 @@ func (w *workload) getCase(save *load.Case) *load.Case {
 	return &load.Case{
 		Name: "get_scenario", Class: standard, Method: http.MethodGet, Weight: 3, Timeout: standardTimeout,
 		// 404 is here so that a lost scenario is told apart by its own check.
-		ReadOnly: true, Statuses: []int{http.StatusOK, http.StatusNotFound},
+		ReadOnly: true, NeedsOpening: true, Statuses: []int{http.StatusOK, http.StatusNotFound},
 		Build: func(d load.Draw) (*load.Request, error) {
 			if err := w.known(d.User); err != nil {
 				return nil, err
