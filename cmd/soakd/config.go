@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -33,6 +34,8 @@ type config struct {
 	Workload   string `envconfig:"WORKLOAD" default:"cashflow" desc:"What is sent: cashflow, the built-in workload for the Credit Cashflow Engine."`
 	APIVersion string `envconfig:"API_VERSION" default:"v1" desc:"Version in the path: /api/VERSION/..."`
 
+	tagSettings
+
 	TargetName    string `envconfig:"TARGET_NAME" desc:"Name of the target in metrics and dashboards, such as staging: 1 to 64 letters, digits, dots, colons, dashes or underscores; empty: its host and port. The shards of one target need the same."`
 	TargetVersion string `envconfig:"TARGET_VERSION" desc:"Version of the target that runs, such as v1.4.2; empty: what it says itself in answers to health checks."`
 	VersionHeader string `envconfig:"VERSION_HEADER" default:"X-App-Version" desc:"Header in which these answers give the version; without it their field version counts."`
@@ -51,9 +54,13 @@ type config struct {
 
 	Baseline string `envconfig:"BASELINE" desc:"Name of a baseline in the history that the target is compared with; empty: the version before, where there was one."`
 
+	gateSettings
+
 	historySettings
 
 	grafanaSettings
+
+	pushSettings
 
 	connectionSettings
 
@@ -67,12 +74,11 @@ type config struct {
 	ProbeInterval time.Duration `envconfig:"PROBE_INTERVAL" default:"5s" desc:"Time between two polls of a probe."`
 	ProbeTimeout  time.Duration `envconfig:"PROBE_TIMEOUT" default:"3s" desc:"Time limit of one poll, at most the interval."`
 
-	Listen           string        `envconfig:"LISTEN" default:":9470" desc:"Where /metrics and the page are served, host:port; port 0 takes a free one."`
-	WebConfigFile    string        `envconfig:"WEB_CONFIG_FILE" desc:"exporter-toolkit web configuration: TLS and basic authentication."`
-	EnableLifecycle  bool          `envconfig:"ENABLE_LIFECYCLE" default:"false" desc:"Whether the load can be changed over HTTP (PUT /-/rate, POST /-/pause, POST /-/resume) and events posted (POST /api/v1/events). Protect them with SOAKD_WEB_CONFIG_FILE."`
-	ProgressInterval time.Duration `envconfig:"PROGRESS_INTERVAL" default:"5s" desc:"Time between two progress lines on standard output; 0s means none."`
-	LogLevel         string        `envconfig:"LOG_LEVEL" default:"info" desc:"debug, info, warn or error."`
-	LogFormat        string        `envconfig:"LOG_FORMAT" default:"text" desc:"text or json."`
+	Listen          string `envconfig:"LISTEN" default:":9470" desc:"Where /metrics and the page are served, host:port; port 0 takes a free one."`
+	WebConfigFile   string `envconfig:"WEB_CONFIG_FILE" desc:"exporter-toolkit web configuration: TLS and basic authentication."`
+	EnableLifecycle bool   `envconfig:"ENABLE_LIFECYCLE" default:"false" desc:"Whether the load can be changed over HTTP (PUT /-/rate, POST /-/pause, POST /-/resume) and events posted (POST /api/v1/events). Protect them with SOAKD_WEB_CONFIG_FILE."`
+
+	progressSettings
 
 	kinds []probes.Kind
 	// ownTarget means that the command brings the target itself.
@@ -135,10 +141,11 @@ func readConfig(cmd command, args []string, stdout io.Writer) (*config, error) {
 	flags.SetOutput(io.Discard)
 	flags.Usage = func() {} // printed below, to standard output
 	addFlags(flags, settings, &errs)
+	addAliases(flags, settings, &errs)
 	if cmd.flags != nil {
 		cmd.flags(flags)
 	}
-	switch err := flags.Parse(args); {
+	switch err := flags.Parse(locustArguments(args)); {
 	case errors.Is(err, flag.ErrHelp):
 		printFlags(stdout, cmd.name, flags)
 		return nil, err
@@ -146,6 +153,9 @@ func readConfig(cmd command, args []string, stdout io.Writer) (*config, error) {
 		errs = append(errs, fmt.Errorf("%w; see `soakd %s --help`", err, cmd.name))
 	case flags.NArg() > 0:
 		errs = append(errs, fmt.Errorf("%q is not expected: settings are flags such as --rate 50", flags.Arg(0)))
+	}
+	if meantAsUsers(flags) && os.Getenv(envPrefix+"_MODEL") == "" {
+		cfg.Model = modelClosed
 	}
 	if cmd.adjust != nil {
 		errs = append(errs, cmd.adjust(cfg))
@@ -178,8 +188,10 @@ func (c *config) validate() error {
 		return errors.Join(m...)
 	}
 	c.validateTarget(&m)
+	c.gateSettings.validate(&m, c.Duration, c.RampUp)
 	c.historySettings.validate(&m)
 	c.grafanaSettings.validate(&m)
+	c.pushSettings.validate(&m)
 	m.check(c.Baseline == "" || !c.location.None(), "BASELINE: there is no history to take %q from (SOAKD_HISTORY_URL is none)", c.Baseline)
 	if _, err := objective.Parse(c.Objectives, nil); err != nil {
 		m.check(false, "OBJECTIVES: %w", err)
@@ -198,13 +210,9 @@ func (c *config) validate() error {
 	m.check(c.ShutdownGrace >= 0, "SHUTDOWN_GRACE: %v must be 0s or more", c.ShutdownGrace)
 	m.check(c.LagLimit > 0, "LAG_LIMIT: %v must be above 0s", c.LagLimit)
 	m.check(c.CPULimit > 0 && c.CPULimit <= 1, "CPU_LIMIT: %v must be above 0 and up to 1", c.CPULimit)
-	m.check(c.ProgressInterval >= 0, "PROGRESS_INTERVAL: %v must be 0s (none) or more", c.ProgressInterval)
 	m.check(c.ProbeInterval >= probes.MinInterval, "PROBE_INTERVAL: %v must be at least %v", c.ProbeInterval, probes.MinInterval)
 	m.check(c.ProbeTimeout > 0 && c.ProbeTimeout <= c.ProbeInterval, "PROBE_TIMEOUT: %v must be above 0s and at most SOAKD_PROBE_INTERVAL (%v)", c.ProbeTimeout, c.ProbeInterval)
-	if _, err := c.level(); err != nil {
-		m.check(false, "LOG_LEVEL: %w", err)
-	}
-	m.check(c.LogFormat == "text" || c.LogFormat == "json", "LOG_FORMAT: %q must be text or json", c.LogFormat)
+	c.progressSettings.validate(&m)
 	m = append(m, c.validateAuth())
 	for _, kind := range c.kinds {
 		m = append(m, kind.Config.Validate())
@@ -325,23 +333,12 @@ func (c *config) validateAuth() error {
 	return errors.Join(errs...)
 }
 
-func (c *config) level() (slog.Level, error) {
-	switch c.LogLevel {
-	case "debug":
-		return slog.LevelDebug, nil
-	case "info":
-		return slog.LevelInfo, nil
-	case "warn":
-		return slog.LevelWarn, nil
-	case "error":
-		return slog.LevelError, nil
-	}
-	return 0, fmt.Errorf("%q must be debug, info, warn or error", c.LogLevel)
-}
-
 // logger returns the log that the configuration asks for.
 func (c *config) logger(w io.Writer) *slog.Logger {
 	level, _ := c.level() // validated
+	if c.Quiet {
+		level = max(level, slog.LevelError)
+	}
 	options := &slog.HandlerOptions{Level: level}
 	if c.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(w, options))

@@ -61,12 +61,12 @@ func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	defer stop()
 	defer followGoRun(stop)()
 
-	log := cfg.logger(stderr)
+	shown, log := cfg.shown(stdout, stderr)
 	services, err := startServices(ctx, options, log)
 	if err != nil {
 		return err
 	}
-	return errors.Join(runDemo(ctx, cfg, services, stdout, log), services.stop())
+	return errors.Join(runDemo(ctx, cfg, services, shown, log), services.stop())
 }
 
 // adjustDemo refuses what the demo brings itself and keeps to the loopback.
@@ -97,7 +97,7 @@ func adjustDemo(cfg *config, options demoOptions) error {
 }
 
 // runDemo points the configuration at the services and runs soakd.
-func runDemo(ctx context.Context, cfg *config, services *services, stdout io.Writer, log *slog.Logger) error {
+func runDemo(ctx context.Context, cfg *config, services *services, shown progress, log *slog.Logger) error {
 	err := configureDemo(cfg, map[string]string{
 		"SOAKD_TARGET_URL":      services.url(),
 		"SOAKD_API_METRICS_URL": services.url() + "/metrics",
@@ -115,11 +115,11 @@ func runDemo(ctx context.Context, cfg *config, services *services, stdout io.Wri
 		return usageError{err}
 	}
 	cfg.Listen = freeAddress(ctx, cfg.Listen, log)
-	d, err := newDaemon(ctx, cfg, stdout, log)
+	d, err := newDaemon(ctx, cfg, shown, log)
 	if err != nil {
 		return err
 	}
-	d.print(services.howToFault())
+	d.note = services.howToFault()
 	return d.run(ctx)
 }
 

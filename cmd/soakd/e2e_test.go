@@ -564,7 +564,7 @@ func (b *bench) daemon(t *testing.T, args ...string) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := newDaemon(t.Context(), cfg, b.log, cfg.logger(b.log))
+	d, err := newDaemon(t.Context(), cfg, cfg.newProgress(b.log), cfg.logger(b.log))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func running(t *testing.T, log io.Writer, args ...string) (d *daemon, stop func(
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d, err = newDaemon(t.Context(), cfg, io.Discard, cfg.logger(log)); err != nil {
+	if d, err = newDaemon(t.Context(), cfg, cfg.newProgress(io.Discard), cfg.logger(log)); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

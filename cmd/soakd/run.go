@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"soakd/internal/exporter"
+	"soakd/internal/exporter/push"
 	"soakd/internal/judge"
 	"soakd/internal/load"
 	"soakd/internal/load/auth"
@@ -29,7 +30,8 @@ func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) er
 		return err
 	}
 	keepMemoryLow()
-	d, err := newDaemon(ctx, cfg, stdout, cfg.logger(stderr))
+	shown, log := cfg.shown(stdout, stderr)
+	d, err := newDaemon(ctx, cfg, shown, log)
 	if err != nil {
 		return err
 	}
@@ -72,6 +74,9 @@ func newTraffic(cfg *config, log *slog.Logger) (*traffic, error) {
 	if err != nil {
 		return nil, err
 	}
+	if workload, err = cfg.tagSettings.of(workload); err != nil {
+		return nil, err
+	}
 	mix, err := load.NewMix(workload, cfg.Users, cfg.Seed)
 	if err != nil {
 		return nil, err
@@ -88,10 +93,12 @@ func newTraffic(cfg *config, log *slog.Logger) (*traffic, error) {
 
 // daemon is one run: everything that works at the same time, wired once.
 type daemon struct {
-	cfg    *config
-	log    *slog.Logger
-	stdout io.Writer
-	start  time.Time
+	cfg   *config
+	log   *slog.Logger
+	shown progress
+	start time.Time
+	// note is said at the start; see [beginning].
+	note string
 
 	traffic   *traffic
 	metrics   *exporter.Metrics
@@ -103,13 +110,16 @@ type daemon struct {
 	windows   *windows
 	server    *exporter.Server
 	judgement *judgement
+	gate      *gate
 	// annotator is nil when there is no Grafana to write to.
 	annotator *annotator
+	// pusher is nil when nothing is to be pushed.
+	pusher *push.Pusher
 }
 
 // newDaemon wires a run top to bottom. It listens, and sends nothing yet.
-func newDaemon(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Logger) (_ *daemon, err error) {
-	d := &daemon{cfg: cfg, log: log, stdout: stdout, start: time.Now()}
+func newDaemon(ctx context.Context, cfg *config, shown progress, log *slog.Logger) (_ *daemon, err error) {
+	d := &daemon{cfg: cfg, log: log, shown: shown, start: time.Now()}
 	defer func() {
 		if err != nil {
 			closeAll(d.probes)
@@ -130,7 +140,14 @@ func newDaemon(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Log
 	if err := d.judgeTarget(ctx); err != nil {
 		return nil, err
 	}
+	if d.gate, err = cfg.newGate(ctx, d.traffic.workload, d.judgement.chronicle); err != nil {
+		return nil, err
+	}
+	d.judgement.watch = d.gate.window
 	if err := d.watch(); err != nil {
+		return nil, err
+	}
+	if err := d.watchPushes(); err != nil {
 		return nil, err
 	}
 	served := exporter.ServerConfig{
@@ -176,7 +193,7 @@ func (d *daemon) judgeTarget(ctx context.Context) error {
 // closeHistory closes the history of a run that does not take place.
 func (d *daemon) closeHistory() {
 	if d.judgement != nil && d.judgement.chronicle != nil {
-		d.judgement.chronicle.end(context.Background(), d.judgement, time.Now())
+		d.judgement.chronicle.end(context.Background(), d.judgement, time.Now(), judge.Unknown)
 	}
 }
 
@@ -290,14 +307,15 @@ func closeAll(opened []probes.Probe) {
 // run sends until the duration is over or ctx ends. Probes and the server go on
 // while the last requests finish; everything has ended when run returns.
 func (d *daemon) run(ctx context.Context) error {
-	d.banner()
+	d.shown.start(d.beginning())
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	group, background := errgroup.WithContext(background)
 	group.Go(func() error { return d.server.Run(background) })
 	group.Go(func() error { d.poll(background); return nil })
-	group.Go(func() error { d.progress(background); return nil })
+	group.Go(func() error { d.shown.follow(background, d.course()); return nil })
 	group.Go(func() error { d.windows.run(background); return nil })
+	group.Go(func() error { d.pushes(background); return nil })
 	if chronicle := d.judgement.chronicle; chronicle != nil {
 		group.Go(func() error { chronicle.write(background, d.judgement); return nil })
 	}
@@ -313,22 +331,30 @@ func (d *daemon) run(ctx context.Context) error {
 	defer context.AfterFunc(background, halt)()
 	defer context.AfterFunc(ctx, func() { d.server.SetReady(false) })()
 	d.server.SetReady(true)
+	if d.cfg.AbortEarly {
+		d.gate.endWith(halt)
+	}
 	d.engine.Run(sending)
 	d.server.SetReady(false)
 	stop()
-	err := group.Wait()
+	return d.finish(ctx, group.Wait())
+}
+
+// finish judges the run that is over, writes what is to be written, and returns what
+// it came to. failure is what failed beside the traffic.
+func (d *daemon) finish(ctx context.Context, failure error) error {
 	d.judgement.finish()
+	d.push(ctx)
 	if d.annotator != nil {
 		d.annotator.finish(ctx, d.judgement)
 	}
-	d.closeHistory()
-	status := d.status()
-	status.Verdict = d.judgement.Verdict(true)
-	d.print(report.Table(status) + report.Judgement(status.Verdict, status.Findings))
-	if err != nil {
-		return err
+	run := d.finished(ctx.Err() != nil, failure)
+	d.keep(ctx, run)
+	d.shown.finish(run, nil)
+	if d.cfg.Duration == 0 { // somebody stopped it, which comes to nothing
+		return failure
 	}
-	return d.outcome(ctx.Err() != nil)
+	return outcome(&run.Conclusion)
 }
 
 // poll runs the probes. One that hangs at the end is soakd's own trouble: it does
@@ -337,32 +363,6 @@ func (d *daemon) poll(ctx context.Context) {
 	if err := d.poller.Run(ctx); err != nil {
 		d.log.Error("a probe did not end", "err", err)
 	}
-}
-
-// outcome says what a bounded run came to. What did not happen, or not for as
-// long as was asked for, cannot have passed.
-func (d *daemon) outcome(interrupted bool) error {
-	_, all := d.recorder.Summary()
-	switch {
-	case d.cfg.Duration == 0:
-		return nil
-	case interrupted:
-		return fmt.Errorf("interrupted before %v were over", d.cfg.Duration)
-	case all.Answered == 0:
-		return fmt.Errorf("the target %s never answered: %d of %d requests failed", d.cfg.TargetURL, all.Failed(), all.Finished)
-	case all.OK == 0:
-		return failedError{fmt.Errorf("not one of %d requests was answered rightly", all.Finished)}
-	}
-	if err := d.windows.verdict(); err != nil {
-		return err
-	}
-	switch verdict := d.judgement.Verdict(true); verdict.Result {
-	case judge.Fail:
-		return failedError{errors.New(verdict.Text)}
-	case judge.Unknown:
-		return fmt.Errorf("could not judge: %s", verdict.Text)
-	}
-	return nil
 }
 
 // readings are the figures of the judgement, for metrics.
@@ -379,14 +379,14 @@ func (d *daemon) status() report.Status {
 	return report.Status{
 		Target: d.cfg.TargetURL, Workload: d.traffic.workload.Name, Rate: d.cfg.rate(),
 		Start: d.start, Elapsed: now.Sub(d.start), Duration: d.cfg.Duration, Counts: d.engine.Counts(),
-		Closed: d.cfg.closed(), Users: d.cfg.Users, TargetRate: d.engine.TargetRate(), Throttle: d.engine.Throttle(), Fitness: d.windows.fitness.Status(),
+		Closed: d.cfg.closed(), Users: d.cfg.Users, TargetRate: d.engine.TargetRate(), Phase: d.engine.Phase(), Throttle: d.engine.Throttle(), Fitness: d.windows.fitness.Status(),
 		Cases: cases, All: all, Probes: d.board.Snapshot(now),
 		Verdict: d.judgement.Verdict(false), Findings: d.judgement.Findings(),
 	}
 }
 
-// banner says what runs and where to look.
-func (d *daemon) banner() {
+// beginning says what runs and where to look.
+func (d *daemon) beginning() beginning {
 	var watched []report.Watched
 	for _, kind := range d.cfg.kinds {
 		if kind.Config.Enabled() {
@@ -396,30 +396,21 @@ func (d *daemon) banner() {
 	if off := switchedOff(d.cfg.kinds); len(off) > 0 {
 		watched = append(watched, report.Watched{Name: "off", What: strings.Join(off, ", ")})
 	}
-	d.print(report.Banner(d.status(), report.Heading{
+	return beginning{status: d.status(), watched: watched, note: d.note, heading: report.Heading{
 		URL: d.server.URL(), Auth: d.traffic.source.Describe(), Users: d.cfg.Users,
 		Load: d.cfg.loadSettings.describe(), Connection: d.cfg.connectionSettings.describe(d.cfg.TargetURL),
 		Judged: d.judgement.describe(), Kept: d.judgement.kept(),
-	}, watched))
+	}}
 }
 
-// progress prints one line an interval until ctx ends.
-func (d *daemon) progress(ctx context.Context) {
-	if d.cfg.ProgressInterval == 0 {
-		return
+// course is the run as it is shown.
+func (d *daemon) course() course {
+	c := course{status: d.status, window: func(now time.Time) (report.Status, load.Window) {
+		status := d.status()
+		return status, d.recorder.NextWindow(now, status.Counts)
+	}}
+	if len(d.cfg.Thresholds) > 0 {
+		c.thresholds = d.gate.judged
 	}
-	ticker := time.NewTicker(d.cfg.ProgressInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-ticker.C:
-			status := d.status()
-			d.print(report.ProgressLine(status, d.recorder.NextWindow(now, status.Counts)))
-		}
-	}
+	return c
 }
-
-// print writes to standard output; that nobody reads it must not end the run.
-func (d *daemon) print(text string) { _, _ = io.WriteString(d.stdout, text) }

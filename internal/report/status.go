@@ -25,6 +25,8 @@ type Status struct {
 	Users  int
 	// TargetRate is what is aimed at now; 0 in closed mode and when it is over.
 	TargetRate float64
+	// Phase is where the load is on its way, "" before the start.
+	Phase load.Phase
 	// Throttle is what holds the load back, Fitness says which windows of soakd's
 	// own work were fit for judgement.
 	Throttle load.Throttle
@@ -51,9 +53,9 @@ func Version() string {
 	return version.Version
 }
 
-// sum adds the values of a metric whose labels, in their order, equal those
+// Sum adds the values of a metric whose labels, in their order, equal those
 // given ("" stands for any), and returns false when no probe has one now.
-func (s Status) sum(name string, labels ...string) (sum float64, found bool) {
+func (s Status) Sum(name string, labels ...string) (sum float64, found bool) {
 	for _, status := range s.Probes {
 		for _, sample := range status.Samples {
 			if sample.Desc.Name == name && startsWith(sample.Labels, labels) {
@@ -65,9 +67,9 @@ func (s Status) sum(name string, labels ...string) (sum float64, found bool) {
 	return sum, found
 }
 
-// hitRatio returns Redis' hits in all lookups of the last window, 0..1, of the
+// HitRatio returns Redis' hits in all lookups of the last window, 0..1, of the
 // first node that has one, and false when none has.
-func (s Status) hitRatio() (float64, bool) {
+func (s Status) HitRatio() (float64, bool) {
 	for _, status := range s.Probes {
 		for _, sample := range status.Samples {
 			if sample.Desc.Name == "soakd_redis_keyspace_hit_ratio" {

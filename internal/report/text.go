@@ -175,7 +175,7 @@ func outcomes(failures []load.OutcomeCount) string {
 }
 
 func hitRatio(s Status) string {
-	ratio, ok := s.hitRatio()
+	ratio, ok := s.HitRatio()
 	if !ok {
 		return "-"
 	}
@@ -184,11 +184,11 @@ func hitRatio(s Status) string {
 
 // pool prints the API's own database pool, in use of its maximum.
 func pool(s Status) string {
-	used, ok := s.sum("soakd_api_pool_connections", "", "", "in_use")
+	used, ok := s.Sum("soakd_api_pool_connections", "", "", "in_use")
 	if !ok {
 		return "-"
 	}
-	if limit, ok := s.sum("soakd_api_pool_connections", "", "", "max"); ok {
+	if limit, ok := s.Sum("soakd_api_pool_connections", "", "", "max"); ok {
 		return fmt.Sprintf("%.0f/%.0f", used, limit)
 	}
 	return fmt.Sprintf("%.0f", used)
