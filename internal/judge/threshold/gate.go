@@ -29,12 +29,10 @@ type Config struct {
 type Gate struct {
 	cfg     Config
 	watches []watch
-	// start is when the first window began, next when the one after the latest does;
-	// elapsed is how much has gone by since the start, by the clock that soakd measures
-	// with. Windows begin on a grid of tens of seconds, and what they cover is some
-	// milliseconds more or less.
-	start, next time.Time
-	elapsed     time.Duration
+	// elapsed is how much the windows have covered since the start, by the clock that
+	// also the schedule goes by. Windows begin on a grid of tens of seconds, and what
+	// they cover is some milliseconds more or less.
+	elapsed time.Duration
 	// seen are the windows after the warm-up in which requests were sent.
 	seen doubts
 	// sent, ended and dropped count arrivals since the start, ended all those that need
@@ -91,24 +89,21 @@ type part struct {
 	troubled bool
 }
 
-// beginning is how soon after the end of the schedule a window may begin to hold
-// nothing but the end of requests: ticks come some milliseconds early or late.
-const beginning = 200 * time.Millisecond
+// crack is by how much a window may begin before the end of the warm-up, or of the
+// schedule, and still count as one after it: ticks come some milliseconds early or late.
+const crack = 200 * time.Millisecond
 
 // Add takes the next window of 10 s, or the shorter last one.
 func (g *Gate) Add(w *window.Window) {
-	if g.start.IsZero() {
-		g.start, g.next = w.Start, w.Start
-	}
-	began := g.elapsed + max(0, w.Start.Sub(g.next))
-	g.elapsed, g.next = began+w.Covered, w.End()
+	began := g.elapsed
+	g.elapsed += w.Covered
 	p := part{Window: w, sending: w.Covered, troubled: own(w.Unfit)}
 	if g.cfg.Sending > 0 {
 		p.sending = max(0, min(w.Covered, g.cfg.Sending-began))
-		p.draining = g.cfg.Sending-began < beginning
+		p.draining = g.cfg.Sending-began < crack
 	}
 	p.missing = g.missing(w)
-	if w.Start.Sub(g.start) < g.cfg.WarmUp {
+	if g.cfg.WarmUp-began > crack {
 		return
 	}
 	if !p.draining {
@@ -129,7 +124,7 @@ func (g *Gate) missing(w *window.Window) int64 {
 		g.ended += w.Cases[i].Requests()
 	}
 	cut := int64(0)
-	if slices.Contains(w.Unfit, "dropped") && g.cfg.Sending > 0 && g.elapsed > g.cfg.Sending+beginning {
+	if slices.Contains(w.Unfit, "dropped") && g.cfg.Sending > 0 && g.elapsed > g.cfg.Sending+crack {
 		cut = max(0, g.sent-g.ended)
 	}
 	if w.Dropped+cut == 0 && slices.Contains(w.Unfit, "dropped") {
