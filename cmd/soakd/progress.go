@@ -176,7 +176,7 @@ func each(ctx context.Context, interval time.Duration, do func(now time.Time)) {
 // quietProgress writes one line with the result.
 type quietProgress struct{ w io.Writer }
 
-func (quietProgress) start(beginning)                 {}
+func (quietProgress) start(beginning)                {}
 func (quietProgress) follow(context.Context, course) {}
 
 func (p quietProgress) finish(run *report.Run, _ []string) {
@@ -202,8 +202,3 @@ func result(run *report.Run) ended {
 
 // onOneLine puts a text on one line.
 func onOneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
-
-// shown returns what shows a run and its log.
-func (c *config) shown(stdout, stderr io.Writer) (progress, *slog.Logger) {
-	return c.newProgress(stdout), c.logger(stderr)
-}

@@ -154,9 +154,9 @@ func (t *table) locustColumns(prefix string) locustColumns {
 	return locustColumns{
 		method: t.column("type", "method"), name: t.column("name"),
 		requests: t.column(prefix+"request count", "# requests"), failed: t.column(prefix+"failure count", "# failures"),
-		median: t.column(prefix + "median response time"), mean: t.column(prefix + "average response time"),
-		least: t.column(prefix + "min response time"), most: t.column(prefix + "max response time"),
-		size: t.column(prefix + "average content size"), rate: t.column("requests/s"), quantiles: t.quantileColumns(),
+		median: t.column(prefix+"median response time", "median response time"), mean: t.column(prefix+"average response time", "average response time"),
+		least: t.column(prefix+"min response time", "min response time"), most: t.column(prefix+"max response time", "max response time"),
+		size: t.column(prefix+"average content size", "average content size"), rate: t.column("requests/s"), quantiles: t.quantileColumns(),
 	}
 }
 
@@ -171,7 +171,7 @@ func (t *table) quantileColumns() []quantileColumn {
 		}
 		value, err := strconv.ParseFloat(text, 64)
 		if err == nil && value > 0 && value <= 100 {
-			found = append(found, quantileColumn{column, value / 100, name})
+			found = append(found, quantileColumn{column, math.Round(1e7*value) / 1e9, name})
 		}
 	}
 	slices.SortFunc(found, func(a, b quantileColumn) int { return cmp.Compare(a.q, b.q) })
@@ -356,6 +356,7 @@ func (l *locust) readFailures(t *table) error {
 			l.result.note("%s has more than %d failures: what follows is left out", t.file, maxLocustNames)
 			return nil
 		}
+		t.rejoin(text)
 		n, err := t.count(times, "Occurrences")
 		if err != nil {
 			return err
@@ -369,6 +370,17 @@ func (l *locust) readFailures(t *table) error {
 			}
 		}
 	}
+}
+
+// rejoin puts a field together again that was split: before 1.0 Locust did not double the
+// quotes in its texts, so that one before a comma looks like an end.
+func (t *table) rejoin(column int) {
+	more := len(t.record) - t.width()
+	if more <= 0 || column+more >= len(t.record) {
+		return
+	}
+	joined := strings.Join(t.record[column:column+more+1], "\",")
+	t.record = append(append(slices.Clone(t.record[:column]), joined), t.record[column+more+1:]...)
 }
 
 // seen reads when a failure was seen, as newer versions say; zero where they do not.

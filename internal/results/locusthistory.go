@@ -48,9 +48,12 @@ type history struct {
 	before     map[string]counted
 	now        map[string]locustRow
 	figures    int
-	maxUsers   int
-	stretches  []*stretch
-	resets     int
+	// ended tells that the last stretch is what came after the last row.
+	ended bool
+	// users are those of the latest row.
+	maxUsers, usersNow int
+	stretches          []*stretch
+	resets             int
 }
 
 // counted is what had been counted of a name.
@@ -101,6 +104,7 @@ func (l *locust) readHistory(t *table) error {
 // columns finds the columns, whose totals are called "Total Request Count" from 1.0 on.
 func (h *history) columns() error {
 	h.c = h.t.locustColumns("total ")
+	h.c.median = -1 // of all time since the start
 	h.stamp, h.users = h.t.column("timestamp"), h.t.column("user count")
 	if h.stamp < 0 || h.c.name < 0 || h.c.requests < 0 {
 		return wrong(h.t.file, 1, "it has no columns Timestamp, Name and Total Request Count (or # requests): it is no history of Locust's")
@@ -213,7 +217,8 @@ func (h *history) take() (sum bool, at time.Time, err error) {
 			return false, at, err
 		}
 		if known && users >= 0 && users < 1e9 {
-			h.maxUsers = max(h.maxUsers, int(users))
+			h.usersNow = int(users)
+			h.maxUsers = max(h.maxUsers, h.usersNow)
 		}
 	}
 	return row.aggregated, at, nil
@@ -224,7 +229,10 @@ func (h *history) remember() {
 	for name := range h.now {
 		row := h.now[name]
 		one := counted{requests: row.Requests, failed: row.Failed, sum: -1}
-		if row.ResponseTime.Mean >= 0 {
+		switch {
+		case row.Requests == 0:
+			one.sum = 0
+		case row.ResponseTime.Mean >= 0:
 			one.sum = float64(row.ResponseTime.Mean) * float64(row.Requests)
 		}
 		h.before[name] = one
@@ -252,7 +260,7 @@ func (h *history) close(at time.Time) {
 			h.figures++
 		}
 	}
-	s.users = h.maxUsers
+	s.users = h.usersNow
 	h.stretches = append(h.stretches, s)
 	h.remember()
 	h.begin = at
@@ -302,9 +310,10 @@ func (h *history) finish() {
 		r.Run.Elapsed = h.last.Sub(h.first)
 	}
 	r.TimesOfWindows = len(h.stretches) > 0
-	for _, s := range h.stretches {
+	h.tail()
+	for i, s := range h.stretches {
 		r.Windows = append(r.Windows, s)
-		if s.all.Requests > 0 && s.all.Times.Known == nil {
+		if last := i == len(h.stretches)-1 && h.ended; !last && s.all.Requests > 0 && s.all.Times.Known == nil {
 			r.TimesOfWindows = false
 		}
 	}
@@ -318,6 +327,31 @@ func (h *history) finish() {
 		r.note("the counts in %s begin anew within the run (--reset-stats): what was before counts for nothing", h.t.file)
 	}
 	r.Run.Points = points(h.stretches, failureName(&r.Run.All))
+}
+
+// tail adds what came after the last row: Locust writes the history to the disk every
+// ten seconds and not at its end, so that what is missing there is in the totals alone. Its
+// percentiles are not known.
+func (h *history) tail() {
+	run := &h.l.result.Run
+	length := run.Elapsed - h.begin.Sub(h.first)
+	if length <= 0 || run.All.Requests <= h.before[""].requests || len(h.stretches) >= maxStretches {
+		return
+	}
+	of := func(name string, t *report.Traffic) threshold.Figures {
+		f := h.since(name, &locustRow{Traffic: *t}, false)
+		f.Start, f.Length = h.begin, length
+		return f
+	}
+	s := &stretch{all: of("", &run.All), cases: map[string]threshold.Figures{}, users: h.usersNow}
+	if len(h.before) > 1 && h.figures < maxFigures { // names have rows
+		for i := range run.Cases {
+			s.cases[run.Cases[i].Name] = of(run.Cases[i].Name, &run.Cases[i])
+		}
+	}
+	h.stretches, h.ended = append(h.stretches, s), true
+	h.l.result.note("%s ends %v before the run: the percentiles of the last %d requests are known in the whole run alone",
+		h.t.file, length.Round(time.Second), s.all.Requests)
 }
 
 // failureName is the outcome that all failures of a run had, or "failed" for several.
