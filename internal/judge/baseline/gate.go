@@ -40,9 +40,9 @@ func Gate(base, current *Profile, limits Limits) Comparison {
 }
 
 // forRuns has the defaults that are others for a comparison of runs: a row takes six
-// values and forty requests.
+// values and forty requests, and p of 0.005 in each of the three families.
 func (l Limits) forRuns() Limits {
-	l.Windows, l.Requests = cmp.Or(l.Windows, 6), cmp.Or(l.Requests, 40)
+	l.Windows, l.Requests, l.Significance = cmp.Or(l.Windows, 6), cmp.Or(l.Requests, 40), cmp.Or(l.Significance, 0.005)
 	return l
 }
 
@@ -54,7 +54,7 @@ type difference struct{ wander, fixed float64 }
 
 func assumedDifference(of kind) difference {
 	if of == together {
-		return difference{assumedTogether, 0.02}
+		return difference{assumedTogether, 0.03}
 	}
 	return difference{0.02, 0.015}
 }
