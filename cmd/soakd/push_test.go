@@ -42,6 +42,12 @@ func TestMetricsOfARunArrive(t *testing.T) {
 	t.Setenv("SOAKD_REMOTE_WRITE_URL", prometheus.URL()+"/api/v1/write")
 	t.Setenv("SOAKD_PUSH_LABELS", "environment=test, pipeline=7")
 	var stdout, stderr lockedbuffer.Buffer
+	_ = run(t.Context(), []string{"check", "--listen", "127.0.0.1:0"}, &stdout, &stderr) // the target answers no case rightly
+	for _, url := range []string{gateway.URL(), prometheus.URL()} {
+		if host := strings.TrimPrefix(url, "http://"); !strings.Contains(stdout.String(), "("+host+"): ok\n") {
+			t.Errorf("soakd check says nothing of %s:\n%s", host, &stdout)
+		}
+	}
 	err = run(t.Context(), []string{"run", "--duration", "1s", "--rate", "100", "--listen", "127.0.0.1:0", "--users", "1", "--target-name", "staging", "--shard", "2/2"}, &stdout, &stderr)
 	if exitCode(err) != exitFailed || !strings.Contains(stderr.String(), "the metrics of this run are pushed") {
 		t.Fatalf("%v, log:\n%s", err, &stderr)
@@ -148,5 +154,24 @@ func TestPushSettings(t *testing.T) {
 				t.Errorf("a secret shows in %v", err)
 			}
 		})
+	}
+}
+
+// `soakd check` tells a destination that is away from one that refuses.
+func TestCheckOfPushes(t *testing.T) {
+	target := serveHandler(t, http.HandlerFunc(anything))
+	t.Setenv("SOAKD_HISTORY_URL", "none")
+	t.Setenv("SOAKD_TARGET_URL", target)
+	t.Setenv("SOAKD_PUSHGATEWAY_URL", "http://127.0.0.1:1")
+	t.Setenv("SOAKD_REMOTE_WRITE_URL", serveHandler(t, http.NotFoundHandler())+"/api/v1/write")
+	var stdout, stderr lockedbuffer.Buffer
+	err := run(t.Context(), []string{"check"}, &stdout, &stderr)
+	for _, want := range []string{"push to pushgateway (127.0.0.1:1): ", "connection refused", "it answered 404", "--web.enable-remote-write-receiver"} {
+		if !strings.Contains(stdout.String(), want) {
+			t.Errorf("%v: no %q in\n%s", err, want, &stdout)
+		}
+	}
+	if exitCode(err) != exitNotRun || !strings.Contains(err.Error(), "1 of the checks could not reach") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -225,6 +225,13 @@ func (p *Pusher) Check(ctx context.Context) map[string]error {
 	return results
 }
 
+// Reached reports whether what failed was told by a destination, or what answers in its
+// place.
+func Reached(err error) bool {
+	var answer *answerError
+	return errors.As(err, &answer)
+}
+
 // withLabels returns the labels of a metric with those that are added, sorted by name. The
 // metric's own win.
 func withLabels(own []*dto.LabelPair, added map[string]string) []*dto.LabelPair {
