@@ -42,7 +42,8 @@ func frame() Frame {
 			{Probe: "postgres", Known: true, Success: true, Samples: []probes.Sample{
 				{Desc: &probes.Desc{Name: "soakd_postgres_connection_saturation_ratio"}, Value: 0.25},
 			}},
-			{Probe: "redis", Known: true, Reason: "timeout", Err: errors.New(hostile)}, {Probe: "api"},
+			{Probe: "redis", Known: true, Reason: "timeout", Err: errors.New(hostile)},
+			{Probe: "api"},
 		},
 		Findings: []judge.Finding{
 			{Kind: finding.Errors, Onset: start, Ended: start.Add(time.Minute), Text: "what is over is not shown"},
