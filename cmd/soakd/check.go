@@ -51,6 +51,7 @@ func checkCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	c.try(ctx, options.write)
 	c.probe(ctx, options.write)
 	c.grafana(ctx)
+	c.destinations(ctx)
 	if ctx.Err() != nil {
 		return errors.New("interrupted before everything was checked")
 	}
@@ -82,13 +83,13 @@ func (c *checker) plan() {
 	c.printf("soakd run would send %s to %s for %d virtual users (%s), seed %d\nload: %s\nconnections: %s\n\n",
 		w.Name, c.cfg.TargetURL, c.cfg.Users, c.traffic.source.Describe(), c.cfg.Seed, c.cfg.loadSettings.describe(), c.cfg.connectionSettings.describe(c.cfg.TargetURL))
 	table := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
-	c.row(table, "case", "class", "share", "time limit", "least interval a user")
+	c.row(table, "case", "class", "share", "time limit", "least interval a user", "tags beside these")
 	for _, one := range w.Cases {
 		least := "-"
 		if one.MinInterval > 0 {
 			least = one.MinInterval.String()
 		}
-		c.row(table, one.Name, string(one.Class), fmt.Sprintf("%.3g %%", 100*w.Share(one)), one.Timeout.String(), least)
+		c.row(table, one.Name, string(one.Class), fmt.Sprintf("%.3g %%", 100*w.Share(one)), one.Timeout.String(), least, strings.Join(one.Tags, " "))
 	}
 	_ = table.Flush() // as printf
 	if o := w.Opening; o != nil {
@@ -111,7 +112,8 @@ func (c *checker) row(w io.Writer, cells ...string) {
 func (c *checker) try(ctx context.Context, write bool) {
 	c.printf("\n")
 	// One that cannot be had shows in the cases below, with the reason.
-	if peer, err := load.Reach(ctx, c.traffic.client); err == nil {
+	peer, unreached := load.Reach(ctx, c.traffic.client)
+	if unreached == nil {
 		c.printf("connection: to %s, %s\n", peer.Address, peer.Protocol)
 	}
 	var saved *load.Case
@@ -137,6 +139,10 @@ func (c *checker) try(ctx context.Context, write bool) {
 	}
 	if left > 0 {
 		c.printf("%d cases that write were not tried (--write tries them)\n", left)
+	}
+	if unreached != nil && c.answered+c.unanswered == 0 { // there was none to show it
+		c.printf("connection: %v\n", unreached)
+		c.unreachable++
 	}
 }
 

@@ -31,7 +31,9 @@ type chronicle struct {
 	workload string
 	run      string
 	began    time.Time
-	log      *slog.Logger
+	// bounded tells that the run ends by itself: then a gate compares it, see gateComparison.
+	bounded bool
+	log     *slog.Logger
 
 	mu sync.Mutex
 	// pending are windows that are not stored yet, oldest first.
@@ -84,7 +86,7 @@ func openChronicle(ctx context.Context, cfg *config, workload string, start time
 		return nil, nil //nolint:nilnil // documented
 	}
 	c := &chronicle{
-		store: store, log: log, workload: workload, began: start, series: history.Series{Target: cfg.TargetURL, Instance: cfg.userPrefix()}, stored: map[string]storedFinding{}, seed: maphash.MakeSeed(), pruned: start,
+		store: store, log: log, workload: workload, began: start, bounded: cfg.Duration > 0, series: history.Series{Target: cfg.TargetURL, Instance: cfg.userPrefix()}, stored: map[string]storedFinding{}, seed: maphash.MakeSeed(), pruned: start,
 	}
 	c.run, err = store.BeginRun(ctx, history.Run{Series: c.series, Workload: workload, SoakdVersion: report.Version(), Settings: cfg.publicSettings(), Started: start})
 	if err != nil {
@@ -117,8 +119,13 @@ func (c *config) publicSettings() json.RawMessage {
 const maxStored = 5
 
 // references reads what the target can be compared with: the baseline that is named,
-// else the latest versions of earlier runs.
+// else the latest versions of earlier runs. What is named for a bounded run is the
+// business of its gate; here it only has to be there.
 func (c *chronicle) references(ctx context.Context, j *judgement, workload, named string) error {
+	if named != "" && c.bounded {
+		_, _, err := c.gateReference(ctx, named)
+		return err
+	}
 	if named != "" {
 		found, err := c.store.Baseline(ctx, c.series.Target, workload, named)
 		if errors.Is(err, history.ErrNotFound) {
@@ -130,6 +137,9 @@ func (c *chronicle) references(ctx context.Context, j *judgement, workload, name
 		}
 		if err != nil {
 			return fmt.Errorf("SOAKD_BASELINE: read %q: %w", named, err)
+		}
+		if profile.Window == window.Short {
+			return usageError{fmt.Errorf("SOAKD_BASELINE: %q is of a run of some minutes, and a run without end needs one of hours: set one with `soakd history baseline set`, or give SOAKD_DURATION", named)}
 		}
 		j.judge.SetReference(profile)
 		return nil
@@ -151,6 +161,9 @@ func (c *chronicle) references(ctx context.Context, j *judgement, workload, name
 			c.log.Warn("a baseline of the history is left out", "name", one.Name, "err", err)
 			continue
 		}
+		if profile.Window == window.Short {
+			continue // of a run of some minutes: the judgement compares hours
+		}
 		j.stored = append(j.stored, profile)
 	}
 	return nil
@@ -166,15 +179,11 @@ func (c *chronicle) keepProfile(ctx context.Context, j *judgement, now time.Time
 	if profile == nil {
 		return
 	}
-	data, err := profile.MarshalBinary()
-	if err == nil {
-		err = c.store.SetBaseline(ctx, history.Baseline{
-			Target: c.series.Target, Workload: c.workload, Name: versionBaseline + profile.Version, Run: c.run, Version: profile.Version, Created: now, Profile: data,
-		})
+	if c.bounded {
+		c.keepVersion(ctx, profile, now)
+		return
 	}
-	if err != nil {
-		c.log.Warn("what this version of the target is like could not be stored", "version", profile.Version, "err", err)
-	}
+	c.setBaseline(ctx, versionBaseline+profile.Version, profile, now)
 }
 
 // restore takes up what an earlier run knew. What cannot be read is left out: then
@@ -393,15 +402,17 @@ func (c *chronicle) prune(ctx context.Context, now time.Time) {
 }
 
 // end stores the rest and how the run ended, and closes the history.
-func (c *chronicle) end(ctx context.Context, j *judgement, now time.Time) {
+func (c *chronicle) end(ctx context.Context, j *judgement, now time.Time, result judge.Result) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTimeout)
 	defer cancel()
 	c.flush(ctx, j, now)
-	c.keepProfile(ctx, j, now)
+	if !c.bounded { // of such a run the gate keeps more; see keepGate
+		c.keepProfile(ctx, j, now)
+	}
 	verdict := j.Verdict(true)
 	summary, err := json.Marshal(verdict)
 	if err == nil {
-		err = c.store.EndRun(ctx, c.run, now, string(verdict.Result), summary)
+		err = c.store.EndRun(ctx, c.run, now, string(result), summary)
 	}
 	if err = errors.Join(err, c.store.Close()); err != nil {
 		c.log.Warn("the end of the run could not be stored", "err", err)

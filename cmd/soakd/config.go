@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -33,6 +34,8 @@ type config struct {
 	Workload   string `envconfig:"WORKLOAD" default:"cashflow" desc:"What is sent: cashflow, the built-in workload for the Credit Cashflow Engine."`
 	APIVersion string `envconfig:"API_VERSION" default:"v1" desc:"Version in the path: /api/VERSION/..."`
 
+	tagSettings
+
 	TargetName    string `envconfig:"TARGET_NAME" desc:"Name of the target in metrics and dashboards, such as staging: 1 to 64 letters, digits, dots, colons, dashes or underscores; empty: its host and port. The shards of one target need the same."`
 	TargetVersion string `envconfig:"TARGET_VERSION" desc:"Version of the target that runs, such as v1.4.2; empty: what it says itself in answers to health checks."`
 	VersionHeader string `envconfig:"VERSION_HEADER" default:"X-App-Version" desc:"Header in which these answers give the version; without it their field version counts."`
@@ -51,9 +54,13 @@ type config struct {
 
 	Baseline string `envconfig:"BASELINE" desc:"Name of a baseline in the history that the target is compared with; empty: the version before, where there was one."`
 
+	gateSettings
+
 	historySettings
 
 	grafanaSettings
+
+	pushSettings
 
 	connectionSettings
 
@@ -134,10 +141,11 @@ func readConfig(cmd command, args []string, stdout io.Writer) (*config, error) {
 	flags.SetOutput(io.Discard)
 	flags.Usage = func() {} // printed below, to standard output
 	addFlags(flags, settings, &errs)
+	addAliases(flags, settings, &errs)
 	if cmd.flags != nil {
 		cmd.flags(flags)
 	}
-	switch err := flags.Parse(args); {
+	switch err := flags.Parse(locustArguments(args)); {
 	case errors.Is(err, flag.ErrHelp):
 		printFlags(stdout, cmd.name, flags)
 		return nil, err
@@ -145,6 +153,9 @@ func readConfig(cmd command, args []string, stdout io.Writer) (*config, error) {
 		errs = append(errs, fmt.Errorf("%w; see `soakd %s --help`", err, cmd.name))
 	case flags.NArg() > 0:
 		errs = append(errs, fmt.Errorf("%q is not expected: settings are flags such as --rate 50", flags.Arg(0)))
+	}
+	if meantAsUsers(flags) && os.Getenv(envPrefix+"_MODEL") == "" {
+		cfg.Model = modelClosed
 	}
 	if cmd.adjust != nil {
 		errs = append(errs, cmd.adjust(cfg))
@@ -177,8 +188,10 @@ func (c *config) validate() error {
 		return errors.Join(m...)
 	}
 	c.validateTarget(&m)
+	c.gateSettings.validate(&m, c.Duration, c.RampUp)
 	c.historySettings.validate(&m)
 	c.grafanaSettings.validate(&m)
+	c.pushSettings.validate(&m)
 	m.check(c.Baseline == "" || !c.location.None(), "BASELINE: there is no history to take %q from (SOAKD_HISTORY_URL is none)", c.Baseline)
 	if _, err := objective.Parse(c.Objectives, nil); err != nil {
 		m.check(false, "OBJECTIVES: %w", err)

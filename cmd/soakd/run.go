@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"soakd/internal/exporter"
+	"soakd/internal/exporter/push"
 	"soakd/internal/judge"
 	"soakd/internal/load"
 	"soakd/internal/load/auth"
@@ -73,6 +74,9 @@ func newTraffic(cfg *config, log *slog.Logger) (*traffic, error) {
 	if err != nil {
 		return nil, err
 	}
+	if workload, err = cfg.tagSettings.of(workload); err != nil {
+		return nil, err
+	}
 	mix, err := load.NewMix(workload, cfg.Users, cfg.Seed)
 	if err != nil {
 		return nil, err
@@ -106,8 +110,11 @@ type daemon struct {
 	windows   *windows
 	server    *exporter.Server
 	judgement *judgement
+	gate      *gate
 	// annotator is nil when there is no Grafana to write to.
 	annotator *annotator
+	// pusher is nil when nothing is to be pushed.
+	pusher *push.Pusher
 }
 
 // newDaemon wires a run top to bottom. It listens, and sends nothing yet.
@@ -133,7 +140,14 @@ func newDaemon(ctx context.Context, cfg *config, shown progress, log *slog.Logge
 	if err := d.judgeTarget(ctx); err != nil {
 		return nil, err
 	}
+	if d.gate, err = cfg.newGate(ctx, d.traffic.workload, d.judgement.chronicle); err != nil {
+		return nil, err
+	}
+	d.judgement.watch = d.gate.window
 	if err := d.watch(); err != nil {
+		return nil, err
+	}
+	if err := d.watchPushes(); err != nil {
 		return nil, err
 	}
 	served := exporter.ServerConfig{
@@ -179,7 +193,7 @@ func (d *daemon) judgeTarget(ctx context.Context) error {
 // closeHistory closes the history of a run that does not take place.
 func (d *daemon) closeHistory() {
 	if d.judgement != nil && d.judgement.chronicle != nil {
-		d.judgement.chronicle.end(context.Background(), d.judgement, time.Now())
+		d.judgement.chronicle.end(context.Background(), d.judgement, time.Now(), judge.Unknown)
 	}
 }
 
@@ -301,6 +315,7 @@ func (d *daemon) run(ctx context.Context) error {
 	group.Go(func() error { d.poll(background); return nil })
 	group.Go(func() error { d.shown.follow(background, d.course()); return nil })
 	group.Go(func() error { d.windows.run(background); return nil })
+	group.Go(func() error { d.pushes(background); return nil })
 	if chronicle := d.judgement.chronicle; chronicle != nil {
 		group.Go(func() error { chronicle.write(background, d.judgement); return nil })
 	}
@@ -316,35 +331,31 @@ func (d *daemon) run(ctx context.Context) error {
 	defer context.AfterFunc(background, halt)()
 	defer context.AfterFunc(ctx, func() { d.server.SetReady(false) })()
 	d.server.SetReady(true)
+	if d.cfg.AbortEarly {
+		d.gate.endWith(halt)
+	}
 	d.engine.Run(sending)
 	d.server.SetReady(false)
 	stop()
-	err := group.Wait()
+	return d.finish(ctx, group.Wait())
+}
+
+// finish judges the run that is over, writes what is to be written, and returns what
+// it came to. failure is what failed beside the traffic.
+func (d *daemon) finish(ctx context.Context, failure error) error {
 	d.judgement.finish()
+	d.push(ctx)
 	if d.annotator != nil {
 		d.annotator.finish(ctx, d.judgement)
 	}
-	d.closeHistory()
-	if err == nil {
-		err = d.outcome(ctx.Err() != nil)
+	run := d.finished(ctx.Err() != nil, failure)
+	d.keep(ctx, run)
+	written, err := d.writeReports(run)
+	d.shown.finish(run, written)
+	if d.cfg.Duration == 0 { // somebody stopped it, which comes to nothing
+		return errors.Join(failure, err)
 	}
-	d.shown.finish(d.ended(err), nil)
-	return err
-}
-
-// ended is the run that is over, with the error that it ends with.
-func (d *daemon) ended(err error) *report.Run {
-	status := d.status()
-	status.Verdict = d.judgement.Verdict(true)
-	run := &report.Run{Status: &status, Duration: d.cfg.Duration, Verdict: &status.Verdict, Findings: status.Findings}
-	run.Conclusion = report.Conclusion{Result: judge.Pass, Text: "passed"}
-	if err != nil {
-		run.Conclusion = report.Conclusion{Result: judge.Unknown, ExitCode: exitCode(err), Text: err.Error()}
-		if run.Conclusion.ExitCode == exitFailed {
-			run.Conclusion.Result = judge.Fail
-		}
-	}
-	return run
+	return errors.Join(outcome(&run.Conclusion), err)
 }
 
 // poll runs the probes. One that hangs at the end is soakd's own trouble: it does
@@ -353,32 +364,6 @@ func (d *daemon) poll(ctx context.Context) {
 	if err := d.poller.Run(ctx); err != nil {
 		d.log.Error("a probe did not end", "err", err)
 	}
-}
-
-// outcome says what a bounded run came to. What did not happen, or not for as
-// long as was asked for, cannot have passed.
-func (d *daemon) outcome(interrupted bool) error {
-	_, all := d.recorder.Summary()
-	switch {
-	case d.cfg.Duration == 0:
-		return nil
-	case interrupted:
-		return fmt.Errorf("interrupted before %v were over", d.cfg.Duration)
-	case all.Answered == 0:
-		return fmt.Errorf("the target %s never answered: %d of %d requests failed", d.cfg.TargetURL, all.Failed(), all.Finished)
-	case all.OK == 0:
-		return failedError{fmt.Errorf("not one of %d requests was answered rightly", all.Finished)}
-	}
-	if err := d.windows.verdict(); err != nil {
-		return err
-	}
-	switch verdict := d.judgement.Verdict(true); verdict.Result {
-	case judge.Fail:
-		return failedError{errors.New(verdict.Text)}
-	case judge.Unknown:
-		return fmt.Errorf("could not judge: %s", verdict.Text)
-	}
-	return nil
 }
 
 // readings are the figures of the judgement, for metrics.
@@ -421,8 +406,12 @@ func (d *daemon) beginning() beginning {
 
 // course is the run as it is shown.
 func (d *daemon) course() course {
-	return course{status: d.status, window: func(now time.Time) (report.Status, load.Window) {
+	c := course{status: d.status, window: func(now time.Time) (report.Status, load.Window) {
 		status := d.status()
 		return status, d.recorder.NextWindow(now, status.Counts)
 	}}
+	if len(d.cfg.Thresholds) > 0 {
+		c.thresholds = d.gate.judged
+	}
+	return c
 }

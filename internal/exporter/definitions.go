@@ -115,7 +115,7 @@ func fromProbe(probe string, d *probes.Desc) Definition {
 // METRICS.md: traffic, the judgement, the probes, soakd itself; by name within each. The
 // metrics of the Go runtime, of the process and of the build are not listed.
 func Definitions(all []probes.Probe) []Definition {
-	definitions := slices.Concat(ownDefinitions(), historyDefinitions(), annotationDefinitions(), judgementDefinitions())
+	definitions := slices.Concat(ownDefinitions(), historyDefinitions(), annotationDefinitions(), pushDefinitions(), judgementDefinitions())
 	known := map[string]bool{}
 	for _, probe := range all {
 		for _, d := range probe.Describe() {

@@ -169,6 +169,8 @@ type Case struct {
 	// Name is unique and bounded: it is a label value ([a-z0-9_]+).
 	Name  string
 	Class Class
+	// Method is the HTTP method of all its requests; "" when there are several.
+	Method string
 	// Weight is the case's share of the mix relative to the sum of all weights;
 	// >= 0, and 0 means never drawn (but usable as a fallback or opening).
 	Weight float64
@@ -184,6 +186,11 @@ type Case struct {
 	Invalid bool
 	// ReadOnly tells that the request changes nothing at the target.
 	ReadOnly bool
+	// Tags are what the case can be selected by beside its name and class
+	// ([a-z0-9_]+); see [Workload.Select].
+	Tags []string
+	// NeedsOpening tells that the case asks for what the workload's opening made.
+	NeedsOpening bool
 	// Build makes the request. It must be safe for concurrent use.
 	Build func(Draw) (*Request, error)
 	// Checks names every check that Verify may report; bounded, a label value.

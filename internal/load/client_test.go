@@ -1,6 +1,7 @@
 package load
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
@@ -134,6 +135,38 @@ func TestClientOutcomesOfTheNetwork(t *testing.T) {
 				t.Errorf("got %s (%s), status %d, timed %v, want %s", result.Outcome, result.Reason, result.Status, result.Timed(), test.want)
 			}
 		})
+	}
+}
+
+// The size of an answer is that of its body as it is read, packed or not; what broke
+// off counts for what came, and what never came for nothing.
+func TestResultsTellTheSizeOfAnswers(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/plain":
+			_, _ = w.Write(make([]byte, 300))
+		case "/packed":
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			_, _ = z.Write(make([]byte, 5000))
+			_ = z.Close()
+		case "/broken":
+			w.Header().Set("Content-Length", "1000")
+			_, _ = w.Write(make([]byte, 10))
+		case "/none":
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	defer server.Close()
+	client := newTestClient(t, server.URL, nil)
+	for path, want := range map[string]int64{"/plain": 300, "/packed": 5000, "/empty": 0, "/broken": 10, "/none": 0} {
+		c := testCase("one", 1)
+		c.Build = func(Draw) (*Request, error) { return &Request{Method: "POST", Path: path, Body: []byte("x")}, nil }
+		result, err := TryOnce(t.Context(), client, mixOf(t, c), c, User{})
+		if err != nil || result.Bytes != want || (result.Status == 0) != (path == "/none") {
+			t.Errorf("%s: %d bytes with status %d (%s), want %d", path, result.Bytes, result.Status, result.Reason, want)
+		}
 	}
 }
 

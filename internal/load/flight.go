@@ -107,9 +107,9 @@ func (c *Client) prepare(f *flight, mix *Mix) error {
 // judge makes the result of what came of the flight: of an answer when err is
 // nil, else of the error.
 func (c *Client) judge(f *flight, done time.Time, err error) *Result {
-	status := 0
+	status, size := 0, 0
 	if err == nil || !isUnanswered(err) {
-		status = f.answer.Status
+		status, size = f.answer.Status, len(f.answer.Body)
 	}
 	if err != nil {
 		f.judged = judgeError(err)
@@ -120,7 +120,7 @@ func (c *Client) judge(f *flight, done time.Time, err error) *Result {
 	}
 	took := done.Sub(f.sent)
 	f.result = Result{
-		Case: f.c, User: f.user, Outcome: f.judged.outcome, Status: status, FailedChecks: f.judged.failed,
+		Case: f.c, User: f.user, Outcome: f.judged.outcome, Status: status, Bytes: int64(size), FailedChecks: f.judged.failed,
 		Reason: f.judged.reason, TraceID: f.wire.Trace, Done: done, ResponseTime: took, Duration: took,
 	}
 	return &f.result

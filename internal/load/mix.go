@@ -259,5 +259,8 @@ func (c *Case) validate() []error {
 	check(c.MinInterval >= 0, "least interval %v: it must be 0 or more", c.MinInterval)
 	check(len(c.Statuses) > 0, "it expects no status")
 	check(c.Build != nil, "it builds no request")
+	for _, tag := range c.Tags {
+		check(caseName.MatchString(tag), "the tag %q must be lower-case letters, digits and underscores, at most 63", tag)
+	}
 	return errs
 }

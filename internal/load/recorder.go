@@ -1,6 +1,7 @@
 package load
 
 import (
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -53,8 +54,40 @@ type caseRecord struct {
 	// checks names the checks that are counted, the last stands for all others.
 	checks []string
 	failed []atomic.Uint64
-	// reasons holds the first reason of each outcome, by the outcome's index.
-	reasons [maxOutcomes]atomic.Pointer[string]
+	// kinds is what is known of each kind of failure, by the outcome's index.
+	kinds [maxOutcomes]failureKind
+}
+
+// failureKind is what is kept of one kind of failure of a case.
+type failureKind struct {
+	// reason is the first that came.
+	reason atomic.Pointer[string]
+	// first and last are when it was seen, in ns since the start of the run.
+	first, last atomic.Int64
+}
+
+// unseen is first of a kind that was never seen; its last is -unseen.
+const unseen = math.MaxInt64
+
+// seen takes note of a failure that was seen at a time since the start. Results come
+// from many cores, and not in the order of their times.
+func (k *failureKind) seen(since time.Duration) {
+	at := int64(since)
+	for first := k.first.Load(); at < first && !k.first.CompareAndSwap(first, at); {
+		first = k.first.Load()
+	}
+	for last := k.last.Load(); at > last && !k.last.CompareAndSwap(last, at); {
+		last = k.last.Load()
+	}
+}
+
+// times returns when the kind was seen first and last; zero when it was not.
+func (k *failureKind) times(start time.Time) (first, last time.Time) {
+	from, to := k.first.Load(), k.last.Load()
+	if from == unseen || to == -unseen { // or not quite yet
+		return time.Time{}, time.Time{}
+	}
+	return start.Add(time.Duration(from)), start.Add(time.Duration(to))
 }
 
 // recorderShard is what one core counts.
@@ -67,7 +100,9 @@ type recorderShard struct {
 // caseShard is what one core counts of one case.
 type caseShard struct {
 	// requests counts by outcome, nil until the first, and by code.
-	requests               [maxOutcomes]atomic.Pointer[codeCounts]
+	requests [maxOutcomes]atomic.Pointer[codeCounts]
+	// bytes is how much the bodies of the answers had.
+	bytes                  atomic.Int64
 	responseTime, duration timing
 }
 
@@ -84,6 +119,10 @@ func NewRecorder(workload *Workload, now time.Time) *Recorder {
 	for i, c := range workload.Cases {
 		record := &caseRecord{c: c, index: i, checks: slices.Concat(BuiltinChecks(), c.Checks, []string{otherLabel})}
 		record.failed = make([]atomic.Uint64, len(record.checks))
+		for k := range record.kinds {
+			record.kinds[k].first.Store(unseen)
+			record.kinds[k].last.Store(-unseen)
+		}
 		r.cases[c], r.order = record, append(r.order, record)
 	}
 	r.shards = shard.New(func(s *recorderShard) {
@@ -101,6 +140,9 @@ func (r *Recorder) Done(result *Result) {
 	mine := r.shards.Take()
 	counts := mine.Value.of(record.index)
 	counts.ofOutcome(outcome)[r.codes.slot(result.Status)].Add(1)
+	if result.Bytes > 0 {
+		counts.bytes.Add(result.Bytes)
+	}
 	if result.Timed() {
 		since := result.Done.Sub(r.start)
 		record.responseTime.offer(counts.responseTime.observe(r.timeBounds, result.ResponseTime), since, result.ResponseTime, result)
@@ -108,7 +150,7 @@ func (r *Recorder) Done(result *Result) {
 	}
 	r.shards.Give(mine)
 	if result.Failed() {
-		record.note(outcome, result)
+		record.note(outcome, result, result.Done.Sub(r.start))
 	}
 }
 
@@ -148,7 +190,7 @@ func (c *caseShard) ofOutcome(outcome int) *codeCounts {
 }
 
 // note keeps what only failures have.
-func (c *caseRecord) note(outcome int, result *Result) {
+func (c *caseRecord) note(outcome int, result *Result, since time.Duration) {
 	for _, check := range result.FailedChecks {
 		i := slices.Index(c.checks, check)
 		if i < 0 {
@@ -156,11 +198,13 @@ func (c *caseRecord) note(outcome int, result *Result) {
 		}
 		c.failed[i].Add(1)
 	}
-	if c.reasons[outcome].Load() == nil {
+	kind := &c.kinds[outcome]
+	if kind.reason.Load() == nil {
 		// The result, and what its texts are parts of, is gone after this call.
 		reason := strings.Clone(result.Reason)
-		c.reasons[outcome].CompareAndSwap(nil, &reason)
+		kind.reason.CompareAndSwap(nil, &reason)
 	}
+	kind.seen(since)
 }
 
 // otherLabel stands for all values of a label that are not known beforehand, so

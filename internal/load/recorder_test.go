@@ -58,8 +58,13 @@ func TestRecorderCounts(t *testing.T) {
 	workload := testWorkload()
 	start := time.Unix(100, 0)
 	recorder := NewRecorder(workload, start)
+	at := start
 	done := func(c int, outcome Outcome, status int, reason string) {
-		recorder.Done(&Result{Case: workload.Cases[c], Outcome: outcome, Status: status, Reason: reason, ResponseTime: time.Second, Duration: time.Millisecond})
+		at = at.Add(time.Second)
+		recorder.Done(&Result{
+			Case: workload.Cases[c], Outcome: outcome, Status: status, Reason: reason, Bytes: int64(status), Done: at,
+			ResponseTime: time.Second, Duration: time.Millisecond,
+		})
 	}
 	done(0, OK, 200, "")
 	done(0, ServerError, 500, "first")
@@ -72,26 +77,66 @@ func TestRecorderCounts(t *testing.T) {
 	if cases[0].Name != workload.Cases[0].Name || cases[0].Class != workload.Cases[0].Class || all.Name != "" {
 		t.Errorf("names: %+v, %+v", cases[0], all)
 	}
-	if f := cases[0].Failures; len(f) != 1 || f[0] != (OutcomeCount{ServerError, 2, "first"}) {
+	if f := cases[0].Failures; len(f) != 1 || f[0] != (OutcomeCount{Outcome: ServerError, Count: 2, Reason: "first", First: start.Add(2 * time.Second), Last: start.Add(3 * time.Second)}) {
 		t.Errorf("failures of the first case: %+v", f)
 	}
-	if f := all.Failures; len(f) != 2 || f[0] != (OutcomeCount{ServerError, 2, ""}) || f[1] != (OutcomeCount{Connect, 1, ""}) {
+	if f := all.Failures; len(f) != 2 || f[0].Count != 2 || f[0].Reason != "" || f[1].Outcome != Connect || f[1].Count != 1 {
 		t.Errorf("failures of all: %+v", f)
 	}
 	if cases[1].ResponseTime.Timed != 0 || cases[1].Answered != 0 || all.Finished != 4 || all.ResponseTime.Timed != 3 || all.Answered != 3 {
 		t.Errorf("a refused connection must not be timed: %+v, %+v", cases[1], all)
 	}
+	if cases[0].Bytes != 200+500+502 || cases[1].Bytes != 0 || all.Bytes != cases[0].Bytes {
+		t.Errorf("bytes: %d, %d, all %d", cases[0].Bytes, cases[1].Bytes, all.Bytes)
+	}
 	window := recorder.NextWindow(start.Add(10*time.Second), Counts{})
+	if window.Bytes != all.Bytes {
+		t.Errorf("%d bytes in the first window", window.Bytes)
+	}
 	if window.Length != 10*time.Second || window.Finished != 4 || window.Answered != 3 || window.ResponseTime.Timed != 3 || len(window.Failures) != 2 {
 		t.Errorf("first window: %+v", window)
 	}
 	done(2, OK, 200, "")
 	window = recorder.NextWindow(start.Add(15*time.Second), Counts{})
-	if window.Length != 5*time.Second || window.Finished != 1 || window.OK != 1 || len(window.Failures) != 0 {
+	if window.Length != 5*time.Second || window.Finished != 1 || window.OK != 1 || window.Bytes != 200 || len(window.Failures) != 0 {
 		t.Errorf("second window: %+v", window)
 	}
 	if _, all := recorder.Summary(); all.Finished != 5 {
 		t.Errorf("a window takes nothing from the whole: %+v", all)
+	}
+}
+
+// Results come in any order: first and last are by their own times, from many cores.
+func TestFailuresAreSeenFirstAndLast(t *testing.T) {
+	workload := testWorkload()
+	start := time.Unix(1000, 0)
+	recorder := NewRecorder(workload, start)
+	order := rand.New(rand.NewPCG(3, 4)).Perm(4000)
+	var group sync.WaitGroup
+	for half := range 2 {
+		group.Go(func() {
+			for _, i := range order[half*2000 : half*2000+2000] {
+				outcome := []Outcome{OK, ServerError, Timeout, Reset}[i%4]
+				recorder.Done(&Result{Case: workload.Cases[i%2], Outcome: outcome, Status: 500, Done: start.Add(time.Duration(i) * time.Millisecond)})
+			}
+		})
+	}
+	group.Wait()
+	cases, all := recorder.Summary()
+	want := map[Outcome][2]int{ServerError: {1, 3997}, Timeout: {2, 3998}, Reset: {3, 3999}}
+	check := func(failures []OutcomeCount) {
+		for _, f := range failures {
+			first, last := start.Add(time.Duration(want[f.Outcome][0])*time.Millisecond), start.Add(time.Duration(want[f.Outcome][1])*time.Millisecond)
+			if !f.First.Equal(first) || !f.Last.Equal(last) {
+				t.Errorf("%s seen %v to %v, want %v to %v", f.Outcome, f.First, f.Last, first, last)
+			}
+		}
+	}
+	check(cases[0].Failures)
+	check(cases[1].Failures)
+	check(all.Failures)
+	if n := len(cases[0].Failures) + len(cases[1].Failures); n != 3 || len(all.Failures) != 3 {
+		t.Errorf("%d kinds of failures of cases, %d of all", n, len(all.Failures))
 	}
 }
 

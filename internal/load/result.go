@@ -14,6 +14,8 @@ type Result struct {
 	Outcome Outcome
 	// Status is the HTTP status, or 0 when there was no answer at all. An answer whose body broke off has one.
 	Status int
+	// Bytes is how much came of the body of the answer, unpacked; 0 when there was none.
+	Bytes int64
 	// FailedChecks names the checks that failed, when Outcome is CheckFailed.
 	FailedChecks []string
 	// Reason says what was wrong, for people, in one line of at most some 300

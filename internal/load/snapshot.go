@@ -26,6 +26,9 @@ type CaseSnapshot struct {
 	// ResponseTime runs from the due time, Duration from the send. There are never
 	// more of them than requests.
 	ResponseTime, Duration Times
+	// Bytes is how much the bodies of all answers had together, unpacked, those of
+	// wrong answers included.
+	Bytes int64
 }
 
 // RequestCount is how often requests ended with an outcome and a code.
@@ -35,8 +38,10 @@ type RequestCount struct {
 	// for a status that HTTP does not know.
 	Code  string
 	Count uint64
-	// Reason is the first reason of the outcome, "" for OK.
-	Reason string
+	// Reason is the first reason of the outcome, "" for OK. First and Last are when
+	// the outcome was seen first and last, whatever the code; zero for OK.
+	Reason      string
+	First, Last time.Time
 }
 
 // CheckCount is how often a check failed. Check is "other" for all that are not
@@ -123,6 +128,7 @@ func (r *Recorder) caseSnapshot(record *caseRecord, table *codeSums) CaseSnapsho
 			mine.responseTime.addTo(&s.ResponseTime)
 			mine.duration.addTo(&s.Duration)
 			mine.addTo(table)
+			s.Bytes += mine.bytes.Load()
 		}
 	}
 	s.ResponseTime.accumulate()
@@ -145,9 +151,11 @@ func (r *Recorder) requestCounts(record *caseRecord, table *codeSums) []RequestC
 				continue
 			}
 			count := RequestCount{Outcome: outcome, Code: code, Count: table[i][slot]}
-			if reason := record.reasons[i].Load(); reason != nil {
+			kind := &record.kinds[i]
+			if reason := kind.reason.Load(); reason != nil {
 				count.Reason = *reason
 			}
+			count.First, count.Last = kind.times(r.start)
 			counts = append(counts, count)
 		}
 	}

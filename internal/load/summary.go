@@ -28,8 +28,10 @@ func quantiles(h *histogram.Histogram) Quantiles {
 type OutcomeCount struct {
 	Outcome Outcome
 	Count   int64
-	// Reason is the first reason seen, "" for OK.
+	// Reason is the first reason seen, "" for OK and for all cases together.
 	Reason string
+	// First and Last are when it was seen first and last; zero for OK, and in a window.
+	First, Last time.Time
 }
 
 // CaseSummary is what one case, or all of them together, came to.
@@ -37,11 +39,15 @@ type CaseSummary struct {
 	// Name is the case's name; "" for all together.
 	Name  string
 	Class Class
+	// Method is the HTTP method of the case; "" when there are several, and for all.
+	Method string
 	// Finished counts the requests with a result.
 	Finished int64
 	// OK counts those with the outcome OK, Answered those that the target
 	// answered in HTTP at all, rightly or wrongly.
 	OK, Answered int64
+	// Bytes is how much the bodies of the answers had together, unpacked.
+	Bytes int64
 	// Failures are the other outcomes, most frequent first.
 	Failures []OutcomeCount
 	// ResponseTime runs from the due time, Duration from the send.
@@ -54,7 +60,7 @@ func (s CaseSummary) Failed() int64 { return s.Finished - s.OK }
 // totals are the counts of one case or of several together.
 type totals struct {
 	outcomes               map[Outcome]OutcomeCount
-	answered               int64
+	answered, bytes        int64
 	responseTime, duration histogram.Histogram
 }
 
@@ -63,23 +69,39 @@ func newTotals() totals { return totals{outcomes: map[Outcome]OutcomeCount{}} }
 // add adds a case, with its first reasons when they are wanted.
 func (t *totals) add(c *CaseSnapshot, reasons bool) {
 	for _, r := range c.Requests {
-		sum := OutcomeCount{Outcome: r.Outcome, Count: t.outcomes[r.Outcome].Count + int64(r.Count)}
+		sum := t.outcomes[r.Outcome]
+		sum.Outcome, sum.Count = r.Outcome, sum.Count+int64(r.Count)
 		if reasons {
 			sum.Reason = r.Reason
 		}
+		sum.saw(r.First, r.Last)
 		t.outcomes[r.Outcome] = sum
 		if r.Code != CodeNone {
 			t.answered += int64(r.Count)
 		}
 	}
+	t.bytes += c.Bytes
 	t.responseTime.Merge(&c.ResponseTime.Histogram)
 	t.duration.Merge(&c.Duration.Histogram)
+}
+
+// saw widens the time in which the outcome was seen.
+func (o *OutcomeCount) saw(first, last time.Time) {
+	if first.IsZero() {
+		return
+	}
+	if o.First.IsZero() || first.Before(o.First) {
+		o.First = first
+	}
+	if last.After(o.Last) {
+		o.Last = last
+	}
 }
 
 // sub returns what came after older.
 func (t *totals) sub(older *totals) totals {
 	since := newTotals()
-	since.answered = t.answered - older.answered
+	since.answered, since.bytes = t.answered-older.answered, t.bytes-older.bytes
 	for outcome, sum := range t.outcomes {
 		if n := sum.Count - older.outcomes[outcome].Count; n > 0 {
 			since.outcomes[outcome] = OutcomeCount{Outcome: outcome, Count: n}
@@ -91,7 +113,7 @@ func (t *totals) sub(older *totals) totals {
 }
 
 func (t *totals) summary() CaseSummary {
-	s := CaseSummary{Answered: t.answered, ResponseTime: quantiles(&t.responseTime), Duration: quantiles(&t.duration)}
+	s := CaseSummary{Answered: t.answered, Bytes: t.bytes, ResponseTime: quantiles(&t.responseTime), Duration: quantiles(&t.duration)}
 	for outcome, sum := range t.outcomes {
 		s.Finished += sum.Count
 		if outcome == OK {
@@ -114,7 +136,8 @@ func (r *Recorder) Summary() (cases []CaseSummary, all CaseSummary) {
 		one := newTotals()
 		one.add(&snapshot.Cases[i], true)
 		row := one.summary()
-		row.Name, row.Class = snapshot.Cases[i].Case.Name, snapshot.Cases[i].Case.Class
+		c := snapshot.Cases[i].Case
+		row.Name, row.Class, row.Method = c.Name, c.Class, c.Method
 		cases = append(cases, row)
 		whole.add(&snapshot.Cases[i], false)
 	}

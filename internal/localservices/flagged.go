@@ -84,6 +84,10 @@ func (f flagged) command(path string, dir *workDir, port int, own map[string]str
 	maps.Copy(flags, own)
 	var args []string
 	for _, name := range slices.Sorted(maps.Keys(flags)) {
+		if flags[name] == "true" { // Prometheus' own take no value
+			args = append(args, "--"+name)
+			continue
+		}
 		args = append(args, "--"+name+"="+flags[name])
 	}
 	return command{path: path, args: args, dir: dir.join(dataFolder), orphaned: syscall.SIGKILL}, nil

@@ -1,5 +1,6 @@
 // Package localservices runs private servers beside a demo or a test: a
-// Postgres, a Redis, a Prometheus and an Alertmanager that listen on a free loopback port, keep
+// Postgres, a Redis, a Prometheus, an Alertmanager and a Pushgateway that listen on a free
+// loopback port, keep
 // everything in one temporary folder and are gone, with their files, when they
 // are stopped. On Linux they are gone even when the process that started them
 // was killed.
@@ -52,7 +53,7 @@ type Options struct {
 	// reach that.
 	Dir string
 	// Settings are added to postgresql.conf or redis.conf and win over the
-	// package's own; for Prometheus and Alertmanager they are command line flags
+	// package's own; for Prometheus, Alertmanager and Pushgateway they are command line flags
 	// without the leading dashes.
 	Settings map[string]string
 	// MaxMemory is the memory limit of Redis, in Redis' notation; empty means 16mb.

@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"soakd/internal/histogram"
 	"soakd/internal/judge/threshold"
@@ -20,7 +21,7 @@ func TrafficOf(s *load.Snapshot, incomplete bool) (all Traffic, classes, cases [
 		if one.Requests == 0 {
 			continue
 		}
-		one.Name, one.Invalid = s.Cases[i].Case.Name, s.Cases[i].Case.Invalid
+		one.Name, one.Method, one.Invalid = s.Cases[i].Case.Name, s.Cases[i].Case.Method, s.Cases[i].Case.Invalid
 		cases = append(cases, one.traffic(incomplete))
 		whole.add(&s.Cases[i], false)
 		class := byClass[one.Class]
@@ -48,7 +49,7 @@ type sum struct {
 }
 
 func newSum(class string) *sum {
-	return &sum{Traffic: Traffic{Class: class, Bytes: -1}, failures: map[load.Outcome]*Failure{}}
+	return &sum{Traffic: Traffic{Class: class}, failures: map[load.Outcome]*Failure{}}
 }
 
 // add adds a case, with the first reasons of its failures when they are wanted: those
@@ -69,9 +70,24 @@ func (s *sum) add(c *load.CaseSnapshot, reasons bool) {
 		if reasons && failure.Reason == "" {
 			failure.Reason = r.Reason
 		}
+		failure.saw(r.First, r.Last)
 	}
+	s.Bytes += c.Bytes
 	s.response.Merge(&c.ResponseTime.Histogram)
 	s.duration.Merge(&c.Duration.Histogram)
+}
+
+// saw widens the time in which the failure was seen.
+func (f *Failure) saw(first, last time.Time) {
+	if first.IsZero() {
+		return
+	}
+	if f.First.IsZero() || first.Before(f.First) {
+		f.First = first
+	}
+	if last.After(f.Last) {
+		f.Last = last
+	}
 }
 
 func (s *sum) traffic(incomplete bool) Traffic {

@@ -23,6 +23,10 @@ type Config struct {
 	// Samples is how many samples a case, band, phase and figure keeps, 1024 at most.
 	// Default 160.
 	Samples int
+	// Users is above 0 for a closed model: how many users there are stands for the rate
+	// then, and no window is of a phase. There the rate is part of the answer: a target
+	// that is slower has fewer requests, and is to be compared all the same.
+	Users int
 }
 
 // The bounds of a profile.
@@ -62,6 +66,8 @@ type Builder struct {
 	cfg      Config
 	from, to time.Time
 	windows  int
+	// unit is the length of the windows as the profile counts it, see [Profile.Window].
+	unit time.Duration
 	// seen is the end of the latest window, taken in or not, and version its version.
 	seen    time.Time
 	version string
@@ -103,7 +109,8 @@ func NewBuilder(cfg Config) *Builder {
 	return &Builder{cfg: cfg.withDefaults(), cases: map[string]*caseBuilder{}}
 }
 
-// Observe takes the next window in, of the level of a minute or above. Left out are
+// Observe takes the next window in, all of them of the level [window.Short] or all of the level of
+// a minute or above: after the first one those of the other kind are left out. Left out too are
 // windows in which soakd was not fit or saw less than half, those of several
 // versions, and those in which the target may not be warm yet.
 func (b *Builder) Observe(w *window.Window) {
@@ -112,18 +119,33 @@ func (b *Builder) Observe(w *window.Window) {
 		w.Start.Before(b.warm) || !w.IsFit() || w.Covered < w.Length/2 {
 		return
 	}
+	unit := window.Minute
+	if w.Length < window.Minute {
+		unit = window.Short
+	}
 	if b.windows == 0 {
-		b.from = w.Start
+		b.from, b.unit = w.Start, unit
+	}
+	if unit != b.unit {
+		return
 	}
 	b.to = w.End()
 	b.windows++
-	key := stratumKey{w.Phase, BandOf(w.Rate)}
-	if key.phase == "steady" {
-		key.phase = ""
-	}
+	key := b.key(w)
 	for i := range w.Cases {
 		b.addCase(w, &w.Cases[i], key)
 	}
+}
+
+// key is the stratum of a window.
+func (b *Builder) key(w *window.Window) stratumKey {
+	switch {
+	case b.cfg.Users > 0:
+		return stratumKey{"", BandOf(float64(b.cfg.Users))}
+	case w.Phase == "steady":
+		return stratumKey{"", BandOf(w.Rate)}
+	}
+	return stratumKey{w.Phase, BandOf(w.Rate)}
 }
 
 // notice finds out whether the target is warm.
@@ -171,7 +193,7 @@ func (b *Builder) addCase(w *window.Window, c *window.Case, key stratumKey) {
 	for _, o := range c.Outcomes {
 		s.outcomes[o.Name] += o.N
 	}
-	at, length := int32(w.Start.Unix()/60), int32(w.Length/time.Minute)
+	at, length := int32(w.Start.Unix()/int64(b.unit/time.Second)), int32(w.Length/b.unit)
 	all, failed := c.Requests(), c.Failed()
 	if all > 0 {
 		s.failures.add(sample{at, length, count(all), count(failed)}, b.cfg.Samples)
@@ -181,26 +203,33 @@ func (b *Builder) addCase(w *window.Window, c *window.Case, key stratumKey) {
 	}
 	s.Times.Merge(c.Times)
 	for i, f := range figures() {
-		if one, whole := sum.blocks[i].take(c.Times, key, at, length, f); whole {
+		if one, whole := sum.blocks[i].take(c.Times, key, place{at, length, b.unit}, f); whole {
 			s.figures[i].add(one, b.cfg.Samples)
 		}
 	}
 }
 
+// place is where a window lies: its start and length in units.
+type place struct {
+	at, length int32
+	unit       time.Duration
+}
+
 // take adds the times of a window to the block and returns its figure, when it has
 // enough requests, and empties it.
-func (b *block) take(times *histogram.Histogram, key stratumKey, at, length int32, f figure) (one sample, whole bool) {
-	if b.times != nil && (b.of != key || int64(at)+int64(length)-int64(b.from) > int64(longestBlock/time.Minute)) {
+func (b *block) take(times *histogram.Histogram, key stratumKey, p place, f figure) (one sample, whole bool) {
+	end := p.at + p.length
+	if b.times != nil && (b.of != key || int64(end)-int64(b.from) > int64(longestBlock/p.unit)) {
 		b.times = nil
 	}
-	from := at
+	from := p.at
 	if b.times != nil {
 		b.times.Merge(times)
 		times, from = b.times, b.from
 	}
-	if times.Count() < f.requests {
+	if times.Count() < f.least(p.unit) {
 		if b.times == nil {
-			b.of, b.from, b.times = key, at, new(histogram.Histogram)
+			b.of, b.from, b.times = key, p.at, new(histogram.Histogram)
 			b.times.Merge(times)
 		}
 		return sample{}, false
@@ -210,7 +239,7 @@ func (b *block) take(times *histogram.Histogram, key stratumKey, at, length int3
 	if value <= 0 {
 		return sample{}, false
 	}
-	return sample{at: from, minutes: at + length - from, n: count(int64(min(times.Count(), math.MaxInt32))), value: logOf(value.Seconds())}, true
+	return sample{at: from, length: end - from, n: count(int64(min(times.Count(), math.MaxInt32))), value: logOf(value.Seconds())}, true
 }
 
 // Windows is how many windows were taken in.
@@ -233,7 +262,7 @@ func (b *Builder) Profile() *Profile {
 // figures is the profile with the histograms of the builder itself, which go on
 // counting: enough to compare.
 func (b *Builder) figures() *Profile {
-	p := &Profile{Version: b.version, From: b.from, To: b.to, Windows: b.windows}
+	p := &Profile{Version: b.version, From: b.from, To: b.to, Windows: b.windows, Window: b.unit}
 	if b.several {
 		p.Version = window.Mixed
 	}

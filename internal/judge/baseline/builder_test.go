@@ -141,7 +141,7 @@ func TestRareCasesArePutTogether(t *testing.T) {
 		t.Fatalf("%d values of 41 minutes, want 10", len(list))
 	}
 	for i, s := range list {
-		if s.minutes != 4 || s.n != 24 || s.at-list[0].at != int32(4*i) {
+		if s.length != 4 || s.n != 24 || s.at-list[0].at != int32(4*i) {
 			t.Errorf("%+v", s)
 		}
 		if math.Abs(s.log()-math.Log(0.01)) > 0.5 {
@@ -165,7 +165,7 @@ func TestSamplesAreBoundedAndSpread(t *testing.T) {
 	const limit = 100
 	var s samples
 	for at := range int32(20_000) {
-		s.add(sample{at: 1_000_000 + at, minutes: 1}, limit)
+		s.add(sample{at: 1_000_000 + at, length: 1}, limit)
 		if len(s.list) > limit {
 			t.Fatalf("%d samples", len(s.list))
 		}

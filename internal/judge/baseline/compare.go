@@ -8,6 +8,7 @@ import (
 
 	"soakd/internal/judge/finding"
 	"soakd/internal/judge/stats"
+	"soakd/internal/judge/window"
 )
 
 // Result is what a comparison says.
@@ -36,6 +37,10 @@ type Limits struct {
 	Requests int64
 	// Significance is the greatest corrected p that counts: 0.01 by default.
 	Significance float64
+	// Margin is how many times the least change a response time, or a share of failed
+	// requests, may have risen at the most for two runs to be called the same, 4 by
+	// default; see [Gate]. Other comparisons do not use it.
+	Margin float64
 }
 
 func (l Limits) withDefaults() Limits {
@@ -43,6 +48,7 @@ func (l Limits) withDefaults() Limits {
 		Median: cmp.Or(l.Median, 0.10), P95: cmp.Or(l.P95, 0.15), P99: cmp.Or(l.P99, 0.25),
 		ErrorPoints: cmp.Or(l.ErrorPoints, 0.002), ErrorFactor: cmp.Or(l.ErrorFactor, 2),
 		Windows: cmp.Or(l.Windows, 8), Requests: cmp.Or(l.Requests, 100), Significance: cmp.Or(l.Significance, 0.01),
+		Margin: cmp.Or(l.Margin, 4),
 	}
 }
 
@@ -130,27 +136,36 @@ type row struct {
 // Shares of failed requests are compared by Fisher's exact test, with counts
 // divided by how much more they scatter from window to window than chance would
 // have them, so that one burst of failures is one event.
+//
+// Where one of the two is of a short run, with windows of 10 s, it compares as
+// [Gate] does.
 func Compare(base, current *Profile, limits Limits) Comparison {
-	if base == nil {
-		base = new(Profile)
+	base, current = orEmpty(base), orEmpty(current)
+	c := comparer{limits: limits, base: base, current: current}
+	if base.Window == window.Short || current.Window == window.Short {
+		c.gate, c.limits = true, limits.forRuns()
 	}
-	if current == nil {
-		current = new(Profile)
+	c.limits = c.limits.withDefaults()
+	return c.compare()
+}
+
+func orEmpty(p *Profile) *Profile {
+	if p == nil {
+		return new(Profile)
 	}
-	c := comparer{limits: limits.withDefaults(), base: base, current: current}
+	return p
+}
+
+// compare makes the comparison.
+func (c *comparer) compare() Comparison {
 	c.match()
 	for f := range numFigures {
 		c.common[f] = c.commonFactor(f)
 	}
 	c.addRows()
-	result := Comparison{BaseVersion: base.Version, Version: current.Version, Rows: c.finish()}
-	result.Result = overall(result.Rows)
-	result.Unknown = c.unknown
-	for i := range result.Rows {
-		if r := &result.Rows[i]; r.Result == NotEnoughData {
-			result.Unknown = append(result.Unknown, r.Text)
-		}
-	}
+	result := Comparison{BaseVersion: c.base.Version, Version: c.current.Version, Rows: c.finish()}
+	result.Result = c.overall(result.Rows)
+	result.Unknown = append(c.unknown, c.openRows(result.Rows)...)
 	result.Unknown = result.Unknown[:min(len(result.Unknown), maxUnknown)]
 	return result
 }
@@ -159,7 +174,9 @@ func Compare(base, current *Profile, limits Limits) Comparison {
 type comparer struct {
 	limits        Limits
 	base, current *Profile
-	cases         []matchedCase
+	// gate compares runs as wholes, see [Gate].
+	gate  bool
+	cases []matchedCase
 	// common is, by figure, by how much the cases lay above the baseline.
 	common  [numFigures]factors
 	rows    []row
@@ -171,6 +188,8 @@ type matchedCase struct {
 	*CaseProfile // of the newer profile
 	strata       []match
 	bands        []string
+	// mixed tells that the profiles are of windows of different lengths.
+	mixed bool
 }
 
 // match is a stratum of the newer profile with its like in the older one.
@@ -188,7 +207,7 @@ func (c *comparer) match() {
 			c.unknown = append(c.unknown, fmt.Sprintf("%s: only %s has it", now.Name, versionText(c.current.Version)))
 			continue
 		}
-		m := matchedCase{CaseProfile: now}
+		m := matchedCase{CaseProfile: now, mixed: c.base.Window != c.current.Window}
 		for j := range now.Strata {
 			s := &now.Strata[j]
 			if like := c.like(before, s); like != nil {
@@ -227,16 +246,19 @@ func (c *comparer) like(before *CaseProfile, s *Stratum) []*Stratum {
 }
 
 // value is a logarithm of a time less the middle of what was before, of n requests
-// from the minute at on.
+// from at on, in the units of its profile; so are all times here.
 type value struct {
-	at, minutes int32
-	n           int64
-	log         float64
+	at, length int32
+	n          int64
+	log        float64
 }
 
 // pair returns the values of a figure of a case, before and after, each less the
 // middle of what was before at that rate; and that middle, the mean over what came after.
 func (m *matchedCase) pair(f int) (before, after []value, middle float64) {
+	if m.mixed && f == p99 {
+		return nil, nil, 0 // see Gate
+	}
 	for _, s := range m.strata {
 		var old []sample
 		for _, like := range s.base {
@@ -268,13 +290,13 @@ func centerOf(list []sample) float64 {
 func centered(list []sample, center float64) []value {
 	moved := make([]value, len(list))
 	for i, s := range list {
-		moved[i] = value{s.at, s.minutes, int64(s.n), s.log() - center}
+		moved[i] = value{s.at, s.length, int64(s.n), s.log() - center}
 	}
 	return moved
 }
 
-// factors are by how much the valid cases lay above the baseline, by minute, each
-// ascending: of the cases that have a value for that minute.
+// factors are by how much the valid cases lay above the baseline, by unit of time, each
+// ascending: of the cases that have a value for that one.
 type factors struct{ before, after map[int32][]float64 }
 
 // fewCases is how many cases it takes to speak of all, or of the others.
@@ -303,13 +325,13 @@ func (c *comparer) commonFactor(f int) factors {
 	return all
 }
 
-// byMinute returns the values that are of a few minutes at most: others say little
+// byMinute returns the values that are of a few units of time at most: others say little
 // of one.
 func byMinute(list []value) map[int32]float64 {
 	const long = 5
 	by := make(map[int32]float64, len(list))
 	for _, s := range list {
-		if s.minutes <= long {
+		if s.length <= long {
 			by[s.at] = s.log
 		}
 	}
@@ -335,7 +357,7 @@ func less(list []value, common map[int32][]float64, own map[int32]float64) []poi
 	var kept []point
 	for _, s := range list {
 		sum, n := 0.0, 0
-		for at := s.at; at < s.at+s.minutes; at++ {
+		for at := s.at; at < s.at+s.length; at++ {
 			mine, among := own[at]
 			if v, known := others(common[at], mine, among); known {
 				sum += v
@@ -409,21 +431,37 @@ const (
 	assumedAlone    = 0.025
 )
 
+// kind is what a series is of: what all do together, or one case beside the others.
+type kind int
+
+const (
+	together kind = iota
+	alone
+)
+
+// series compares two series of a figure.
+func (c *comparer) series(before, after []point, of kind, f int) shift {
+	assumed := [...]float64{together: assumedTogether, alone: assumedAlone}[of]
+	if c.gate {
+		return c.compareRuns(before, after, of, c.limits.effect(f))
+	}
+	return compareSeries(before, after, assumed, c.limits.effect(f), c.limits.Windows)
+}
+
 func (c *comparer) caseRow(m *matchedCase, f int) row {
 	before, after, middle := m.pair(f)
 	r := row{figure: f, Row: Row{Case: m.Name, Class: m.Class, Invalid: m.Invalid, Signal: figures()[f].signal, Bands: m.bands, P: 1, Windows: len(after)}}
 	for _, s := range after {
 		r.Requests += s.n
 	}
-	enough := c.limits.Windows
-	r.absolute = compareSeries(asPoints(before), asPoints(after), assumedTogether, c.limits.effect(f), enough)
+	r.absolute = c.series(asPoints(before), asPoints(after), together, f)
 	// The tail of a few requests says less of what all cases do than their median.
 	var ownBefore, ownAfter map[int32]float64
 	if !m.Invalid {
 		b, a, _ := m.pair(median)
 		ownBefore, ownAfter = byMinute(b), byMinute(a)
 	}
-	r.relative = compareSeries(less(before, c.common[median].before, ownBefore), less(after, c.common[median].after, ownAfter), assumedAlone, c.limits.effect(f), enough)
+	r.relative = c.series(less(before, c.common[median].before, ownBefore), less(after, c.common[median].after, ownAfter), alone, f)
 	if r.Requests < c.limits.Requests {
 		r.absolute.known = false
 	}
@@ -432,8 +470,12 @@ func (c *comparer) caseRow(m *matchedCase, f int) row {
 		return r
 	}
 	r.Before = math.Exp(middle)
-	r.P = r.absolute.p
-	if r.relative.known {
+	switch {
+	case !r.relative.known:
+		r.P = r.absolute.p
+	case c.gate:
+		r.P = r.relative.p
+	default:
 		r.P = min(1, 2*min(r.absolute.p, r.relative.p))
 	}
 	return r
@@ -460,7 +502,7 @@ func (c *comparer) allRow(f int) row {
 		}
 		r.Bands = union(r.Bands, m.bands)
 	}
-	r.absolute = compareSeries(before, after, assumedTogether, c.limits.effect(f), c.limits.Windows)
+	r.absolute = c.series(before, after, together, f)
 	if !r.absolute.known {
 		r.reason = c.shortage(len(before), len(after), r.Requests)
 		return r
@@ -499,7 +541,7 @@ func (c *comparer) finish() []Row {
 			p[i] = math.NaN() // was not compared
 		}
 	}
-	adjusted := stats.Holm(p)
+	adjusted := c.corrected(p)
 	done := make([]Row, 0, len(c.rows))
 	for i := range c.rows {
 		r := &c.rows[i]
@@ -512,6 +554,8 @@ func (c *comparer) finish() []Row {
 			r.Result = NotEnoughData
 		case r.figure == numFigures:
 			c.decideErrors(r)
+		case c.gate:
+			c.decideRun(r)
 		default:
 			c.decideTime(r)
 		}
@@ -522,6 +566,14 @@ func (c *comparer) finish() []Row {
 		done = append(done, c.rows[i].Row)
 	}
 	return done
+}
+
+// corrected are the p of the rows corrected for their number.
+func (c *comparer) corrected(p []float64) []float64 {
+	if c.gate {
+		return c.byFamily(p)
+	}
+	return stats.Holm(p)
 }
 
 // deferToAll takes back what was said of a case that changed as the rest of the traffic
@@ -579,6 +631,28 @@ func (c *comparer) decideTime(r *row) {
 	r.together = changed && b.known && math.Abs(b.by) < effect/2
 	r.Ratio, r.Low, r.High = math.Exp(chosen.by), math.Exp(chosen.low), math.Exp(min(chosen.high, 100))
 	r.After = r.Before * r.Ratio
+}
+
+// openRows says what of the rows is not known.
+func (c *comparer) openRows(rows []Row) []string {
+	if c.gate {
+		return openOfRuns(rows)
+	}
+	var open []string
+	for i := range rows {
+		if rows[i].Result == NotEnoughData {
+			open = append(open, rows[i].Text)
+		}
+	}
+	return open
+}
+
+// overall is the result of all rows.
+func (c *comparer) overall(rows []Row) Result {
+	if c.gate {
+		return overallOfRuns(rows)
+	}
+	return overall(rows)
 }
 
 // overall is the result of all rows. Same takes that all traffic, its errors, and

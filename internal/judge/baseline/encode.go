@@ -13,14 +13,19 @@ import (
 )
 
 // magic begins every encoded profile; its last byte is the version of the encoding.
-const magic = "SBP\x01"
+// Version 1 did not say how long its windows are: they are minutes.
+const (
+	magic        = "SBP\x02"
+	firstVersion = 1
+)
 
 // The bounds of what is read back: beyond, it was never written.
 const (
 	maxText    = 1 << 12
 	maxSamples = mostSamples
 	maxCounts  = 1 << 8
-	// longestSample is in minutes: that of a block, and a window of up to a day.
+	// longestSample is in units, minutes at least in older versions: that of a block,
+	// and a window of up to a day.
 	longestSample = 2 * 24 * 60
 )
 
@@ -32,6 +37,7 @@ func (p *Profile) MarshalBinary() ([]byte, error) {
 	e.time(p.From)
 	e.time(p.To)
 	e.unsigned(uint64(p.Windows))
+	e.unsigned(uint64(p.Window / time.Second))
 	e.unsigned(uint64(len(p.Cases)))
 	for i := range p.Cases {
 		c := &p.Cases[i]
@@ -104,7 +110,7 @@ func (e *encoder) samples(s *samples) {
 	var last sample
 	for _, one := range s.list {
 		e.signed(int64(one.at) - int64(last.at))
-		e.signed(int64(one.minutes) - int64(last.minutes))
+		e.signed(int64(one.length) - int64(last.length))
 		e.signed(int64(one.n) - int64(last.n))
 		e.signed(int64(one.value) - int64(last.value))
 		last = one
@@ -118,14 +124,15 @@ func (p *Profile) UnmarshalBinary(data []byte) error {
 	if len(data) < len(magic)+4 || string(data[:len(magic)-1]) != magic[:len(magic)-1] {
 		return errors.New("baseline: this is no encoded profile")
 	}
-	if data[len(magic)-1] != magic[len(magic)-1] {
-		return fmt.Errorf("baseline: the profile is encoded in version %d, and version %d is known", data[len(magic)-1], magic[len(magic)-1])
+	version, latest := data[len(magic)-1], magic[len(magic)-1]
+	if version < firstVersion || version > latest {
+		return fmt.Errorf("baseline: the profile is encoded in version %d, and versions %d to %d are known", version, firstVersion, latest)
 	}
 	body := data[:len(data)-4]
 	if crc32.ChecksumIEEE(body) != binary.BigEndian.Uint32(data[len(body):]) {
 		return errors.New("baseline: the encoded profile is damaged: its checksum is wrong")
 	}
-	d := decoder{b: body[len(magic):]}
+	d := decoder{b: body[len(magic):], version: version}
 	read := d.profile()
 	if d.err == nil && len(d.b) > 0 {
 		d.fail("%d bytes too many", len(d.b))
@@ -139,8 +146,9 @@ func (p *Profile) UnmarshalBinary(data []byte) error {
 
 // decoder reads until the first mistake, and zeros after it.
 type decoder struct {
-	b   []byte
-	err error
+	b       []byte
+	version byte
+	err     error
 }
 
 func (d *decoder) fail(format string, args ...any) {
@@ -218,6 +226,7 @@ func (d *decoder) time() time.Time {
 
 func (d *decoder) profile() Profile {
 	p := Profile{Version: d.text(), From: d.time(), To: d.time(), Windows: int(d.unsigned(math.MaxInt32))}
+	p.Window = d.windowLength(p.Windows)
 	last := ""
 	for i := d.unsigned(maxCases); i > 0 && d.err == nil; i-- {
 		c := CaseProfile{Name: d.text(), Class: d.text(), Invalid: d.unsigned(1) == 1}
@@ -231,6 +240,21 @@ func (d *decoder) profile() Profile {
 		p.Cases = append(p.Cases, c)
 	}
 	return p
+}
+
+// windowLength reads how long the windows are.
+func (d *decoder) windowLength(windows int) time.Duration {
+	if d.version == firstVersion {
+		if windows == 0 {
+			return 0
+		}
+		return window.Minute
+	}
+	length := time.Duration(d.unsigned(math.MaxInt32)) * time.Second
+	if (length == 0) != (windows == 0) || (length != 0 && length != window.Short && length != window.Minute) {
+		d.fail("windows of %v cannot be", length)
+	}
+	return length
 }
 
 func (d *decoder) stratum() Stratum {
@@ -267,8 +291,8 @@ func (d *decoder) samples(lowest int64) samples {
 	s := samples{stride: int32(d.unsigned(1 << 20))}
 	var last sample
 	for i := d.unsigned(maxSamples); i > 0 && d.err == nil; i-- {
-		one := sample{d.within(last.at, int64(last.at)), d.within(last.minutes, 0), d.within(last.n, 0), d.within(last.value, lowest)}
-		if one.minutes > longestSample || (lowest == 0 && one.value > one.n) {
+		one := sample{d.within(last.at, int64(last.at)), d.within(last.length, 0), d.within(last.n, 0), d.within(last.value, lowest)}
+		if one.length > longestSample || (lowest == 0 && one.value > one.n) {
 			d.fail("a sample cannot be")
 		}
 		s.list = append(s.list, one)

@@ -9,7 +9,7 @@ import (
 	"soakd/internal/judge/stats"
 )
 
-// point is a value at a minute.
+// point is a value at a time, in the units of its profile: minutes but in short runs.
 type point struct {
 	at    int32
 	value float64
@@ -80,6 +80,12 @@ func compareSeries(before, after []point, assumed, minimum float64, enough int) 
 	s.p = min(1, max(s.p, ranks))
 	half := t.Quantile(0.975) * deviation
 	s.low, s.high = s.by-half, s.by+half
+	s.count(a, b, minimum)
+	return s
+}
+
+// count counts the values of b that lie half the minimum effect above or below the middle of a.
+func (s *shift) count(a, b []float64, minimum float64) {
 	middle := stats.Median(a)
 	for _, v := range b {
 		if v-middle >= minimum/2 {
@@ -89,7 +95,6 @@ func compareSeries(before, after []point, assumed, minimum float64, enough int) 
 			s.below += 1 / float64(len(b))
 		}
 	}
-	return s
 }
 
 func values(points []point) []float64 {

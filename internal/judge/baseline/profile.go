@@ -23,6 +23,9 @@ type Profile struct {
 	// From..To is the time it is about, in which Windows windows were taken in.
 	From, To time.Time
 	Windows  int
+	// Window is the length of its windows: [window.Short] for short runs, else
+	// [window.Minute], which longer ones count as too; 0 when there are none.
+	Window time.Duration
 	// Cases are sorted by name.
 	Cases []CaseProfile
 }
@@ -75,13 +78,24 @@ type figure struct {
 	quantile     float64
 	// requests is how many make a value: enough for three beyond the quantile.
 	requests uint64
+	// short is the same for windows of [window.Short]: of a median fewer are enough,
+	// since a short run has many such windows and what is rare few requests.
+	short uint64
+}
+
+// least is how many requests make a value in windows of that length.
+func (f figure) least(length time.Duration) uint64 {
+	if length == window.Short {
+		return f.short
+	}
+	return f.requests
 }
 
 func figures() [numFigures]figure {
 	return [numFigures]figure{
-		median: {MedianTime, "median response time", 0.5, 20},
-		p95:    {P95Time, "p95 response time", 0.95, 60},
-		p99:    {P99Time, "p99 response time", 0.99, 300},
+		median: {MedianTime, "median response time", 0.5, 20, 5},
+		p95:    {P95Time, "p95 response time", 0.95, 60, 60},
+		p99:    {P99Time, "p99 response time", 0.99, 300, 300},
 	}
 }
 
@@ -114,6 +128,9 @@ func bandText(band int, phase string) string {
 	}
 	return text
 }
+
+// Covered is how long its windows are together.
+func (p *Profile) Covered() time.Duration { return time.Duration(p.Windows) * p.Window }
 
 // Case returns the case of that name, nil when it had no requests.
 func (p *Profile) Case(name string) *CaseProfile {

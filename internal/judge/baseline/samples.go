@@ -4,8 +4,9 @@ import "math"
 
 // sample is a figure of one window, or of several in a row, in 16 bytes.
 type sample struct {
-	// at is the start in minutes since the Unix epoch, minutes the length.
-	at, minutes int32
+	// at is the start since the Unix epoch and length the length, both in units: the
+	// length of the windows of the profile.
+	at, length int32
 	// n is how many requests it is of.
 	n int32
 	// value is the logarithm of a time in seconds in units of 1/logUnit, or how many
@@ -26,9 +27,9 @@ func logOf(seconds float64) int32 { return int32(math.Round(math.Log(seconds) * 
 func count(n int64) int32 { return int32(min(n, math.MaxInt32)) }
 
 // samples is a bounded sample of a series, spread over all of its time. When there
-// are too many, every other run of [runLength] minutes is left out. Runs and not single
-// minutes, so that what one minute has to do with the next can still be seen; by
-// the clock and not by count, so that the same minutes of all cases are kept.
+// are too many, every other run of [runLength] units is left out. Runs and not single
+// units, so that what one window has to do with the next can still be seen; by
+// the clock and not by count, so that the same windows of all cases are kept.
 type samples struct {
 	// list is in the order of time. What is in it is not changed any more, so that a
 	// copy of the slice stays as it was.
@@ -37,7 +38,7 @@ type samples struct {
 	stride int32
 }
 
-// runLength is how many minutes are kept or left out together.
+// runLength is how many units are kept or left out together.
 const runLength = 8
 
 func (s *samples) add(one sample, limit int) {

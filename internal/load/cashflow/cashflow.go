@@ -137,6 +137,7 @@ func (w *workload) assemble() *load.Workload {
 	invalid, notes := w.invalidCases()
 	whole.Cases = append(whole.Cases, invalid...)
 	whole.Notes = notes
+	tag(whole.Cases)
 	for _, c := range whole.Cases {
 		if !c.Invalid {
 			w.valid.watch(c)
@@ -171,7 +172,7 @@ func (w *workload) get(d *load.Draw, path string, memo any) *load.Request {
 
 func (w *workload) healthCase() *load.Case {
 	return &load.Case{
-		Name: "health", Class: "health", Weight: 5, Timeout: healthTimeout,
+		Name: "health", Class: "health", Method: http.MethodGet, Weight: 5, Timeout: healthTimeout,
 		ReadOnly: true, Statuses: []int{http.StatusOK},
 		Build: func(d load.Draw) (*load.Request, error) {
 			r := w.get(&d, "/health", nil)

@@ -17,6 +17,10 @@
 // the book (60 %, recent ones more often), the same with the discount rate
 // raised by one percentage point (15 %), or a new portfolio, run once (25 %).
 //
+// A part of it can be selected by tags: the names of cases, their classes, and read
+// or write, compute (forecasts), scenarios (saving and reading them) and auth (tokens
+// and what is another's).
+//
 // # What is kept
 //
 // A virtual user remembers what the checks need: the newest 20 scenarios that it

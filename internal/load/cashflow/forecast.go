@@ -163,7 +163,7 @@ func (w *workload) forecastCase(k forecastKind) *load.Case {
 		}
 	}
 	return &load.Case{
-		Name: k.name, Class: k.class, Weight: k.weight,
+		Name: k.name, Class: k.class, Method: http.MethodPost, Weight: k.weight,
 		Timeout: k.limits.timeout, MinInterval: k.limits.interval,
 		Statuses: []int{http.StatusOK},
 		Build: func(d load.Draw) (*load.Request, error) {

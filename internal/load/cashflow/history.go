@@ -72,7 +72,7 @@ func (w *workload) historyCase(name string, weight float64, filtered bool) *load
 	}
 	unfiltered, filters := new(historyMemo), &filters{path: w.paths.history}
 	return &load.Case{
-		Name: name, Class: standard, Weight: weight, Timeout: standardTimeout,
+		Name: name, Class: standard, Method: http.MethodGet, Weight: weight, Timeout: standardTimeout,
 		ReadOnly: true, Statuses: []int{http.StatusOK},
 		Build: func(d load.Draw) (*load.Request, error) {
 			if err := w.known(d.User); err != nil {

@@ -36,6 +36,8 @@ type fault struct {
 	named bool
 	// reads tells that the request is a GET, which changes nothing.
 	reads bool
+	// methods tells that there are several HTTP methods; else reads tells which it is.
+	methods bool
 	// mayClose tells that the target may close the connection.
 	mayClose bool
 	// unavailable says why the case must be left out; nil or "" keeps it.
@@ -59,7 +61,7 @@ func (w *workload) invalidCases() (cases []*load.Case, notes []string) {
 	}
 	for _, c := range cases {
 		if c.Name == foreignScenario {
-			c.Fallback = named(cases, unknownID)
+			c.Fallback, c.NeedsOpening = named(cases, unknownID), true
 		}
 	}
 	// Unusual text is not invalid: it must be taken as the data it is.
@@ -83,7 +85,7 @@ func named(cases []*load.Case, name string) *load.Case {
 
 func (w *workload) invalidCase(f fault) *load.Case {
 	c := &load.Case{
-		Name: f.name, Class: classInvalid, Timeout: invalidTimeout, Statuses: f.statuses, Invalid: true, ReadOnly: f.reads,
+		Name: f.name, Class: classInvalid, Method: f.method(), Timeout: invalidTimeout, Statuses: f.statuses, Invalid: true, ReadOnly: f.reads,
 		Build: func(d load.Draw) (*load.Request, error) {
 			if err := w.known(d.User); err != nil {
 				return nil, err
@@ -109,6 +111,17 @@ func (w *workload) invalidCase(f fault) *load.Case {
 		}
 	}
 	return c
+}
+
+// method is the one HTTP method of the fault's requests, or "".
+func (f *fault) method() string {
+	switch {
+	case f.methods:
+		return ""
+	case f.reads:
+		return http.MethodGet
+	}
+	return http.MethodPost
 }
 
 // verifyError checks the body of a rejection.
@@ -354,7 +367,7 @@ func accessFaults() []fault {
 			// Methods that the operation does not have; a target that has one after all
 			// may change something. For one that no server has,
 			// 501 would be right (RFC 9110, 15.6.2), and look like an error of the server.
-			name: "invalid_method", statuses: []int{http.StatusMethodNotAllowed},
+			name: "invalid_method", methods: true, statuses: []int{http.StatusMethodNotAllowed},
 			build: func(w *workload, d load.Draw) (*load.Request, error) {
 				methods := [...]string{http.MethodDelete, http.MethodPatch, http.MethodPut}
 				r := w.get(&d, w.paths.forecast, &invalidMemo{})

@@ -102,8 +102,12 @@ func TestReadOnlyIsWhatReads(t *testing.T) {
 	reads := 0
 	for _, c := range b.Cases {
 		for arrival := range uint64(20) {
-			if got := b.build(t, c.Name, drawOf(0, arrival)).Method == http.MethodGet; got != c.ReadOnly {
+			method := b.build(t, c.Name, drawOf(0, arrival)).Method
+			if got := method == http.MethodGet; got != c.ReadOnly {
 				t.Fatalf("%s: read-only is %v, a GET %v", c.Name, c.ReadOnly, got)
+			}
+			if method != c.Method && (c.Method != "" || c.Name != "invalid_method") {
+				t.Fatalf("%s: said to be %q, sent %q", c.Name, c.Method, method)
 			}
 		}
 		if c.ReadOnly {

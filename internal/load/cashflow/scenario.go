@@ -153,7 +153,7 @@ func (w *workload) saveCase(name string, class load.Class, weight float64, text 
 		timeout = invalidTimeout
 	}
 	return &load.Case{
-		Name: name, Class: class, Weight: weight, Timeout: timeout,
+		Name: name, Class: class, Method: http.MethodPost, Weight: weight, Timeout: timeout,
 		Statuses: []int{http.StatusCreated, http.StatusOK},
 		Build: func(d load.Draw) (*load.Request, error) {
 			if err := w.known(d.User); err != nil {
@@ -237,8 +237,8 @@ func (w *workload) foreignOwner(user load.User, owner identifier) error {
 
 func (w *workload) listCase() *load.Case {
 	return &load.Case{
-		Name: "list_scenarios", Class: standard, Weight: 5, Timeout: standardTimeout,
-		ReadOnly: true, Statuses: []int{http.StatusOK},
+		Name: "list_scenarios", Class: standard, Method: http.MethodGet, Weight: 5, Timeout: standardTimeout,
+		ReadOnly: true, NeedsOpening: true, Statuses: []int{http.StatusOK},
 		Build: func(d load.Draw) (*load.Request, error) {
 			if err := w.known(d.User); err != nil {
 				return nil, err
@@ -398,9 +398,9 @@ func newestFirst(rows []row) error {
 
 func (w *workload) getCase(save *load.Case) *load.Case {
 	return &load.Case{
-		Name: "get_scenario", Class: standard, Weight: 3, Timeout: standardTimeout,
+		Name: "get_scenario", Class: standard, Method: http.MethodGet, Weight: 3, Timeout: standardTimeout,
 		// 404 is here so that a lost scenario is told apart by its own check.
-		ReadOnly: true, Statuses: []int{http.StatusOK, http.StatusNotFound},
+		ReadOnly: true, NeedsOpening: true, Statuses: []int{http.StatusOK, http.StatusNotFound},
 		Build: func(d load.Draw) (*load.Request, error) {
 			if err := w.known(d.User); err != nil {
 				return nil, err
