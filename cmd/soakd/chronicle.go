@@ -401,7 +401,7 @@ func (c *chronicle) prune(ctx context.Context, now time.Time) {
 }
 
 // end stores the rest and how the run ended, and closes the history.
-func (c *chronicle) end(ctx context.Context, j *judgement, now time.Time) {
+func (c *chronicle) end(ctx context.Context, j *judgement, now time.Time, result judge.Result) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTimeout)
 	defer cancel()
 	c.flush(ctx, j, now)
@@ -411,7 +411,7 @@ func (c *chronicle) end(ctx context.Context, j *judgement, now time.Time) {
 	verdict := j.Verdict(true)
 	summary, err := json.Marshal(verdict)
 	if err == nil {
-		err = c.store.EndRun(ctx, c.run, now, string(verdict.Result), summary)
+		err = c.store.EndRun(ctx, c.run, now, string(result), summary)
 	}
 	if err = errors.Join(err, c.store.Close()); err != nil {
 		c.log.Warn("the end of the run could not be stored", "err", err)

@@ -157,7 +157,7 @@ func TestWindowsWaitForTheHistory(t *testing.T) {
 	if n != maxPending {
 		t.Errorf("%d windows are stored", n)
 	}
-	c.end(t.Context(), j, start.Add(time.Hour))
+	c.end(t.Context(), j, start.Add(time.Hour), judge.Pass)
 }
 
 // The history has the findings of a run under that run: not those that were over

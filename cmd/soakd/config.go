@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -52,6 +53,8 @@ type config struct {
 	ObjectivePeriod time.Duration `envconfig:"OBJECTIVE_PERIOD" default:"0s" desc:"Time for which an error budget must last, 1h to 2160h; 0s: 30 days, or the duration of a bounded run."`
 
 	Baseline string `envconfig:"BASELINE" desc:"Name of a baseline in the history that the target is compared with; empty: the version before, where there was one."`
+
+	gateSettings
 
 	historySettings
 
@@ -138,10 +141,11 @@ func readConfig(cmd command, args []string, stdout io.Writer) (*config, error) {
 	flags.SetOutput(io.Discard)
 	flags.Usage = func() {} // printed below, to standard output
 	addFlags(flags, settings, &errs)
+	addAliases(flags, settings, &errs)
 	if cmd.flags != nil {
 		cmd.flags(flags)
 	}
-	switch err := flags.Parse(args); {
+	switch err := flags.Parse(locustArguments(args)); {
 	case errors.Is(err, flag.ErrHelp):
 		printFlags(stdout, cmd.name, flags)
 		return nil, err
@@ -149,6 +153,9 @@ func readConfig(cmd command, args []string, stdout io.Writer) (*config, error) {
 		errs = append(errs, fmt.Errorf("%w; see `soakd %s --help`", err, cmd.name))
 	case flags.NArg() > 0:
 		errs = append(errs, fmt.Errorf("%q is not expected: settings are flags such as --rate 50", flags.Arg(0)))
+	}
+	if meantAsUsers(flags) && os.Getenv(envPrefix+"_MODEL") == "" {
+		cfg.Model = modelClosed
 	}
 	if cmd.adjust != nil {
 		errs = append(errs, cmd.adjust(cfg))
@@ -181,6 +188,7 @@ func (c *config) validate() error {
 		return errors.Join(m...)
 	}
 	c.validateTarget(&m)
+	c.gateSettings.validate(&m, c.Duration, c.RampUp)
 	c.historySettings.validate(&m)
 	c.grafanaSettings.validate(&m)
 	c.pushSettings.validate(&m)

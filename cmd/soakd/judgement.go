@@ -25,6 +25,9 @@ type judgement struct {
 	// chronicle keeps what is judged; nil when nothing is kept.
 	chronicle *chronicle
 
+	// watch, where it is set, is told of each window of 10 s before it is judged.
+	watch func(*window.Window)
+
 	// news is signalled when there may be events that were not seen yet.
 	news chan struct{}
 
@@ -154,6 +157,9 @@ func (j *judgement) probe(result probes.Result) { j.collector.probe(result) }
 func (j *judgement) windowEnded(end closing) {
 	defer j.announce()
 	w := j.collector.window(end)
+	if j.watch != nil {
+		j.watch(w)
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.keep(j.judge.Window(w))

@@ -176,7 +176,7 @@ func each(ctx context.Context, interval time.Duration, do func(now time.Time)) {
 // quietProgress writes one line with the result.
 type quietProgress struct{ w io.Writer }
 
-func (quietProgress) start(beginning)                 {}
+func (quietProgress) start(beginning)                {}
 func (quietProgress) follow(context.Context, course) {}
 
 func (p quietProgress) finish(run *report.Run, _ []string) {

@@ -110,6 +110,7 @@ type daemon struct {
 	windows   *windows
 	server    *exporter.Server
 	judgement *judgement
+	gate      *gate
 	// annotator is nil when there is no Grafana to write to.
 	annotator *annotator
 	// pusher is nil when nothing is to be pushed.
@@ -139,6 +140,10 @@ func newDaemon(ctx context.Context, cfg *config, shown progress, log *slog.Logge
 	if err := d.judgeTarget(ctx); err != nil {
 		return nil, err
 	}
+	if d.gate, err = cfg.newGate(ctx, d.traffic.workload, d.judgement.chronicle); err != nil {
+		return nil, err
+	}
+	d.judgement.watch = d.gate.window
 	if err := d.watch(); err != nil {
 		return nil, err
 	}
@@ -188,7 +193,7 @@ func (d *daemon) judgeTarget(ctx context.Context) error {
 // closeHistory closes the history of a run that does not take place.
 func (d *daemon) closeHistory() {
 	if d.judgement != nil && d.judgement.chronicle != nil {
-		d.judgement.chronicle.end(context.Background(), d.judgement, time.Now())
+		d.judgement.chronicle.end(context.Background(), d.judgement, time.Now(), judge.Unknown)
 	}
 }
 
@@ -326,36 +331,30 @@ func (d *daemon) run(ctx context.Context) error {
 	defer context.AfterFunc(background, halt)()
 	defer context.AfterFunc(ctx, func() { d.server.SetReady(false) })()
 	d.server.SetReady(true)
+	if d.cfg.AbortEarly {
+		d.gate.endWith(halt)
+	}
 	d.engine.Run(sending)
 	d.server.SetReady(false)
 	stop()
-	err := group.Wait()
+	return d.finish(ctx, group.Wait())
+}
+
+// finish judges the run that is over, writes what is to be written, and returns what
+// it came to. failure is what failed beside the traffic.
+func (d *daemon) finish(ctx context.Context, failure error) error {
 	d.judgement.finish()
 	d.push(ctx)
 	if d.annotator != nil {
 		d.annotator.finish(ctx, d.judgement)
 	}
-	d.closeHistory()
-	if err == nil {
-		err = d.outcome(ctx.Err() != nil)
+	run := d.finished(ctx.Err() != nil, failure)
+	d.keep(ctx, run)
+	d.shown.finish(run, nil)
+	if d.cfg.Duration == 0 { // somebody stopped it, which comes to nothing
+		return failure
 	}
-	d.shown.finish(d.ended(err), nil)
-	return err
-}
-
-// ended is the run that is over, with the error that it ends with.
-func (d *daemon) ended(err error) *report.Run {
-	status := d.status()
-	status.Verdict = d.judgement.Verdict(true)
-	run := &report.Run{Status: &status, Duration: d.cfg.Duration, Verdict: &status.Verdict, Findings: status.Findings}
-	run.Conclusion = report.Conclusion{Result: judge.Pass, Text: "passed"}
-	if err != nil {
-		run.Conclusion = report.Conclusion{Result: judge.Unknown, ExitCode: exitCode(err), Text: err.Error()}
-		if run.Conclusion.ExitCode == exitFailed {
-			run.Conclusion.Result = judge.Fail
-		}
-	}
-	return run
+	return outcome(&run.Conclusion)
 }
 
 // poll runs the probes. One that hangs at the end is soakd's own trouble: it does
@@ -364,32 +363,6 @@ func (d *daemon) poll(ctx context.Context) {
 	if err := d.poller.Run(ctx); err != nil {
 		d.log.Error("a probe did not end", "err", err)
 	}
-}
-
-// outcome says what a bounded run came to. What did not happen, or not for as
-// long as was asked for, cannot have passed.
-func (d *daemon) outcome(interrupted bool) error {
-	_, all := d.recorder.Summary()
-	switch {
-	case d.cfg.Duration == 0:
-		return nil
-	case interrupted:
-		return fmt.Errorf("interrupted before %v were over", d.cfg.Duration)
-	case all.Answered == 0:
-		return fmt.Errorf("the target %s never answered: %d of %d requests failed", d.cfg.TargetURL, all.Failed(), all.Finished)
-	case all.OK == 0:
-		return failedError{fmt.Errorf("not one of %d requests was answered rightly", all.Finished)}
-	}
-	if err := d.windows.verdict(); err != nil {
-		return err
-	}
-	switch verdict := d.judgement.Verdict(true); verdict.Result {
-	case judge.Fail:
-		return failedError{errors.New(verdict.Text)}
-	case judge.Unknown:
-		return fmt.Errorf("could not judge: %s", verdict.Text)
-	}
-	return nil
 }
 
 // readings are the figures of the judgement, for metrics.
@@ -432,8 +405,12 @@ func (d *daemon) beginning() beginning {
 
 // course is the run as it is shown.
 func (d *daemon) course() course {
-	return course{status: d.status, window: func(now time.Time) (report.Status, load.Window) {
+	c := course{status: d.status, window: func(now time.Time) (report.Status, load.Window) {
 		status := d.status()
 		return status, d.recorder.NextWindow(now, status.Counts)
 	}}
+	if len(d.cfg.Thresholds) > 0 {
+		c.thresholds = d.gate.judged
+	}
+	return c
 }

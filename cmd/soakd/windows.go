@@ -147,11 +147,12 @@ func (w *windows) cpuShare() (float64, bool) {
 	return w.latest.CPUShare(), w.latest.CPUs > 0
 }
 
-// verdict is the error of a run of which no window was fit, and nil when one was.
-func (w *windows) verdict() error {
+// unfit says of a run that most of its windows were not fit to judge the target by,
+// and why; "" when at least half of them were. none tells that not one was.
+func (w *windows) unfit() (text string, none bool) {
 	s := w.fitness.Status()
-	if s.Windows == 0 || s.Unfit < s.Windows {
-		return nil
+	if fit := s.Windows - s.Unfit; s.Windows == 0 || (fit > 0 && 2*fit >= s.Windows) {
+		return "", false
 	}
 	var reasons []string
 	for _, reason := range load.UnfitReasons() {
@@ -159,7 +160,8 @@ func (w *windows) verdict() error {
 			reasons = append(reasons, fmt.Sprintf("%s %d", reason, n))
 		}
 	}
-	return fmt.Errorf("could not judge: 0 of %d windows were fit to pass a judgement (%s); the log says what would help", s.Windows, strings.Join(reasons, ", "))
+	text = fmt.Sprintf("%d of %d windows were fit to pass a judgement (%s); the log says what would help", s.Windows-s.Unfit, s.Windows, strings.Join(reasons, ", "))
+	return text, s.Unfit == s.Windows
 }
 
 // windowFacts are the facts of the window between two moments. held is what held

@@ -28,8 +28,10 @@ type Circumstances struct {
 	Answered bool
 	OK       int64
 	Foreign  bool
-	// Unfit says that soakd was fit to judge in no window, "" when it was in some.
-	Unfit string
+	// Unfit says that soakd was not fit to judge in most windows, "" when it was.
+	// NoneFit tells that it was in none: then the verdict says nothing.
+	Unfit   string
+	NoneFit bool
 	// Compared tells that a comparison was asked for, NoBaseline why there is none that
 	// should be no obstacle: the first run of all has none that it could be held to.
 	Compared   bool
@@ -66,12 +68,14 @@ func Conclude(r *Run, c *Circumstances) Conclusion {
 			open = append(open, one.Text)
 		}
 	}
-	if v := r.Verdict; v != nil {
+	if v := r.Verdict; v != nil && !c.NoneFit {
 		switch v.Result {
 		case judge.Fail:
-			against = append(against, v.Text)
+			against = append(against, strings.TrimPrefix(v.Text, "failed: "))
 		case judge.Unknown:
-			open = append(open, v.Text)
+			if c.Unfit == "" { // which says the same with its reasons
+				open = append(open, strings.TrimPrefix(v.Text, "not known: "))
+			}
 		}
 	}
 	compareConclusion(r, c, &against, &open)

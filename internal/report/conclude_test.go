@@ -31,10 +31,12 @@ func TestAConclusionIsNeverBetterThanTheTruth(t *testing.T) {
 		"all is well":            {func(*Run, *Circumstances) {}, 0, "passed"},
 		"a threshold is missed":  {missed, 1, "p95 was 9 s"},
 		"a threshold is unknown": {func(r *Run, _ *Circumstances) { r.Thresholds[0].Result = threshold.Unknown }, 3, "p95 was 20 ms"},
-		"the verdict is bad":     {func(r *Run, _ *Circumstances) { r.Verdict = &judge.Verdict{Result: judge.Fail, Text: "errors: many"} }, 1, "errors: many"},
+		"the verdict is bad": {func(r *Run, _ *Circumstances) {
+			r.Verdict = &judge.Verdict{Result: judge.Fail, Text: "failed: errors: many"}
+		}, 1, "failed: errors: many"},
 		"the verdict is unknown": {func(r *Run, _ *Circumstances) {
 			r.Verdict = &judge.Verdict{Result: judge.Unknown, Text: "not known: x"}
-		}, 3, "not known: x"},
+		}, 3, "could not judge: x"},
 		"it is worse": {func(r *Run, _ *Circumstances) {
 			r.Comparison = &baseline.Comparison{Result: baseline.Worse, Rows: []baseline.Row{{Result: baseline.Worse, Text: "forecast took twice as long"}}}
 		}, 1, "worse than last-passed: forecast took twice as long"},
@@ -45,6 +47,10 @@ func TestAConclusionIsNeverBetterThanTheTruth(t *testing.T) {
 		"it is interrupted":      {func(_ *Run, c *Circumstances) { c.Ended = "interrupted after 1m0s of 3m0s" }, 3, "interrupted after 1m0s"},
 		"interrupted and failed": {func(r *Run, c *Circumstances) { missed(r, c); c.Ended = "interrupted" }, 3, "until then: p95 was 9 s"},
 		"soakd was not fit":      {func(_ *Run, c *Circumstances) { c.Unfit = "10 of 18 windows were not fit" }, 3, "10 of 18"},
+		"never fit": {func(r *Run, c *Circumstances) {
+			r.Verdict, c.Unfit, c.NoneFit = &judge.Verdict{Result: judge.Fail, Text: "failed: errors: many"}, "0 of 18 windows were fit", true
+		}, 3, "could not judge: 0 of 18"},
+		"never fit and missed":   {func(r *Run, c *Circumstances) { missed(r, c); c.Unfit, c.NoneFit = "0 of 18", true }, 1, "p95 was 9 s"},
 		"not fit and failed":     {func(r *Run, c *Circumstances) { missed(r, c); c.Unfit = "10 of 18" }, 1, "p95 was 9 s"},
 		"it is empty":            {func(r *Run, _ *Circumstances) { r.All = Traffic{} }, 3, "no request came to an end"},
 		"empty, of another tool": {func(r *Run, c *Circumstances) { r.All, c.Foreign = Traffic{}, true }, 3, "no request in the results"},

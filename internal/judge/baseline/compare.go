@@ -247,8 +247,8 @@ func (c *comparer) like(before *CaseProfile, s *Stratum) []*Stratum {
 // from at on, in the units of its profile; so are all times here.
 type value struct {
 	at, length int32
-	n           int64
-	log         float64
+	n          int64
+	log        float64
 }
 
 // pair returns the values of a figure of a case, before and after, each less the

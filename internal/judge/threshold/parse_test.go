@@ -49,7 +49,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		"p95==1s":                      "write <=, <, >= or >",
 		"p100<=1s":                     "p100 is not a figure",
 		"p0<=1s":                       "above p0",
-		"p95{clas=x}<=1s":              "not by clas",
+		"p95{type=x}<=1s":              "not by type",
 		"p95{class}<=1s":               "class=NAME",
 		"p95{class=a,case=b}<=1s":      "not both",
 		"p95{class=a,class=b}<=1s":     "given twice",

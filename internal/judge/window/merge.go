@@ -29,6 +29,8 @@ type builder struct {
 	rate     float64 // rate times seconds
 	// own tells that the histogram of a case belongs to this window.
 	own map[string]bool
+	// all tells that the traffic of parts that were not fit counts too.
+	all bool
 }
 
 // Add takes the next window of the level [Short] in, and returns the windows of
@@ -83,7 +85,19 @@ func (r *Roller) Flush() []*Window {
 	return done
 }
 
-// Merge puts windows that follow one another into one of the given start and length.
+// Join puts windows that follow one another into one of the given start and length, to be shown: the
+// traffic of all parts counts, fit or not.
+func Join(start time.Time, length time.Duration, parts []*Window) *Window {
+	b := newBuilder(start, length)
+	b.all = true
+	for _, part := range parts {
+		b.add(part)
+	}
+	return b.finish()
+}
+
+// Merge puts windows that follow one another into one of the given start and length,
+// to be judged by: the traffic of parts that were not fit is left out.
 func Merge(start time.Time, length time.Duration, parts []*Window) *Window {
 	b := newBuilder(start, length)
 	for _, part := range parts {
@@ -115,7 +129,7 @@ func (b *builder) add(part *Window) {
 	if part.Version != "" {
 		b.versions[part.Version] = true
 	}
-	if part.Length > Short || part.IsFit() {
+	if b.all || part.Length > Short || part.IsFit() {
 		for i := range part.Cases {
 			b.addCase(&part.Cases[i])
 		}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"soakd/internal/judge"
+	"soakd/internal/judge/baseline"
+	"soakd/internal/judge/threshold"
+	"soakd/internal/judge/window"
+	"soakd/internal/load"
+	"soakd/internal/report"
+)
+
+// gate holds a run to its thresholds and keeps what its reports are made of. It may
+// be used from any goroutine.
+type gate struct {
+	mu         sync.Mutex
+	thresholds *threshold.Gate
+	timeline   report.Timeline
+	// comparison is with the reference, label how that is called; without one
+	// noBaseline says why, where one was asked for.
+	comparison        *gateComparison
+	label, noBaseline string
+	// abort ends the run early, nil when it may not be; hopeless is why it was.
+	abort    func()
+	hopeless string
+}
+
+// newGate returns the gate of a run, which is compared with what is in the history.
+func (c *config) newGate(ctx context.Context, workload *load.Workload, kept *chronicle) (*gate, error) {
+	if err := c.Thresholds.Check(namesOf(workload)); err != nil {
+		return nil, usageError{fmt.Errorf("%s_THRESHOLDS: %w", envPrefix, err)}
+	}
+	g := &gate{thresholds: threshold.NewGate(c.Thresholds, threshold.Config{
+		Window: c.ThresholdWindow, WarmUp: c.warmUp(), Sending: c.Duration, Total: c.totalArrivals(),
+	})}
+	var reference *baseline.Profile
+	if c.Baseline != "" && c.Duration > 0 {
+		var err error
+		if reference, g.label, err = kept.gateReference(ctx, c.Baseline); err != nil {
+			return nil, err
+		}
+		if reference == nil {
+			g.noBaseline = noRunPassed
+		}
+	}
+	compared := gateComparisonConfig{Duration: c.Duration, WarmUp: c.warmUp()}
+	if c.closed() {
+		compared.Users = c.Users
+	}
+	g.comparison = newGateComparison(compared, reference)
+	return g, nil
+}
+
+// namesOf are the names of the classes and cases of a workload.
+func namesOf(workload *load.Workload) (classes, cases []string) {
+	for _, one := range workload.Cases {
+		classes, cases = append(classes, string(one.Class)), append(cases, one.Name)
+	}
+	return classes, cases
+}
+
+// warmUp is what thresholds and the comparison leave out at the start.
+func (c *config) warmUp() time.Duration { return c.WarmUp.of(c.Duration, c.RampUp) }
+
+// mostCounted bounds the arrivals that are counted beforehand.
+const mostCounted = 5_000_000
+
+// totalArrivals is how many arrivals the schedule will have, 0 when that is not known:
+// for users, for a rate that may be changed, and for very many.
+func (c *config) totalArrivals() int64 {
+	if c.closed() || c.EnableLifecycle || c.Duration == 0 || c.shape.Peak().PerSecond()*c.Duration.Seconds() > mostCounted {
+		return 0
+	}
+	arrivals, err := c.arrivals()
+	if err != nil {
+		return 0 // told when the engine is made
+	}
+	total := int64(0)
+	for {
+		if _, due, ok := arrivals.Peek(); !ok || due >= c.Duration {
+			return total
+		}
+		arrivals.Advance()
+		total++
+	}
+}
+
+// endWith lets the run be ended early.
+func (g *gate) endWith(halt func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.abort = halt
+}
+
+// window takes a window that is over, and ends the run when that has become useless.
+func (g *gate) window(w *window.Window) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.thresholds.Add(w)
+	g.timeline.Add(w)
+	g.comparison.window(w)
+	if g.abort == nil || g.hopeless != "" {
+		return
+	}
+	if text, hopeless := g.thresholds.Hopeless(); hopeless {
+		g.hopeless = text
+		g.abort()
+	}
+}
+
+// judged is what the thresholds come to now.
+func (g *gate) judged() []threshold.Judged {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.thresholds.Judged()
+}
+
+// gaveUp says why the run ended early, "" when it did not.
+func (g *gate) gaveUp() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.hopeless
+}
+
+// finished is the run that is over, with its conclusion. failure is what failed beside
+// the traffic.
+func (d *daemon) finished(interrupted bool, failure error) *report.Run {
+	status := d.status()
+	snapshot := d.recorder.Snapshot()
+	verdict := d.judgement.Verdict(true)
+	status.Verdict = verdict
+	run := &report.Run{
+		Tool: "soakd", ToolVersion: report.Version(), Target: status.Target, Workload: status.Workload, TargetVersion: verdict.Version,
+		Model: d.cfg.Model, Rate: status.Rate, Users: status.Users, Start: d.start, Elapsed: status.Elapsed, Duration: d.cfg.Duration,
+		Status: &status, Verdict: &verdict, Findings: status.Findings, Thresholds: d.gate.judged(), Windows: d.gate.windows(),
+	}
+	if d.cfg.Duration > 0 {
+		run.WarmUp = d.cfg.warmUp()
+	}
+	run.All, run.Classes, run.Cases = report.TrafficOf(&snapshot, status.Counts.Incomplete())
+	run.Points = report.Points(run.Windows)
+	run.Baseline, run.Comparison = d.gate.label, d.gate.comparison.comparison()
+	circumstances := report.Circumstances{Compared: d.gate.label != "", NoBaseline: d.gate.noBaseline, Answered: status.All.Answered > 0, OK: status.All.OK}
+	circumstances.Unfit, circumstances.NoneFit = d.windows.unfit()
+	if interrupted && d.cfg.Duration > 0 {
+		circumstances.Ended = report.Interrupted("interrupted", status.Elapsed, d.cfg.Duration)
+	}
+	if failure != nil {
+		circumstances.Failed = append(circumstances.Failed, failure)
+	}
+	run.Conclusion = report.Conclude(run, &circumstances)
+	if why := d.gate.gaveUp(); why != "" {
+		run.Conclusion.Text += "; ended after " + status.Elapsed.Round(time.Second).String() + ": " + why
+	}
+	return run
+}
+
+func (g *gate) windows() []*window.Window {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.timeline.Windows()
+}
+
+// outcome is the error whose exit code says what a run came to, nil for a pass.
+func outcome(c *report.Conclusion) error {
+	switch c.Result {
+	case judge.Pass:
+		return nil
+	case judge.Fail:
+		return failedError{errors.New(c.Text)}
+	default:
+		return errors.New(c.Text)
+	}
+}
+
+// keep stores what the run was like, for later ones to be compared with, and ends its
+// entry in the history.
+func (d *daemon) keep(ctx context.Context, run *report.Run) {
+	chronicle := d.judgement.chronicle
+	if d.cfg.Duration > 0 {
+		chronicle.keepGate(ctx, d.gate.comparison.profile(), run.Conclusion.Result == judge.Pass, time.Now())
+	}
+	if chronicle != nil {
+		chronicle.end(ctx, d.judgement, time.Now(), run.Conclusion.Result)
+	}
+}

@@ -1,0 +1,152 @@
+package report
+
+import (
+	"bufio"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// output is one file of a report.
+type output struct {
+	name  string
+	write func(io.Writer, *Run) error
+}
+
+// outputs are the files that [Write] makes.
+func outputs() []output {
+	return append([]output{
+		{"report.json", JSON},
+		{"report.md", Markdown},
+		{"junit.xml", JUnit},
+		{"metrics.txt", Metrics},
+	}, locustOutputs("locust", false)...)
+}
+
+// Prepare makes the folder that [Write] is to write to, and proves that files can be
+// written there, so that a run does not find out at its end. It leaves no file behind.
+func Prepare(dir string) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return fmt.Errorf("the folder for reports %s cannot be made: %w; name one that can be made and written", dir, cause(err))
+	}
+	probe := filepath.Join(dir, ".soakd-"+rand.Text())
+	err := fill(probe, func(w io.Writer) error {
+		_, err := io.WriteString(w, "soakd proves that it can write here\n")
+		return err
+	})
+	if err = errors.Join(err, os.Remove(probe)); err != nil {
+		return fmt.Errorf("no report can be written to the folder %s: %w; name one that can be written, with space left", dir, cause(err))
+	}
+	return nil
+}
+
+// PrepareLocust is [Prepare] for the files of [WriteLocust].
+func PrepareLocust(prefix string) error { return Prepare(filepath.Dir(prefix)) }
+
+// Write writes all reports of a run into a folder, which it makes where there is none:
+// report.json, report.md, junit.xml, metrics.txt and Locust's four CSV files with the
+// prefix "locust". Each is written whole or not at all: one that cannot be leaves an
+// older one as it was, and does not keep the others from being written. The error joins
+// what failed, each with the file's name.
+func Write(dir string, r *Run) error { return writeAll(dir, outputs(), r) }
+
+// WriteLocust writes Locust's four CSV files: prefix_stats.csv and so on. The prefix
+// may hold folders, which are made. fullHistory has a row for each case in the history
+// beside that of all traffic, as --csv-full-history has it. It fails as [Write] does.
+func WriteLocust(prefix string, fullHistory bool, r *Run) error {
+	return writeAll(filepath.Dir(prefix), locustOutputs(filepath.Base(prefix), fullHistory), r)
+}
+
+func writeAll(dir string, list []output, r *Run) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return fmt.Errorf("make the folder for reports %s: %w", dir, cause(err))
+	}
+	var failed []error
+	for _, one := range list {
+		path := filepath.Join(dir, one.name)
+		if err := replace(path, func(w io.Writer) error { return one.write(w, r) }); err != nil {
+			failed = append(failed, fmt.Errorf("write %s: %w", path, explain(err)))
+		}
+	}
+	if err := syncFolder(dir); err != nil {
+		failed = append(failed, fmt.Errorf("write the folder %s: %w", dir, explain(err)))
+	}
+	return errors.Join(failed...)
+}
+
+// replace puts a file in the place of another in one step: it is written beside it, is
+// safe on the disk, and then takes the name.
+func replace(path string, write func(io.Writer) error) error {
+	dir, name := filepath.Split(path)
+	draft := filepath.Join(dir, "."+name+"-"+rand.Text())
+	if err := fill(draft, write); err != nil {
+		return errors.Join(err, removed(draft))
+	}
+	if err := os.Rename(draft, path); err != nil {
+		return errors.Join(err, removed(draft))
+	}
+	return nil
+}
+
+// removed removes a draft that may not have come to be.
+func removed(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// fill makes a new file, with the rights that the umask leaves, and syncs it.
+func fill(path string, write func(io.Writer) error) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(f)
+	if err = write(w); err == nil {
+		err = w.Flush()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// syncFolder makes the names of files last; a file system that cannot is no mistake.
+func syncFolder(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	if err = f.Sync(); errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		err = nil
+	}
+	return errors.Join(err, f.Close())
+}
+
+// cause leaves out the name of a file that only this package knows.
+func cause(err error) error {
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path):
+		return path.Err
+	case errors.As(err, &link):
+		return link.Err
+	}
+	return err
+}
+
+// explain says what helps where that is known.
+func explain(err error) error {
+	err = cause(err)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: make room or name another folder", err)
+	}
+	return err
+}
