@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
-.PHONY: help build test test-victoria test-prometheus prometheus-current test-deps check fmt fmt-check vet lint tidy-check vuln demo bench bench-peers bench-detect bench-queries compare-exporters docs pictures clean tools FORCE
+.PHONY: help build test test-victoria test-prometheus prometheus-current test-deps check fmt fmt-check vet lint ci-examples tidy-check vuln demo bench bench-peers bench-detect bench-queries compare-exporters docs pictures clean tools FORCE
 
 GO ?= go
 # Extra arguments, such as `make demo ARGS='--duration 30s'` or `make test ARGS='-run Demo'`.
@@ -69,7 +69,7 @@ test-victoria: test-deps ## ask a VictoriaMetrics what the dashboards ask, and c
 test-prometheus: test-deps $(prometheus)/.built ## test dashboards and rules with a current Prometheus
 	PATH="$$PWD/$(prometheus):$$PATH" $(GO) test -buildvcs=false -count=1 -timeout 15m $(ARGS) ./internal/dashboards
 
-check: fmt-check vet lint tidy-check vuln ## everything that reads the code without running it
+check: fmt-check vet lint ci-examples tidy-check vuln ## everything that reads the code without running it
 
 # The tools have a module of their own, so that what they need does not weigh on soakd's.
 tools := .cache/tools
@@ -94,9 +94,20 @@ vet:
 lint: $(tools)/.built
 	GOLANGCI_LINT_CACHE="$$PWD/.cache/golangci-lint" $(tools)/golangci-lint run
 
+# A module of its own again: it needs another version of a YAML library than golangci-lint.
+$(tools)/.built-actionlint: tools/actionlint/go.mod tools/actionlint/go.sum
+	mkdir -p $(tools)
+	CGO_ENABLED=0 GOBIN="$$PWD/$(tools)" $(GO) -C tools/actionlint install -buildvcs=false tool
+	touch $@
+
+# Shell in it is looked at too where shellcheck is installed.
+ci-examples: $(tools)/.built-actionlint
+	$(tools)/actionlint deploy/ci/github-actions.yml
+
 tidy-check:
 	$(GO) mod tidy -diff
 	$(GO) -C tools mod tidy -diff
+	$(GO) -C tools/actionlint mod tidy -diff
 	$(GO) -C tools/prometheus mod tidy -diff
 	$(GO) -C bench/peers mod tidy -diff
 	$(GO) -C bench/queries/blocks mod tidy -diff

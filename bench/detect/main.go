@@ -23,6 +23,8 @@ import (
 // options are the flags.
 type options struct {
 	seeds, weeks, pairs, parallel int
+	// short is how many pairs of short runs are compared; above 0 nothing else is done.
+	short                         int
 	first                         uint64
 	fault, out                    string
 	story, day, real              bool
@@ -49,6 +51,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.Uint64Var(&o.first, "first", 1, "the first seed")
 	flags.IntVar(&o.weeks, "weeks", 20, "weeks without a fault, in runs of two")
 	flags.IntVar(&o.pairs, "pairs", 20, "random pairs of faults")
+	flags.IntVar(&o.short, "short", 0, "compare so many pairs of runs of 3 minutes for each change, as the gate of a pipeline does, and nothing else; -fault chooses")
 	flags.StringVar(&o.fault, "fault", "", "only these, separated by commas; two with a plus between them are a pair; none: no fault")
 	flags.BoolVar(&o.day, "day", false, "let the rate go up and down with the day in the worlds with faults too (without, every other clean run does)")
 	flags.Float64Var(&o.rate, "rate", 50, "mean of the arrivals a second")
@@ -64,8 +67,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	switch {
 	case flags.NArg() > 0:
 		return o, fmt.Errorf("%q is no flag; -h lists them", flags.Arg(0))
-	case o.seeds < 0 || o.weeks < 0 || o.pairs < 0 || o.parallel < 1 || o.rate <= 0:
-		return o, errors.New("-seeds, -weeks and -pairs must be 0 or more, -parallel 1 or more, -rate above 0")
+	case o.seeds < 0 || o.weeks < 0 || o.pairs < 0 || o.short < 0 || o.parallel < 1 || o.rate <= 0:
+		return o, errors.New("-seeds, -weeks, -pairs and -short must be 0 or more, -parallel 1 or more, -rate above 0")
 	}
 	return o, nil
 }
@@ -77,6 +80,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	if o.real {
 		return realRun(ctx, o, stdout, stderr)
+	}
+	if o.short > 0 {
+		return compareShort(ctx, &o, stdout)
 	}
 	jobs, err := o.jobs()
 	if err != nil {
@@ -100,6 +106,34 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if o.out != "" {
 		if err := os.WriteFile(o.out, []byte(text), 0o644); err != nil { //nolint:gosec // a document that anybody may read
 			return fmt.Errorf("write the tables: %w", err)
+		}
+	}
+	if len(missed) > 0 {
+		return fmt.Errorf("%d of the targets are missed: %s", len(missed), strings.Join(missed, "; "))
+	}
+	return nil
+}
+
+// compareShort compares short runs.
+func compareShort(ctx context.Context, o *options, stdout io.Writer) error {
+	began := time.Now()
+	all, err := shortRuns(ctx, o)
+	if err != nil {
+		return err
+	}
+	text, missed := shortReport(all)
+	if o.story {
+		for i := range all {
+			for _, line := range all[i].texts {
+				text += all[i].name + ": " + line + "\n"
+			}
+		}
+	}
+	text += fmt.Sprintf("\n%d pairs of each, seeds from %d, in %v.\n", o.short, o.first, time.Since(began).Round(time.Second))
+	fmt.Fprint(stdout, text)
+	if o.out != "" {
+		if err := os.WriteFile(o.out, []byte(text), 0o644); err != nil { //nolint:gosec // a document that anybody may read
+			return fmt.Errorf("write the table: %w", err)
 		}
 	}
 	if len(missed) > 0 {

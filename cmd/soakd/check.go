@@ -51,6 +51,7 @@ func checkCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	c.try(ctx, options.write)
 	c.probe(ctx, options.write)
 	c.grafana(ctx)
+	c.destinations(ctx)
 	if ctx.Err() != nil {
 		return errors.New("interrupted before everything was checked")
 	}

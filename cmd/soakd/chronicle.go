@@ -120,10 +120,11 @@ const maxStored = 5
 
 // references reads what the target can be compared with: the baseline that is named,
 // else the latest versions of earlier runs. What is named for a bounded run is the
-// business of its gate.
+// business of its gate; here it only has to be there.
 func (c *chronicle) references(ctx context.Context, j *judgement, workload, named string) error {
 	if named != "" && c.bounded {
-		return nil
+		_, _, err := c.gateReference(ctx, named)
+		return err
 	}
 	if named != "" {
 		found, err := c.store.Baseline(ctx, c.series.Target, workload, named)

@@ -123,6 +123,7 @@ func (s *connectionSettings) client(cfg load.ClientConfig, allowed []string, log
 		return nil, fmt.Errorf("TLS: %w", err)
 	}
 	cfg.Socket, cfg.Proxy, cfg.HTTPVersion, cfg.Compression = s.TargetSocket, s.ProxyURL.Value(), wire.Version(s.HTTPVersion), s.Compression
+	cfg.CAFile, cfg.CertFile, cfg.KeyFile = s.TLSCAFile, s.TLSCertFile, s.TLSKeyFile
 	cfg.MaxRequestsPerConnection, cfg.MaxConnectionAge = s.ConnectionMaxRequests, s.ConnectionMaxAge
 	if len(allowed) > 0 {
 		cfg.Allow = func(ip netip.Addr) error {

@@ -80,7 +80,7 @@ func (h *historian) side(ctx context.Context, word string) (side, error) {
 	if err != nil {
 		return side{}, err
 	}
-	profile, err := h.profile(ctx, &run, wantedVersion(word, &run))
+	profile, err := h.bestProfile(ctx, &run, wantedVersion(word, &run))
 	return side{name: "run " + run.ID, target: run.Target, workload: run.Workload, profile: profile}, err
 }
 
@@ -120,13 +120,41 @@ func (h *historian) profile(ctx context.Context, run *history.Run, version strin
 	return nil, fmt.Errorf("run %s: %w: no windows of 1 min or 5 min are left (SOAKD_HISTORY_RETENTION)", run.ID, history.ErrNotFound)
 }
 
+// bestProfile is the profile of a run from its windows, and for a run that was too
+// short for that, or of which no windows are left, one that it stored itself.
+func (h *historian) bestProfile(ctx context.Context, run *history.Run, version string) (*baseline.Profile, error) {
+	made, err := h.profile(ctx, run, version)
+	if err != nil && !errors.Is(err, history.ErrNotFound) {
+		return nil, err
+	}
+	if err == nil && made.Windows >= leastProfile {
+		return made, nil
+	}
+	all, failure := h.store.Baselines(ctx, run.Target)
+	if failure != nil {
+		return nil, failure
+	}
+	for i := range all {
+		one := &all[i]
+		if one.Run != run.ID || one.Workload != run.Workload || (version != "" && one.Version != version) {
+			continue
+		}
+		found, failure := h.store.Baseline(ctx, one.Target, one.Workload, one.Name)
+		stored := new(baseline.Profile)
+		if failure == nil && stored.UnmarshalBinary(found.Profile) == nil && (made == nil || stored.Covered() > made.Covered()) {
+			return stored, nil
+		}
+	}
+	return made, err
+}
+
 // describe says what a side is about.
 func (s *side) describe() string {
 	p := s.profile
 	if p.Windows == 0 {
 		return s.name + ": no window can be used: all were unfit, of other versions, or while the target warmed up"
 	}
-	return fmt.Sprintf("%s: version %s, %d windows, %s to %s UTC", s.name, cmp.Or(p.Version, "not known"), p.Windows, p.From.UTC().Format(stamp), p.To.UTC().Format(stamp))
+	return fmt.Sprintf("%s: version %s, %d windows of %v, %s to %s UTC", s.name, cmp.Or(p.Version, "not known"), p.Windows, p.Window, p.From.UTC().Format(stamp), p.To.UTC().Format(stamp))
 }
 
 func (h *historian) printComparison(before, after side, compared *baseline.Comparison) {
@@ -178,11 +206,14 @@ func (h *historian) baselineSet(ctx context.Context, words []string) error {
 	if !baselineName.MatchString(name) {
 		return usageError{fmt.Errorf("%.80q must be 1 to 64 letters, digits, dots, dashes or underscores, such as release-1.4", name)}
 	}
+	if name == lastPassed {
+		return usageError{fmt.Errorf("%s is the name that soakd itself keeps for the latest bounded run that passed: choose another", lastPassed)}
+	}
 	run, err := h.findRun(ctx, words[1])
 	if err != nil {
 		return err
 	}
-	profile, err := h.profile(ctx, &run, wantedVersion(words[1], &run))
+	profile, err := h.bestProfile(ctx, &run, wantedVersion(words[1], &run))
 	if err != nil {
 		return err
 	}

@@ -202,8 +202,3 @@ func result(run *report.Run) ended {
 
 // onOneLine puts a text on one line.
 func onOneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
-
-// shown returns what shows a run and its log.
-func (c *config) shown(stdout, stderr io.Writer) (progress, *slog.Logger) {
-	return c.newProgress(stdout), c.logger(stderr)
-}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"log/slog"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -191,4 +192,32 @@ func (d *daemon) push(ctx context.Context) {
 		return
 	}
 	d.log.Info("the metrics of this run are pushed", "job", d.cfg.PushJob, "instance", d.cfg.pushInstance())
+}
+
+// destinations asks where metrics are pushed whether a push would be taken. Nothing is
+// written.
+func (c *checker) destinations(ctx context.Context) {
+	pusher, err := c.cfg.pusher(slog.New(slog.DiscardHandler))
+	if pusher == nil && err == nil {
+		return
+	}
+	if err != nil {
+		c.printf("push: %v\n", err)
+		c.wrong++
+		return
+	}
+	defer pusher.Close()
+	results := pusher.Check(ctx)
+	for _, where := range slices.Sorted(maps.Keys(results)) {
+		switch err := results[where]; {
+		case err == nil:
+			c.printf("push to %s: ok\n", where)
+		case push.Reached(err):
+			c.printf("push to %s: %v\n", where, err)
+			c.wrong++
+		default:
+			c.printf("push to %s: %v\n", where, err)
+			c.unreachable++
+		}
+	}
 }

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal returns both ends of a new pseudo terminal; see pty(7).
-func terminal(t *testing.T) (master, slave *os.File) {
+// openTerminal returns both ends of a new pseudo terminal; see pty(7).
+func openTerminal(t *testing.T) (master, slave *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
@@ -44,7 +44,7 @@ func terminal(t *testing.T) (master, slave *os.File) {
 // print its table.
 func TestDemoEndsWithItsTerminal(t *testing.T) {
 	folder, change := temporary(t)
-	master, slave := terminal(t)
+	master, slave := openTerminal(t)
 	p := start(t, func(cmd *exec.Cmd) {
 		change(cmd)
 		cmd.Stdin, cmd.Stdout = slave, slave

@@ -31,6 +31,9 @@ type ClientConfig struct {
 	// TLS holds authorities, client certificate and the like for https; nil
 	// means the system's authorities.
 	TLS *tls.Config
+	// CAFile, CertFile and KeyFile are the files that TLS was made from, "" for none:
+	// what is said of a request that can be sent again names them.
+	CAFile, CertFile, KeyFile string
 	// HTTPVersion is auto (the zero value; by ALPN), 1.1 or 2.
 	HTTPVersion wire.Version
 	// Compression asks the target for gzip.
@@ -60,9 +63,11 @@ type ClientConfig struct {
 // but what certainly never reached the target or may be repeated (RFC 9110,
 // 9.2.2), when a kept connection turns out to be closed.
 type Client struct {
-	cfg     ClientConfig
-	dialer  *wire.Dialer
-	flights sync.Pool
+	cfg ClientConfig
+	// target and proxy are those of cfg; proxy is nil when there is none.
+	target, proxy *url.URL
+	dialer        *wire.Dialer
+	flights       sync.Pool
 
 	opened, dialErrors atomic.Int64
 	// gone counts the bytes and requests of connections that are closed.
@@ -157,7 +162,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{cfg: cfg, dialer: dialer, open: map[meter]struct{}{}, system: map[SystemKind]int64{}}, nil
+	return &Client{cfg: cfg, target: target, proxy: proxy, dialer: dialer, open: map[meter]struct{}{}, system: map[SystemKind]int64{}}, nil
 }
 
 // Transfer returns the counts so far.

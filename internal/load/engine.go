@@ -69,6 +69,8 @@ type Engine struct {
 	// start is nil until Run begins.
 	start atomic.Pointer[time.Time]
 
+	// examples keeps one failed request of each kind.
+	examples *examples
 	// holds knows which virtual users are left alone, gate which users of closed
 	// mode may go on, ceiling how fast they may together (nil: as they can).
 	holds   *Holds
@@ -125,7 +127,7 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 	if cfg.Sleeper == nil {
 		cfg.Sleeper = NewTimerSleeper()
 	}
-	e := &Engine{cfg: cfg, ledger: newLedger(), holds: NewHolds(cfg.Mix.users), factor: FullFactor}
+	e := &Engine{cfg: cfg, ledger: newLedger(), examples: newExamples(cfg.Mix.workload), holds: NewHolds(cfg.Mix.users), factor: FullFactor}
 	if cfg.Closed == nil {
 		if err := e.checkPeak(); err != nil {
 			return nil, err
@@ -153,6 +155,10 @@ func (e *Engine) checkPeak() error {
 
 // Counts returns the account of all arrivals at this moment.
 func (e *Engine) Counts() Counts { return e.ledger.snapshot() }
+
+// Examples returns the first failed request of each case and outcome so far, in the
+// order of the workload's cases.
+func (e *Engine) Examples() []Example { return e.examples.list() }
 
 // TargetRate returns the rate that is aimed at now, in arrivals a second, of a
 // shard its part; 0 before the start, after the end, and in closed mode, which
@@ -426,6 +432,9 @@ func (e *Engine) finish(f *flight, done time.Time, err error) {
 	}
 	result := e.cfg.Client.judge(f, done, err)
 	result.ResponseTime = done.Sub(e.start.Load().Add(f.arrival.Due))
+	if result.Failed() {
+		e.examples.keep(&e.cfg, f, result)
+	}
 	e.heed(f, result, err)
 	e.cfg.Sink.Done(result)
 	e.ledger.finished()

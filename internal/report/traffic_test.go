@@ -42,3 +42,14 @@ func TestTrafficOfTellsBytesMethodsAndTimes(t *testing.T) {
 		}
 	}
 }
+
+func TestExamplesOf(t *testing.T) {
+	at := time.Unix(1000, 0)
+	got := ExamplesOf([]load.Example{{
+		Case: &load.Case{Name: "get"}, Outcome: load.Timeout, Reason: "none came", Curl: "curl", At: at, TraceID: load.TraceID{15: 1},
+	}})
+	want := Example{Case: "get", Outcome: "timeout", Reason: "none came", Curl: "curl", At: at, TraceID: "00000000000000000000000000000001"}
+	if len(got) != 1 || got[0] != want {
+		t.Errorf("got %+v", got)
+	}
+}

@@ -148,7 +148,7 @@ func (p *Pusher) Figures() Figures {
 
 // Push sends what is gathered now to all destinations at the same time, and returns
 // after at most the timeout. Destinations that did not take it are in the error, which
-// holds no secrets.
+// holds no secrets. A push that the caller cuts off by ctx is not counted.
 func (p *Pusher) Push(ctx context.Context, from prometheus.Gatherer) error {
 	p.turn.Lock()
 	defer p.turn.Unlock()
@@ -156,7 +156,7 @@ func (p *Pusher) Push(ctx context.Context, from prometheus.Gatherer) error {
 	if err != nil && len(families) == 0 {
 		return fmt.Errorf("gather what is to be pushed: %w", err)
 	}
-	now := time.Now()
+	now, cutOff := time.Now(), ctx.Err
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	errs := make([]error, len(p.targets))
@@ -166,7 +166,9 @@ func (p *Pusher) Push(ctx context.Context, from prometheus.Gatherer) error {
 			if err := retried(ctx, func(ctx context.Context) error { return t.send(ctx, families, now) }); err != nil {
 				errs[i] = fmt.Errorf("push to %s (%s): %w", t.name, t.host, err)
 			}
-			p.account(t, errs[i])
+			if cutOff() == nil {
+				p.account(t, errs[i])
+			}
 		})
 	}
 	all.Wait()
@@ -195,8 +197,12 @@ func (p *Pusher) Run(ctx context.Context, from prometheus.Gatherer, every time.D
 			return
 		case <-ticker.C:
 		}
+		if ctx.Err() != nil { // both came at once
+			return
+		}
 		switch err := p.Push(ctx, from); {
-		case ctx.Err() != nil: // it was cut off
+		case ctx.Err() != nil: // cut off
+			return
 		case err != nil && !failing:
 			p.log.Warn("the metrics cannot be pushed, and it is tried on", "every", every, "err", err)
 			failing = true
@@ -217,6 +223,13 @@ func (p *Pusher) Check(ctx context.Context) map[string]error {
 		results[t.name+" ("+t.host+")"] = t.check(ctx)
 	}
 	return results
+}
+
+// Reached reports whether what failed was told by a destination, or what answers in its
+// place.
+func Reached(err error) bool {
+	var answer *answerError
+	return errors.As(err, &answer)
 }
 
 // withLabels returns the labels of a metric with those that are added, sorted by name. The

@@ -37,9 +37,9 @@ type Limits struct {
 	Requests int64
 	// Significance is the greatest corrected p that counts: 0.01 by default.
 	Significance float64
-	// Margin is how many times the least change a response time may have risen at the
-	// most for two runs to be called the same, 3 by default; see [Gate]. Other
-	// comparisons do not use it.
+	// Margin is how many times the least change a response time, or a share of failed
+	// requests, may have risen at the most for two runs to be called the same, 4 by
+	// default; see [Gate]. Other comparisons do not use it.
 	Margin float64
 }
 
@@ -48,6 +48,7 @@ func (l Limits) withDefaults() Limits {
 		Median: cmp.Or(l.Median, 0.10), P95: cmp.Or(l.P95, 0.15), P99: cmp.Or(l.P99, 0.25),
 		ErrorPoints: cmp.Or(l.ErrorPoints, 0.002), ErrorFactor: cmp.Or(l.ErrorFactor, 2),
 		Windows: cmp.Or(l.Windows, 8), Requests: cmp.Or(l.Requests, 100), Significance: cmp.Or(l.Significance, 0.01),
+		Margin: cmp.Or(l.Margin, 4),
 	}
 }
 
@@ -140,10 +141,11 @@ type row struct {
 // [Gate] does.
 func Compare(base, current *Profile, limits Limits) Comparison {
 	base, current = orEmpty(base), orEmpty(current)
-	c := comparer{limits: limits.withDefaults(), base: base, current: current}
+	c := comparer{limits: limits, base: base, current: current}
 	if base.Window == window.Short || current.Window == window.Short {
 		c.gate, c.limits = true, limits.forRuns()
 	}
+	c.limits = c.limits.withDefaults()
 	return c.compare()
 }
 

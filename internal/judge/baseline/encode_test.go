@@ -28,7 +28,7 @@ func small(t testing.TB) *Profile {
 }
 
 func TestEncodingKeepsEverything(t *testing.T) {
-	for _, p := range []*Profile{small(t), {}, {Version: "v1", From: time.Unix(0, 5).UTC()}} {
+	for _, p := range []*Profile{small(t), newWorld(3).run(), {}, {Version: "v1", From: time.Unix(0, 5).UTC()}} {
 		data, err := p.MarshalBinary()
 		if err != nil {
 			t.Fatal(err)
@@ -54,6 +54,41 @@ func TestEncodingKeepsEverything(t *testing.T) {
 		if !reflect.DeepEqual(Compare(p, p, Limits{Windows: 4}), Compare(&back, &back, Limits{Windows: 4})) {
 			t.Error("what was read compares differently")
 		}
+	}
+}
+
+// What was written before profiles said how long their windows are is of minutes.
+func TestEncodingOfOldIsRead(t *testing.T) {
+	p := small(t)
+	data, err := p.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := encoder{b: []byte("SBP\x01")}
+	e.text(p.Version)
+	e.time(p.From)
+	e.time(p.To)
+	e.unsigned(uint64(p.Windows))
+	body := data[len(e.b)+1 : len(data)-4] // from the cases on: one byte is the length of the windows
+	var back Profile
+	if err := back.UnmarshalBinary(sealed(append(e.b, body...))); err != nil {
+		t.Fatal(err)
+	}
+	if back.Window != time.Minute || !reflect.DeepEqual(Compare(p, p, Limits{}), Compare(&back, &back, Limits{})) {
+		t.Errorf("windows of %v; or another came back", back.Window)
+	}
+	if again, _ := back.MarshalBinary(); !bytes.Equal(again, data) {
+		t.Error("it is not written as one of today")
+	}
+	// Ten seconds come back as well, and nothing else does.
+	short, _ := newWorld(1).run().MarshalBinary()
+	if err := back.UnmarshalBinary(short); err != nil || back.Window != 10*time.Second || back.Covered() != 170*time.Second {
+		t.Errorf("%v: %d windows of %v", err, back.Windows, back.Window)
+	}
+	p.Window = 20 * time.Second
+	odd, _ := p.MarshalBinary()
+	if err := back.UnmarshalBinary(odd); err == nil || !strings.Contains(err.Error(), "windows of 20s cannot be") {
+		t.Error(err)
 	}
 }
 

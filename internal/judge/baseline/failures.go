@@ -138,13 +138,17 @@ func (c *comparer) decideErrors(r *row) {
 	r.setErrorRatio()
 	significant := r.PAdjusted < l.Significance
 	_, highest := stats.Wilson(whole(e.badAfter), whole(e.allAfter), 0.95)
+	points := l.ErrorPoints
+	if c.gate {
+		points *= l.Margin
+	}
 	const severalWindows = 3
 	switch {
 	case significant && r.After-r.Before >= l.ErrorPoints && r.After >= l.ErrorFactor*r.Before && e.failing >= severalWindows:
 		r.Result = Worse
 	case significant && r.Before-r.After >= l.ErrorPoints && r.Before >= l.ErrorFactor*r.After:
 		r.Result = Improved
-	case highest < max(r.Before+l.ErrorPoints, l.ErrorFactor*r.Before):
+	case highest < max(r.Before+points, l.ErrorFactor*r.Before):
 		r.Result = Same
 	default:
 		r.Result = NotEnoughData

@@ -3,6 +3,7 @@ package baseline
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -22,7 +23,8 @@ import (
 //     a difference. A case is compared with the rest of the traffic where there is a rest, and
 //     all traffic as it is.
 //   - Same is that the time did not rise by more than Margin times the least change, as
-//     far as its 95 % interval goes: 30 % for a median. That is all that a few minutes can tell.
+//     far as its 95 % interval goes: 40 % for a median. Two runs of three minutes cannot
+//     tell more, and the interval says what they do tell.
 //   - The times of all traffic, those of the cases, and the failures are three families
 //     of rows; each is corrected for its own number.
 //   - The whole is Worse when one row is, and else the same when all traffic is and the
@@ -33,14 +35,15 @@ import (
 // they differ in that: it lies higher the more requests it is of.
 func Gate(base, current *Profile, limits Limits) Comparison {
 	base, current = orEmpty(base), orEmpty(current)
-	c := comparer{limits: limits.forRuns(), base: base, current: current, gate: true}
+	c := comparer{limits: limits.forRuns().withDefaults(), base: base, current: current, gate: true}
 	return c.compare()
 }
 
-// forRuns has the defaults of a comparison of runs: a row takes six values and forty requests.
+// forRuns has the defaults that are others for a comparison of runs: a row takes six
+// values and forty requests, and p of 0.005 in each of the three families.
 func (l Limits) forRuns() Limits {
-	l.Windows, l.Requests, l.Margin = cmp.Or(l.Windows, 6), cmp.Or(l.Requests, 40), cmp.Or(l.Margin, 3)
-	return l.withDefaults()
+	l.Windows, l.Requests, l.Significance = cmp.Or(l.Windows, 6), cmp.Or(l.Requests, 40), cmp.Or(l.Significance, 0.005)
+	return l
 }
 
 // difference is what is assumed to make two runs differ without a reason, as standard
@@ -51,7 +54,7 @@ type difference struct{ wander, fixed float64 }
 
 func assumedDifference(of kind) difference {
 	if of == together {
-		return difference{assumedTogether, 0.02}
+		return difference{assumedTogether, 0.03}
 	}
 	return difference{0.02, 0.015}
 }
@@ -210,14 +213,13 @@ func overallOfRuns(rows []Row) Result {
 		count[r.Result]++
 		fine := r.Result == Same || r.Result == Improved
 		switch {
-		case r.Signal != MedianTime && r.Signal != ErrorRatio:
-		case r.Case != "":
+		case r.Case == "" && r.Class == finding.AllTraffic:
+			all = all && (fine || (r.Signal != MedianTime && r.Signal != ErrorRatio))
+		case r.Case != "" && r.Signal == MedianTime:
 			requests += r.Requests
 			if fine {
 				same += r.Requests
 			}
-		case r.Class == finding.AllTraffic && !fine:
-			all = false
 		}
 	}
 	switch {
@@ -231,8 +233,9 @@ func overallOfRuns(rows []Row) Result {
 	return Same
 }
 
-// openOfRuns says what of the rows is not known. The cases of which nothing is known, which a
-// short run has dozens of, are in one line.
+// openOfRuns says what of the rows is not known. The cases of which nothing is known,
+// which a short run has dozens of, are in one line, and those of which a figure takes
+// more requests in one a figure.
 func openOfRuns(rows []Row) []string {
 	known := map[string]bool{}
 	for i := range rows {
@@ -241,22 +244,35 @@ func openOfRuns(rows []Row) []string {
 		}
 	}
 	var rare, open []string
+	few := map[string][]string{}
 	for i := range rows {
 		switch r := &rows[i]; {
 		case r.Result != NotEnoughData:
-		case r.Case == "" || known[r.Case]:
+		case r.Case != "" && !known[r.Case]:
+			if !slices.Contains(rare, r.Case) {
+				rare = append(rare, r.Case)
+			}
+		case r.Ratio == 0:
+			few[r.Signal] = append(few[r.Signal], r.subject())
+		default:
 			open = append(open, r.Text)
-		case !slices.Contains(rare, r.Case):
-			rare = append(rare, r.Case)
 		}
 	}
-	if len(rare) == 0 {
-		return open
+	for _, signal := range slices.Sorted(maps.Keys(few)) {
+		open = append(open, signalText(signal)+": too little to compare of "+someNames(few[signal]))
 	}
-	const named = 8
-	text := strings.Join(rare[:min(len(rare), named)], ", ")
-	if more := len(rare) - named; more > 0 {
+	if len(rare) > 0 {
+		open = append(open, "too few requests to tell anything of "+someNames(rare))
+	}
+	return open
+}
+
+// someNames names the first of many.
+func someNames(names []string) string {
+	const most = 8
+	text := strings.Join(names[:min(len(names), most)], ", ")
+	if more := len(names) - most; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
-	return append(open, "too few requests to tell anything of: "+text)
+	return text
 }

@@ -77,13 +77,16 @@ var times = func() (z [1 << 14]float64) {
 }()
 
 // minute makes the next window.
-func (w *world) minute() *window.Window {
-	const dependence = 0.9048 // exp(-1/10)
+func (w *world) minute() *window.Window { return w.next(time.Minute) }
+
+// next makes the next window, of any length.
+func (w *world) next(length time.Duration) *window.Window {
+	dependence := math.Exp(-length.Minutes() / 10)
 	w.factor = dependence*w.factor + math.Sqrt(1-dependence*dependence)*w.deviation*w.random.NormFloat64()
-	win := &window.Window{Start: w.at, Length: time.Minute, Covered: time.Minute, Fit: time.Minute, Rate: w.rate, Phase: w.phase, Version: w.version}
-	w.at = w.at.Add(time.Minute)
+	win := &window.Window{Start: w.at, Length: length, Covered: length, Fit: length, Rate: w.rate, Phase: w.phase, Version: w.version}
+	w.at = w.at.Add(length)
 	for _, c := range w.cases {
-		if one, some := w.requests(c); some {
+		if one, some := w.requests(c, length); some {
 			win.Cases = append(win.Cases, one)
 		}
 	}
@@ -98,8 +101,8 @@ func of(f func(string) float64, name string, none float64) float64 {
 	return f(name)
 }
 
-func (w *world) requests(c simulated) (window.Case, bool) {
-	expected := c.rate * 60 * w.rate / 30
+func (w *world) requests(c simulated, length time.Duration) (window.Case, bool) {
+	expected := c.rate * length.Seconds() * w.rate / 30
 	n := int(expected)
 	if w.random.Float64() < expected-float64(n) {
 		n++
@@ -129,6 +132,15 @@ func (w *world) profile(minutes int) *Profile {
 	b := NewBuilder(Config{WarmUp: -1})
 	for range minutes {
 		b.Observe(w.minute())
+	}
+	return b.Profile()
+}
+
+// run is the profile of the next three minutes, as a gate makes it.
+func (w *world) run() *Profile {
+	b := NewBuilder(Config{WarmUp: window.Short})
+	for range 18 {
+		b.Observe(w.next(window.Short))
 	}
 	return b.Profile()
 }

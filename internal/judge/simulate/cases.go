@@ -87,21 +87,38 @@ const (
 	tailPower, tailFrom = 2.5, 2.5
 )
 
-// quantiles returns a fine grid of the times of a case, as multiples of its median
-// in nanoseconds: log-normal with a heavy tail. A draw is a place in it.
-func quantiles(f *flow) []float64 {
+// quantiles returns a fine grid of the times of each case in nanoseconds. A draw is a place
+// in it. Cases of one form share the work.
+func quantiles(flows []flow) [][]float64 {
+	forms := map[float64][]float64{}
+	grids := make([][]float64, len(flows))
+	for i := range flows {
+		f := &flows[i]
+		if forms[f.sd] == nil {
+			forms[f.sd] = form(f.sd)
+		}
+		grids[i] = make([]float64, len(forms[f.sd]))
+		for k, v := range forms[f.sd] {
+			grids[i][k] = v * f.median * 1e9
+		}
+	}
+	return grids
+}
+
+// form is the distribution of the times of a case as multiples of its median:
+// log-normal with that standard deviation of the logarithm, and a heavy tail.
+func form(sd float64) []float64 {
 	const size = 1 << 13
 	grid := make([]float64, size)
 	body := size - size/100
 	for i := range grid {
 		if i < body {
 			p := (float64(i) + 0.5) / float64(body)
-			grid[i] = math.Exp(f.sd * math.Sqrt2 * math.Erfinv(2*p-1))
+			grid[i] = math.Exp(sd * math.Sqrt2 * math.Erfinv(2*p-1))
 		} else {
 			p := (float64(i-body) + 0.5) / float64(size-body)
 			grid[i] = tailFrom * math.Pow(1-p, -1/tailPower)
 		}
-		grid[i] *= f.median * 1e9
 	}
 	return grid
 }

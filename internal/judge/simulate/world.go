@@ -23,6 +23,9 @@ type Config struct {
 	Quiet []Stretch
 	// Episodes are the faults.
 	Episodes []Episode
+	// Factor, if there is one, is by how much the response times of a case are
+	// multiplied during the whole run: what makes one run differ from another.
+	Factor func(name string) float64
 }
 
 // Stretch is a time from From to To after the start.
@@ -70,9 +73,7 @@ func New(cfg Config) (*World, error) {
 	}
 	cfg.Start = cfg.Start.Truncate(window.Short)
 	w := &World{cfg: cfg, flows: flows(), noise: newRandom(cfg.Seed, 1), traffic: newRandom(cfg.Seed, 2), own: newRandom(cfg.Seed, 6), polls: newRandom(cfg.Seed, 7)}
-	for i := range w.flows {
-		w.grids = append(w.grids, quantiles(&w.flows[i]))
-	}
+	w.grids = quantiles(w.flows)
 	known := Faults()
 	for _, e := range cfg.Episodes {
 		var fault *Fault
@@ -118,6 +119,11 @@ func (w *World) Next() *window.Window {
 	m.rate = w.rate()
 	m.busy = m.rate / capacity
 	w.plan.apply(w, m)
+	if w.cfg.Factor != nil {
+		for i := range w.flows {
+			m.slow[i] *= w.cfg.Factor(w.flows[i].name)
+		}
+	}
 	for i := range w.faults {
 		w.faults[i].apply(w, m)
 	}

@@ -22,6 +22,11 @@ func TestParse(t *testing.T) {
 		"failures<=3":                         "failures<=3",
 		"dropped<=0":                          "dropped<=0",
 		"max<=10s":                            "max<=10s",
+		"rate>-0":                             "rate>0",
+		`p95{case="/items/{id}, all"}<=1s`:    `p95{case="/items/{id}, all"}<=1s`,
+		`p95{case='say "hi"; go'}<=1s`:        `p95{case='say "hi"; go'}<=1s`,
+		`p95{class="standard"}<=24h`:          "p95{class=standard}<=24h0m0s",
+		"requests>=100":                       "requests>=100",
 	} {
 		got, err := Parse(text)
 		switch {
@@ -56,7 +61,15 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		"p95{over=month}<=1s":          "run or window",
 		"p95{class=}<=1s":              "no name of a class",
 		"eror_rate<=1%":                "did you mean error_rate?",
-		"error_rate<=2":                "a share is at most 1",
+		"error_rate<=2":                "write 2% for so many in a hundred",
+		"error_rate<1":                 "write 1% for so many in a hundred",
+		"error_rate<=101%":             "at most 100%",
+		"p95>0s":                       "every run keeps this",
+		"p95<=25h":                     "longer than 24h",
+		"failures<=3/s":                "is not a number",
+		"  p95{over=run} <= 300 ":      "column 18: 300 has no unit",
+		"p95{case=/items/{id}}<=1s":    "in quotes",
+		"p95{cas=a}<=1s":               "did you mean case?",
 		"error_rate<=100%":             "every run keeps this",
 		"error_rate<0":                 "no run can keep this",
 		"p95<=0s":                      "no run can keep this",
@@ -81,6 +94,9 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 
 func TestListTellsAllMistakes(t *testing.T) {
 	var l List
+	if err := l.UnmarshalText([]byte(`p95{case="a;b"}<=1s; rate>=5`)); err != nil || l.String() != `p95{case="a;b"}<=1s; rate>=5` {
+		t.Errorf("%v, %v", l, err)
+	}
 	err := l.UnmarshalText([]byte("p95<=300; rate>=50 ;; eror<=1;rate>=50"))
 	if err == nil || strings.Count(err.Error(), "\n") != 1 || l.String() != "rate>=50" {
 		t.Errorf("%v, %v", l, err)
@@ -99,7 +115,7 @@ func TestListTellsAllMistakes(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, seed := range []string{"p95{class=a,over=window}<=300ms", "error_rate<1%", "rate>=1e3", "p99.99{case=x}>1h"} {
+	for _, seed := range []string{"p95{class=a,over=window}<=300ms", "error_rate<1%", "rate>=1e3", "p99.99{case=x}>1h", `p1{case="a;b{}"}<=1ns`, "p95<=277778h"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

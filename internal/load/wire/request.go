@@ -64,6 +64,12 @@ func (r *Request) uuid(b []byte) []byte {
 	return b
 }
 
+// Traceparent returns the header of that name, as it is sent.
+func (r *Request) Traceparent() string { return string(r.traceparent(nil)) }
+
+// RequestID returns the header X-Request-Id, as it is sent.
+func (r *Request) RequestID() string { return string(r.uuid(nil)) }
+
 // Check reports what cannot be sent: a method, path or header value with
 // characters that would end it.
 func (r *Request) Check() error {
@@ -90,8 +96,8 @@ func printable(text string, lowest byte) bool {
 	return true
 }
 
-// announcesLength reports whether a request without a body says so.
-func announcesLength(method string) bool {
+// AnnouncesLength reports whether a request without a body says so.
+func AnnouncesLength(method string) bool {
 	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
 }
 
@@ -113,7 +119,7 @@ func (r *Request) appendHead(b []byte, prefix, always string) []byte {
 	b = appendHeader(b, "Content-Type: ", r.ContentType)
 	b = appendHeader(b, "Authorization: Bearer ", r.Token)
 	b = appendHeader(b, "X-User-Id: ", r.UserID)
-	if len(r.Body) > 0 || announcesLength(r.Method) {
+	if len(r.Body) > 0 || AnnouncesLength(r.Method) {
 		b = append(b, "Content-Length: "...)
 		b = strconv.AppendInt(b, int64(len(r.Body)), 10)
 		b = append(b, "\r\n"...)
