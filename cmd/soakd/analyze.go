@@ -78,9 +78,10 @@ type analyst struct {
 // analyze reads, judges and compares.
 func (a *analyst) analyze(ctx context.Context) error {
 	gate := threshold.NewGate(a.Thresholds, threshold.Config{WarmUp: a.warmUp})
-	profiler := results.NewProfiler(a.warmUp)
+	profiler, timeline := results.NewProfiler(a.warmUp), new(report.Timeline)
 	result, err := a.read(a.name(), a.prefix, a.format, func(w *window.Window) {
 		gate.Add(w)
+		timeline.Add(w)
 		profiler.Window(w)
 	})
 	if err != nil {
@@ -90,6 +91,10 @@ func (a *analyst) analyze(ctx context.Context) error {
 	run := &result.Run
 	if run.Target == "" {
 		run.Target = a.target
+	}
+	if result.Sampled && !result.FromReport {
+		run.Windows = timeline.Windows()
+		run.Points = report.Points(run.Windows)
 	}
 	if err := a.judge(gate); err != nil {
 		return err
@@ -260,8 +265,8 @@ func (a *analyst) conclude(failed error) {
 	if failed != nil {
 		c.Failed = append(c.Failed, failed)
 	}
-	for _, text := range a.kept() {
-		c.Failed = append(c.Failed, errors.New(text))
+	if kept := a.kept(); len(kept) > 0 {
+		c.Ended = strings.Join(kept, "; ")
 	}
 	run.Conclusion = report.Conclude(run, &c)
 }
@@ -301,7 +306,7 @@ func (a *analyst) kept() []string {
 func (a *analyst) recordedTexts() []string {
 	var texts []string
 	if v := a.result.Run.Verdict; v != nil && v.Result == judge.Unknown {
-		texts = append(texts, v.Text)
+		texts = append(texts, v.Text, strings.TrimPrefix(v.Text, "not known: "))
 	}
 	for _, one := range a.result.Recorded {
 		texts = append(texts, one.Text)
