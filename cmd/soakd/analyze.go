@@ -38,7 +38,7 @@ func analyzeCommand(ctx context.Context, args []string, stdin io.Reader, stdout 
 	}
 	var failed error
 	if o.out != "" {
-		if failed = report.Write(o.out, &a.result.Run); failed != nil {
+		if _, failed = report.Write(o.out, &a.result.Run, report.Options{}); failed != nil {
 			a.conclude(failed)
 		}
 	}
