@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sees to it that everything the tests run is installed: PostgreSQL, Redis,
-# Prometheus (with promtool), Alertmanager, Pushgateway, PgBouncer and a C compiler for
-# the race detector.
+# Prometheus (with promtool), Alertmanager, Pushgateway, PgBouncer, curl and a C compiler
+# for the race detector.
 #
 # As root on Debian or Ubuntu it installs what is missing, without starting any
 # system service: the tests run private servers of their own. Elsewhere it says
@@ -56,6 +56,7 @@ have_alertmanager || { missing+=("Alertmanager") packages+=(prometheus-alertmana
 have_pushgateway || { missing+=("Pushgateway") packages+=(prometheus-pushgateway); }
 have_pgbouncer || { missing+=("PgBouncer") packages+=(pgbouncer); }
 have_xmllint || { missing+=("xmllint") packages+=(libxml2-utils); }
+command -v curl >/dev/null || { missing+=("curl") packages+=(curl); }
 have_c || { missing+=("C compiler and headers, for go test -race") packages+=(gcc libc6-dev); }
 
 # VictoriaMetrics is for `make test-victoria` alone. Debian has it (22 MiB), not every

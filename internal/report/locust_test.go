@@ -169,7 +169,7 @@ func TestPythonReadsTheFiles(t *testing.T) {
 		t.Skip("python3 is not installed")
 	}
 	dir := t.TempDir()
-	if err = WriteLocust(filepath.Join(dir, "x"), true, hostileRun()); err != nil {
+	if _, err = WriteLocust(filepath.Join(dir, "x"), hostileRun(), Options{FullHistory: true}); err != nil {
 		t.Fatal(err)
 	}
 	script := `import csv, sys
