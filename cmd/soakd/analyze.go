@@ -38,9 +38,13 @@ func analyzeCommand(ctx context.Context, args []string, stdin io.Reader, stdout 
 	}
 	var failed error
 	if o.out != "" {
-		if failed = report.Write(o.out, &a.result.Run); failed != nil {
-			a.conclude(failed)
-		}
+		failed = report.Write(o.out, &a.result.Run)
+	}
+	if err := report.Summary(os.Getenv, &a.result.Run); err != nil {
+		failed = errors.Join(failed, err)
+	}
+	if failed != nil {
+		a.conclude(failed)
 	}
 	if err := a.print(); err != nil {
 		failed = errors.Join(failed, err)

@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"math"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -64,7 +65,7 @@ func TestFiguresOfK6(t *testing.T) {
 			}
 			if r.Sampled {
 				checkSums(t, r, windows)
-				if c := byName(t, r, "missing scenario"); c.Failed != failed || c.Failures[0].Outcome != "rejected_valid" || c.Method != "GET" {
+				if c := byName(t, r, "missing scenario"); c.Failed != failed || c.Failures[0].Outcome != "rejected_valid" || c.Method != http.MethodGet {
 					t.Errorf("missing scenario: %+v", c)
 				}
 				byName(t, r, "forecast, Monte Carlo")
