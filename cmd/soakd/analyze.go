@@ -49,18 +49,7 @@ func analyzeCommand(ctx context.Context, args []string, stdin io.Reader, stdout 
 	if err := a.print(); err != nil {
 		failed = errors.Join(failed, err)
 	}
-	return errors.Join(failed, conclusionError(&a.result.Run.Conclusion))
-}
-
-// conclusionError is the error whose exit code says what a run came to.
-func conclusionError(c *report.Conclusion) error {
-	switch c.ExitCode {
-	case report.ExitPassed:
-		return nil
-	case report.ExitFailed:
-		return failedError{errors.New(c.Text)}
-	}
-	return errors.New(c.Text)
+	return errors.Join(failed, outcome(&a.result.Run.Conclusion))
 }
 
 // analyst analyzes one result.
