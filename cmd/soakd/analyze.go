@@ -38,9 +38,13 @@ func analyzeCommand(ctx context.Context, args []string, stdin io.Reader, stdout 
 	}
 	var failed error
 	if o.out != "" {
-		if _, failed = report.Write(o.out, &a.result.Run, report.Options{}); failed != nil {
-			a.conclude(failed)
-		}
+		_, failed = report.Write(o.out, &a.result.Run, report.Options{FullHistory: true})
+	}
+	if err := report.Summary(os.Getenv, &a.result.Run); err != nil {
+		failed = errors.Join(failed, err)
+	}
+	if failed != nil {
+		a.conclude(failed)
 	}
 	if err := a.print(); err != nil {
 		failed = errors.Join(failed, err)
@@ -66,7 +70,7 @@ type analyst struct {
 
 // analyze reads, judges and compares.
 func (a *analyst) analyze(ctx context.Context) error {
-	gate := threshold.NewGate(a.Thresholds, threshold.Config{WarmUp: a.warmUp})
+	gate := threshold.NewGate(a.Thresholds, threshold.Config{WarmUp: a.warmUp, Window: a.ThresholdWindow})
 	profiler, timeline := results.NewProfiler(a.warmUp), new(report.Timeline)
 	result, err := a.read(a.name(), a.prefix, a.format, func(w *window.Window) {
 		gate.Add(w)
@@ -139,7 +143,7 @@ func (a *analyst) judge(gate *threshold.Gate) error {
 		run.Thresholds = gate.Judged()
 		return nil
 	}
-	run.Thresholds = a.result.Judge(a.Thresholds, a.warmUp)
+	run.Thresholds = a.result.Judge(a.Thresholds, a.warmUp, a.ThresholdWindow)
 	if a.warmUp > 0 {
 		a.result.Notes = append(a.result.Notes, fmt.Sprintf("the files are totals, from which the first %v cannot be taken: over the whole run thresholds are judged with them", a.warmUp))
 	}

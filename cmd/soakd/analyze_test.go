@@ -4,17 +4,26 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"soakd/internal/histogram"
+	"soakd/internal/judge/threshold"
+	"soakd/internal/judge/window"
+	"soakd/internal/report"
 )
 
 // analyzeIn runs `soakd analyze` without a history and returns what it printed and its exit code.
 func analyzeIn(t *testing.T, stdin string, args ...string) (printed string, code int, err error) {
 	t.Helper()
 	t.Setenv("SOAKD_HISTORY_URL", "none")
+	t.Setenv("GITHUB_STEP_SUMMARY", "")
 	var stdout bytes.Buffer
 	err = analyzeCommand(t.Context(), args, strings.NewReader(stdin), &stdout)
 	return stdout.String(), exitCode(err), err
@@ -205,5 +214,103 @@ func TestAnalyzePrintsNoControlCharacters(t *testing.T) {
 	printed, _, _ := analyzeIn(t, k6Head+"http_req_duration,1795657785,1,\"a\x1b[2J\",500,false,\"\x1b]0;x\x07\"\n", "-", "--threshold", "p95<=1s")
 	if strings.ContainsAny(printed, "\x1b\x07") {
 		t.Errorf("%q", printed)
+	}
+}
+
+// soakdReport writes a report of a run of three minutes, as soakd makes it, and returns its path.
+func soakdReport(t *testing.T, start time.Time, median time.Duration) string {
+	t.Helper()
+	random := rand.New(rand.NewPCG(uint64(start.Unix()), 2))
+	run := report.Run{Tool: soakdTool, Target: "http://127.0.0.1:1", Workload: "cashflow", Model: "open", Rate: 50, Start: start, Elapsed: 3 * time.Minute, WarmUp: window.Short}
+	all := new(histogram.Histogram)
+	for i := range 18 {
+		w := &window.Window{
+			Start: start.Add(time.Duration(i) * window.Short), Length: window.Short, Covered: window.Short, Fit: window.Short, Rate: 50, Phase: "steady", Version: "v9",
+			Scheduled: 500, Sent: 500,
+		}
+		for _, name := range []string{"get", "list", "save", "search"} {
+			times := new(histogram.Histogram)
+			for range 125 {
+				times.Observe(time.Duration(float64(median) * (0.7 + 0.6*random.Float64())))
+			}
+			all.Merge(times)
+			w.Cases = append(w.Cases, window.Case{Name: name, Class: "standard", Outcomes: []window.Count{{Name: window.OK, N: 125}}, Times: times})
+		}
+		run.Windows = append(run.Windows, w)
+	}
+	run.Points = report.Points(run.Windows)
+	run.All = report.Traffic{Requests: 9000, Bytes: -1, ResponseTime: threshold.FromHistogram(all), ServiceTime: threshold.FromHistogram(all)}
+	run.Classes = []report.Traffic{{Class: "standard", Requests: 9000, Bytes: -1, ResponseTime: threshold.FromHistogram(all), ServiceTime: threshold.FromHistogram(all)}}
+	run.Conclusion = report.Conclude(&run, &report.Circumstances{Answered: true, OK: 9000})
+	path := filepath.Join(t.TempDir(), "report.json")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(report.JSON(file, &run), file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A report of soakd's own is compared with what the history has.
+func TestAnalyzeWithTheHistory(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "h.db")
+	first := openGateRun(t, path, historyAt)
+	if err := first.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	analyzed := func(report string, args ...string) (string, int, error) {
+		t.Setenv("SOAKD_HISTORY_URL", path)
+		t.Setenv("SOAKD_TARGET_URL", "")
+		var stdout bytes.Buffer
+		err := analyzeCommand(t.Context(), append([]string{report}, args...), strings.NewReader(""), &stdout)
+		return stdout.String(), exitCode(err), err
+	}
+	same, slow := soakdReport(t, historyAt.Add(time.Hour), 20*time.Millisecond), soakdReport(t, historyAt.Add(2*time.Hour), 40*time.Millisecond)
+	// Nothing has passed yet: what else is judged decides.
+	if printed, code, err := analyzed(same, "--baseline", "last-passed", "--threshold", "p95{class=standard}<=1s"); code != exitOK {
+		t.Fatalf("exit code %d, %v\n%s", code, err, printed)
+	}
+	second := openGateRun(t, path, historyAt)
+	second.keepGate(t.Context(), compareRun(historyAt, 18, "v1", 20*time.Millisecond, nil).profile(), true, historyAt.Add(3*time.Minute))
+	if err := second.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		report, baseline string
+		code             int
+		want             string
+	}{
+		{same, "last-passed", exitOK, "compared with last-passed: same"},
+		{slow, "last-passed", exitFailed, "worse against v1"},
+		{slow, "version=v1", exitFailed, "failed: worse than version v1"},
+		{same, "nix", exitUsage, "last-passed"},
+	} {
+		printed, code, err := analyzed(c.report, "--baseline", c.baseline)
+		if code != c.code || !strings.Contains(printed+fmt.Sprint(err), c.want) {
+			t.Errorf("%s: exit code %d, %v\n%s", c.baseline, code, err, printed)
+		}
+	}
+	// And two reports with one another.
+	if printed, code, err := analyzed(slow, "--against", same); code != exitFailed || !strings.Contains(printed, "worse against "+same) {
+		t.Errorf("exit code %d, %v\n%s", code, err, printed)
+	}
+	if printed, code, err := analyzed(same, "--against", same, "--threshold", "rate>=50"); code != exitOK {
+		t.Errorf("exit code %d, %v\n%s", code, err, printed)
+	}
+}
+
+// On GitHub the summary of the step has the report.
+func TestAnalyzeWritesTheStepSummary(t *testing.T) {
+	t.Setenv("SOAKD_HISTORY_URL", "none")
+	summary := filepath.Join(t.TempDir(), "summary.md")
+	t.Setenv("GITHUB_STEP_SUMMARY", summary)
+	var stdout bytes.Buffer
+	if err := analyzeCommand(t.Context(), []string{toolData("k6-1.8.1/run.json.gz"), "--threshold", "p95<=1s"}, strings.NewReader(""), &stdout); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(summary); err != nil || !strings.Contains(string(text), "701 requests") {
+		t.Errorf("%s, %v", text, err)
 	}
 }

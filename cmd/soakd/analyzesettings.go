@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"soakd/internal/judge/threshold"
+	"soakd/internal/judge/window"
 	"soakd/internal/results"
 )
 
@@ -24,7 +25,8 @@ const analyzeHelp = `soakd analyze: judges and reports what another tool measure
 
 What is there is judged by --threshold, as soakd run does: over the whole and over the worst window. All times
 are given with a unit ('p95<=300ms'). Ends with 0 for passed, 1 for failed, 2 for files that cannot be read as results, and 3
-when nothing was judged, or not for certain.
+when nothing was judged, or not for certain. --csv, --out and --warm-up are flags alone: the variables of that name are
+those of a run.
 
 `
 
@@ -32,8 +34,9 @@ when nothing was judged, or not for certain.
 type analyzeSettings struct {
 	historySettings
 
-	Thresholds threshold.List `envconfig:"THRESHOLDS" desc:"Limits that the results must keep, separated by semicolons: rate>=50; error_rate<=1%; p95{case=forecast}<=300ms."`
-	Baseline   string         `envconfig:"BASELINE" desc:"What soakd's own report is compared with in the history: a name, last-passed or version=VERSION."`
+	Thresholds      threshold.List `envconfig:"THRESHOLDS" desc:"Limits that the results must keep, separated by semicolons: rate>=50; error_rate<=1%; p95{case=forecast}<=300ms."`
+	ThresholdWindow time.Duration  `envconfig:"THRESHOLD_WINDOW" default:"30s" desc:"Length of the windows of which the worst has to keep the thresholds, whole tens of seconds from 10s to 1h."`
+	Baseline        string         `envconfig:"BASELINE" desc:"What soakd's own report is compared with in the history: a name, last-passed or version=VERSION."`
 }
 
 // analyzeOptions are what `soakd analyze` was asked for.
@@ -119,6 +122,8 @@ func parseAround(flags *flag.FlagSet, args []string) (words []string, err error)
 func (o *analyzeOptions) validate(words []string) []error {
 	var m mistakes
 	o.historySettings.validate(&m)
+	m.check(o.ThresholdWindow >= window.Short && o.ThresholdWindow <= time.Hour && o.ThresholdWindow%window.Short == 0,
+		"THRESHOLD_WINDOW: %v must be whole tens of seconds from 10s to 1h", o.ThresholdWindow)
 	errs := []error(m)
 	check := func(ok bool, format string, args ...any) {
 		if !ok {

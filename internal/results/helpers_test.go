@@ -64,7 +64,7 @@ func unpacked(t *testing.T, path string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // only read
 	reader, err := gzip.NewReader(file)
 	if err != nil {
 		t.Fatal(err)

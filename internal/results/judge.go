@@ -6,22 +6,23 @@ import (
 	"soakd/internal/judge/threshold"
 )
 
-// countWindow is how long windows are by which counts are judged. Locust writes times in
+// countWindow is how long windows are at least by which counts are judged. Locust writes times in
 // whole seconds, which is a tenth of a window of 10 s, and within the slack of a rate for one
 // of 30 s.
 const countWindow = 30 * time.Second
 
 // Judge holds results that are totals to thresholds: over the run, and over the worst of
 // its windows, as far as they are known. Windows that begin within the warm-up are left
-// out; of the run itself it cannot be taken away.
-func (r *Result) Judge(list threshold.List, warmUp time.Duration) []threshold.Judged {
+// out; of the run itself it cannot be taken away. Counts are judged in windows of that length,
+// 30 s at least, times in those of 10 s that have percentiles of their own.
+func (r *Result) Judge(list threshold.List, warmUp, window time.Duration) []threshold.Judged {
 	var windows []threshold.Stretch
 	for _, w := range r.Windows {
 		if f, _ := w.Of("", ""); f.Start.Sub(r.Run.Start) >= warmUp {
 			windows = append(windows, timed{w})
 		}
 	}
-	counts := joinedTo(countWindow, windows)
+	counts := joinedTo(max(countWindow, window), windows)
 	var all []threshold.Judged
 	for i := range list {
 		of := windows

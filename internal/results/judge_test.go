@@ -58,8 +58,8 @@ func TestThresholdsOnLocust(t *testing.T) {
 		{sums, "p95{over=window}<=10s", "worst window unknown"},
 		{sums, "error_rate<=20%", "run pass"},
 	} {
-		if got := said(c.of.Judge(list(t, c.text), 0)); got != c.want {
-			t.Errorf("%s: %s, want %s: %+v", c.text, got, c.want, c.of.Judge(list(t, c.text), 0))
+		if got := said(c.of.Judge(list(t, c.text), 0, 0)); got != c.want {
+			t.Errorf("%s: %s, want %s: %+v", c.text, got, c.want, c.of.Judge(list(t, c.text), 0, 0))
 		}
 	}
 }

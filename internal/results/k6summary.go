@@ -45,8 +45,18 @@ func (m *k6Metric) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// k6Totals is a summary.
+// k6Totals is a summary. The newer form (--new-machine-readable-summary) lists its metrics in
+// "results" and names some figures otherwise; see modern.
 type k6Totals struct {
+	Config struct {
+		Seconds float64 `json:"duration"`
+	} `json:"config"`
+	Results struct {
+		Metrics []struct {
+			Name   string   `json:"name"`
+			Values k6Metric `json:"values"`
+		} `json:"metrics"`
+	} `json:"results"`
 	State struct {
 		Milliseconds float64 `json:"testRunDurationMs"`
 	} `json:"state"`
@@ -69,6 +79,7 @@ func readK6Summary(file string, from *bufio.Reader) (*Result, error) {
 	if err := json.Unmarshal(data, &all); err != nil {
 		return nil, wrong(file, 0, "it is no summary of k6's: %v", err)
 	}
+	all.modern()
 	if len(all.Metrics) == 0 {
 		return nil, wrong(file, 0, "it has no metrics: it is no summary of k6's")
 	}
@@ -96,6 +107,29 @@ func readK6Summary(file string, from *bufio.Reader) (*Result, error) {
 	r.note("a summary does not tell when it ran and how it went in windows of time: k6 run --out json=FILE or csv=FILE does")
 	r.Whole = summary{totals{&r.Run}, missing}
 	return r, nil
+}
+
+// modern takes the figures of the newer form over: a quantile is "p95" there, and of a rate there are
+// "matches" of a "total". Failed requests match, and so do checks that passed.
+func (k *k6Totals) modern() {
+	if len(k.Results.Metrics) == 0 {
+		return
+	}
+	k.Metrics = map[string]k6Metric{}
+	k.State.Milliseconds = 1e3 * k.Config.Seconds
+	for _, one := range k.Results.Metrics {
+		m := k6Metric{}
+		for name, value := range one.Values {
+			if percent, is := strings.CutPrefix(name, "p"); is && !strings.HasPrefix(percent, "(") {
+				name = "p(" + percent + ")"
+			}
+			m[name] = value
+		}
+		if total, is := m["total"]; is {
+			m["passes"], m["fails"] = m["matches"], total-m["matches"]
+		}
+		k.Metrics[one.Name] = m
+	}
 }
 
 // summary is a whole run of which so many arrivals are missing.

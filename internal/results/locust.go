@@ -345,7 +345,7 @@ func (l *locust) readDistribution(t *table) error {
 // readFailures adds the reasons of failures, by name and method.
 func (l *locust) readFailures(t *table) error {
 	method, name, text := t.column("method", "type"), t.column("name"), t.column("error")
-	times := t.column("occurrences", "occurences") // 0.11 wrote it so
+	times := t.column("occurrences", "occurences") //nolint:misspell // as 0.11 wrote it
 	first, last := t.column("first seen"), t.column("last seen")
 	if name < 0 || text < 0 || times < 0 {
 		return wrong(t.file, 1, "it has no columns Name, Error and Occurrences: it is no file of Locust's failures")

@@ -19,7 +19,7 @@ type recording struct {
 
 func (r *recording) Read(p []byte) (int, error) {
 	n, err := r.from.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // as io.Reader has it
+	if err != nil && err != io.EOF {
 		r.err = err
 	}
 	return n, err //nolint:wrapcheck // as it is

@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"math"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -64,7 +65,7 @@ func TestFiguresOfK6(t *testing.T) {
 			}
 			if r.Sampled {
 				checkSums(t, r, windows)
-				if c := byName(t, r, "missing scenario"); c.Failed != failed || c.Failures[0].Outcome != "rejected_valid" || c.Method != "GET" {
+				if c := byName(t, r, "missing scenario"); c.Failed != failed || c.Failures[0].Outcome != "rejected_valid" || c.Method != http.MethodGet {
 					t.Errorf("missing scenario: %+v", c)
 				}
 				byName(t, r, "forecast, Monte Carlo")
@@ -262,5 +263,25 @@ func TestNothingSecretIsKept(t *testing.T) {
 	}
 	if strings.Contains(string(said)+r.Run.Target, "hidden") || r.Run.Target != "https://host:1" || r.Run.Cases[0].Name != "GET /a" {
 		t.Errorf("%s of %s", said, r.Run.Target)
+	}
+}
+
+// The newer form of k6's summary (--new-machine-readable-summary, 1.8.1), with the figures cut down.
+func TestNewSummaryOfK6(t *testing.T) {
+	r, _, err := text(`{"config":{"duration":35.5,"execution":"local"},"metadata":{"k6_version":"1.8.1"},"results":{"metrics":[
+		{"contains":"default","name":"http_req_failed","type":"rate","values":{"matches":32,"rate":0.045,"total":701}},
+		{"contains":"time","name":"http_req_duration","type":"trend","values":{"avg":2,"max":9,"med":1.5,"min":0.5,"p90":3,"p95":4}},
+		{"contains":"time","name":"http_req_duration{name:a}","type":"trend","values":{"p95":5}},
+		{"contains":"default","name":"http_req_failed{name:a}","type":"rate","values":{"matches":1,"total":10}},
+		{"contains":"default","name":"http_reqs","type":"counter","values":{"count":701}}]},"version":"1.0.0"}`, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := &r.Run.All
+	if all.Requests != 701 || all.Failed != 32 || r.Run.Elapsed != 35500*time.Millisecond || quantile(t, &all.ResponseTime, 0.95) != 4*time.Millisecond {
+		t.Errorf("%+v, %v", all, r.Run.Elapsed)
+	}
+	if c := byName(t, r, "a"); c.Requests != 10 || c.Failed != 1 || quantile(t, &c.ResponseTime, 0.95) != 5*time.Millisecond {
+		t.Errorf("%+v", c)
 	}
 }
