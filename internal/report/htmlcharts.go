@@ -18,6 +18,7 @@ func (f frame) mark(c *chart, r *Run, points []Point) {
 	for _, s := range f.unfit(points) {
 		c.Areas = append(c.Areas, s)
 	}
+	free := 0.0 // where the next letter has room
 	for i := range min(len(r.Findings), maxLetters) {
 		found := &r.Findings[i]
 		end := found.Ended
@@ -27,19 +28,16 @@ func (f frame) mark(c *chart, r *Run, points []Point) {
 		left, right := f.x(found.Onset), f.x(end)
 		right = max(right, left+2)
 		y := marginTop - 3
-		c.Lines = append(c.Lines, shape{
-			D: fmt.Sprintf("M%s %dH%sM%s %dV%s", short(left), y, short(right), short(left), y, short(f.bottom())), Class: "finding",
-			Title: letter(i) + ": " + string(found.Kind) + " from " + when(found.Onset),
-		})
-		// Letters of findings that begin together are written beside one another.
-		same := 0
-		for j := range i {
-			if math.Abs(f.x(r.Findings[j].Onset)-left) < 9 {
-				same++
-			}
-		}
-		if same < 6 {
-			c.Labels = append(c.Labels, label{X: short(min(left+float64(10*same), f.width-9)), Y: short(marginTop - 6), Anchor: "start", Text: letter(i), Class: "letter"})
+		c.Lines = append(
+			c.Lines,
+			shape{D: fmt.Sprintf("M%s %dH%s", short(left), y, short(right)), Class: "finding", Title: letter(i) + ": " + string(found.Kind) + " from " + when(found.Onset)},
+			shape{D: fmt.Sprintf("M%s %dV%s", short(left), y, short(f.bottom())), Class: "onset"},
+		)
+		// The letter of one that begins with another is written beside that one's; where
+		// there is no room nearby, the pointer and the table tell.
+		if at := max(left, free); at < left+30 && at < f.width-9 {
+			c.Labels = append(c.Labels, label{X: short(at), Y: short(marginTop - 6), Anchor: "start", Text: letter(i), Class: "letter"})
+			free = at + 11
 		}
 	}
 }
@@ -127,7 +125,7 @@ func rateChart(r *Run, points []Point) *chart {
 	done := each(points, func(p *Point) float64 { return rateOf(p, p.Requests) })
 	failed := each(points, func(p *Point) float64 { return rateOf(p, p.Failed) })
 	target := targetRate(r, points)
-	s := linear(max(largest(len(points), done), largest(len(points), target)))
+	s := linear(1.05 * max(largest(len(points), done), largest(len(points), target)))
 	f.axes(c, s, perSecondText)
 	c.Areas = append(c.Areas, shape{D: f.bars(points, s, func(i int) (float64, float64) { return 0, failed(i) }), Class: "bad"})
 	if d := f.line(points, s, target); d != "" {
@@ -166,7 +164,7 @@ func targetRate(r *Run, points []Point) func(int) float64 {
 // timesChart shows response times on a log axis with the thresholds of all traffic.
 func timesChart(r *Run, points []Point) *chart {
 	f := newFrame(r, points, chartWidth, chartHeight)
-	c := &chart{ID: "times", Title: "Response time from the intended start", Desc: "Quantiles of the response time in each window, on a log axis, over the time of the run.", Width: chartWidth, Height: chartHeight}
+	c := &chart{ID: "times", Title: timesTitle(r), Desc: "Quantiles of the response time in each window, on a log axis, over the time of the run.", Width: chartWidth, Height: chartHeight}
 	series := []struct {
 		name, class string
 		value       func(int) float64
@@ -204,6 +202,14 @@ func timesChart(r *Run, points []Point) *chart {
 	f.mark(c, r, points)
 	f.hits(c, points, timesText)
 	return c
+}
+
+// timesTitle says from when times are counted where that is known.
+func timesTitle(r *Run) string {
+	if r.Tool == "soakd" {
+		return "Response time from the intended start"
+	}
+	return "Response time"
 }
 
 func timesText(p *Point) string {
@@ -359,7 +365,6 @@ func errorChart(r *Run, points []Point) *chart {
 	s.ticks = slices.DeleteFunc(s.ticks, func(tick float64) bool { return tick > s.high*(1+1e-9) })
 	f.axes(c, s, percentOf)
 	c.Areas = append(c.Areas, shape{D: f.bars(points, s, func(i int) (float64, float64) { return 0, share(i) }), Class: "bad"})
-	c.Lines = append(c.Lines, shape{D: f.line(points, s, share), Class: "line c3"})
 	c.Legend = []legend{{"failed", "bad"}}
 	f.limits(c, s, limits)
 	f.mark(c, r, points)
@@ -411,7 +416,7 @@ func caseChart(r *Run, points []Point, name string, id int) *chart {
 		return 0, shareOf(of[i].Failed, of[i].Requests)
 	})})
 	c.Lines = append(c.Lines, shape{D: f.line(points, s, p95), Class: "line c2"})
-	f.limits(c, s, limitsOf(r, "seconds", name))
+	f.limits(c, s, slices.DeleteFunc(limitsOf(r, "seconds", name), func(one threshold.Judged) bool { return !strings.HasPrefix(one.Threshold, "p95{") }))
 	f.mark(c, r, points)
 	return c
 }

@@ -73,6 +73,9 @@ func signalChart(r *Run, points []Point, p panel, id int) *chart {
 		high = max(high, one.most)
 	}
 	s := linear(high)
+	if p.unit == "bytes" {
+		s = inBytes(high)
+	}
 	f.axes(c, s, unitText(p.unit))
 	for k, one := range list[:min(len(list), maxSeries)] {
 		class := fmt.Sprintf("line c%d", k+1)
@@ -142,6 +145,20 @@ func unitText(unit string) func(float64) string {
 		return perSecondText
 	}
 	return func(x float64) string { return number(significant(x, 4)) }
+}
+
+// inBytes is a linear scale with round ticks in the unit that [bytesText] writes.
+func inBytes(high float64) scale {
+	unit := 1.0
+	for high/unit >= 1024 {
+		unit *= 1024
+	}
+	s := linear(high / unit)
+	s.high *= unit
+	for i := range s.ticks {
+		s.ticks[i] *= unit
+	}
+	return s
 }
 
 // bytesText writes bytes with a binary unit.
