@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sees to it that everything the tests run is installed: PostgreSQL, Redis,
-# Prometheus (with promtool), Alertmanager, Pushgateway, PgBouncer and a C compiler for
-# the race detector.
+# Prometheus (with promtool), Alertmanager, Pushgateway, PgBouncer, curl and a C compiler
+# for the race detector.
 #
 # As root on Debian or Ubuntu it installs what is missing, without starting any
 # system service: the tests run private servers of their own. Elsewhere it says
@@ -29,6 +29,8 @@ have_pushgateway() { command -v prometheus-pushgateway >/dev/null || command -v 
 # have_pgbouncer: not on the PATH of Debian's ordinary users.
 have_pgbouncer() { command -v pgbouncer >/dev/null || [[ -x /usr/sbin/pgbouncer ]]; }
 
+have_xmllint() { command -v xmllint >/dev/null; }
+
 # have_c: a compiler and the C library's headers, by compiling and linking.
 have_c() {
 	local dir status=0
@@ -53,6 +55,8 @@ have_prometheus || { missing+=("Prometheus with promtool") packages+=(prometheus
 have_alertmanager || { missing+=("Alertmanager") packages+=(prometheus-alertmanager); }
 have_pushgateway || { missing+=("Pushgateway") packages+=(prometheus-pushgateway); }
 have_pgbouncer || { missing+=("PgBouncer") packages+=(pgbouncer); }
+have_xmllint || { missing+=("xmllint") packages+=(libxml2-utils); }
+command -v curl >/dev/null || { missing+=("curl") packages+=(curl); }
 have_c || { missing+=("C compiler and headers, for go test -race") packages+=(gcc libc6-dev); }
 
 # VictoriaMetrics is for `make test-victoria` alone. Debian has it (22 MiB), not every
@@ -66,8 +70,8 @@ printf 'test-deps: missing: %s\n' "${missing[@]}" >&2
 
 if ! command -v apt-get >/dev/null; then
 	echo "test-deps: install these with the package manager of your system" \
-		"(Fedora: dnf install postgresql-server postgresql-contrib valkey golang-github-prometheus golang-github-prometheus-alertmanager pgbouncer gcc;" \
-		"macOS: brew install postgresql@17 redis prometheus alertmanager pgbouncer, xcode-select --install;" \
+		"(Fedora: dnf install postgresql-server postgresql-contrib valkey golang-github-prometheus golang-github-prometheus-alertmanager pgbouncer libxml2 gcc;" \
+		"macOS: brew install postgresql@17 redis prometheus alertmanager pgbouncer libxml2, xcode-select --install;" \
 		"Pushgateway also from https://prometheus.io/download/)" >&2
 	exit 1
 fi
@@ -93,7 +97,7 @@ apt-get update -q
 "${install[@]}"
 
 # Believe the programs, not the package manager.
-have_postgres && have_redis && have_prometheus && have_alertmanager && have_pushgateway && have_pgbouncer && have_c || {
+have_postgres && have_redis && have_prometheus && have_alertmanager && have_pushgateway && have_pgbouncer && have_xmllint && have_c || {
 	echo "test-deps: something is still missing after the installation of ${packages[*]}" >&2
 	exit 1
 }

@@ -24,13 +24,13 @@ import (
 type options struct {
 	seeds, weeks, pairs, parallel int
 	// short is how many pairs of short runs are compared; above 0 nothing else is done.
-	short                         int
-	first                         uint64
-	fault, out                    string
-	story, day, real              bool
-	soakd                         string
-	settle                        time.Duration
-	rate                          float64
+	short            int
+	first            uint64
+	fault, out       string
+	story, day, real bool
+	soakd            string
+	settle           time.Duration
+	rate             float64
 }
 
 func main() {

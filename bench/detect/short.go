@@ -96,31 +96,11 @@ type compared struct {
 	named, others int
 	// texts are of what was wrongly called worse.
 	texts []string
-	// narrow are the upper ends of the intervals of the median of all traffic.
-	narrow []float64
 }
 
 // profileOf makes the profile of one simulated run.
 func profileOf(seed uint64, rate float64, c *change, length time.Duration) (*baseline.Profile, error) {
-	r := rand.New(rand.NewPCG(seed, 11))
-	cfg := simulate.Config{Seed: seed, Rate: rate, Start: monday(seed), Quiet: []simulate.Stretch{{To: settled + length}}}
-	machine, own := 1.0, map[string]float64{}
-	if c.machines {
-		machine = math.Exp(otherMachine * r.NormFloat64())
-	}
-	cfg.Factor = func(name string) float64 {
-		by := machine
-		if c.factor != nil {
-			by *= c.factor(name)
-		}
-		if !c.machines {
-			return by
-		}
-		if own[name] == 0 {
-			own[name] = math.Exp(otherCase * r.NormFloat64())
-		}
-		return by * own[name]
-	}
+	cfg := simulate.Config{Seed: seed, Rate: rate, Start: monday(seed), Quiet: []simulate.Stretch{{To: settled + length}}, Factor: c.factors(seed)}
 	if c.fault != "" {
 		cfg.Episodes = []simulate.Episode{{Fault: c.fault}}
 	}
@@ -131,19 +111,17 @@ func profileOf(seed uint64, rate float64, c *change, length time.Duration) (*bas
 	for world.Age() < settled {
 		world.Next()
 	}
-	minutes := length > shortRun
-	builder := baseline.NewBuilder(baseline.Config{WarmUp: shortWarmUp})
-	if minutes {
-		builder = baseline.NewBuilder(baseline.Config{})
+	if length <= shortRun {
+		builder := baseline.NewBuilder(baseline.Config{WarmUp: shortWarmUp})
+		for world.Age() < settled+length {
+			builder.Observe(world.Next())
+		}
+		return builder.Profile(), nil
 	}
+	builder := baseline.NewBuilder(baseline.Config{})
 	var roller window.Roller
 	for world.Age() < settled+length {
-		w := world.Next()
-		if !minutes {
-			builder.Observe(w)
-			continue
-		}
-		for _, done := range roller.Add(w) {
+		for _, done := range roller.Add(world.Next()) {
 			if done.Length == window.Minute {
 				builder.Observe(done)
 			}
@@ -152,18 +130,32 @@ func profileOf(seed uint64, rate float64, c *change, length time.Duration) (*bas
 	return builder.Profile(), nil
 }
 
-// pair compares one pair of runs.
-func (c *compared) pair(before, after *baseline.Profile) {
-	result := baseline.Gate(before, after, baseline.Limits{})
+// factors are those of a run with the change, on a machine of its own where there are several.
+func (c *change) factors(seed uint64) func(name string) float64 {
+	changed := c.factor
+	if changed == nil {
+		changed = slower("", 1)
+	}
+	if !c.machines {
+		return changed
+	}
+	r := rand.New(rand.NewPCG(seed, 11))
+	machine, own := math.Exp(otherMachine*r.NormFloat64()), map[string]float64{}
+	return func(name string) float64 {
+		if own[name] == 0 {
+			own[name] = math.Exp(otherCase * r.NormFloat64())
+		}
+		return changed(name) * machine * own[name]
+	}
+}
+
+// note counts one comparison.
+func (c *compared) note(result *baseline.Comparison) {
 	c.pairs++
 	c.results[result.Result]++
 	named, other := false, false
 	for i := range result.Rows {
-		row := &result.Rows[i]
-		if row.Case == "" && row.Class == finding.AllTraffic && row.Signal == baseline.MedianTime {
-			c.narrow = append(c.narrow, row.High)
-		}
-		switch {
+		switch row := &result.Rows[i]; {
 		case row.Result != baseline.Worse:
 		case c.expected != nil && c.expected(row):
 			named = true
@@ -195,30 +187,33 @@ func shortRuns(ctx context.Context, o *options) ([]compared, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(o.parallel)
 	for i := range all {
-		c := &all[i]
-		group.Go(func() error {
-			for n := range uint64(o.short) {
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
-				before := longs[n%uint64(len(longs))]
-				var err error
-				if !c.long {
-					before, err = profileOf(2*(o.first+n), o.rate, &change{machines: c.machines}, shortRun)
-				}
-				if err != nil {
-					return err
-				}
-				after, err := profileOf(2*(o.first+n)+1, o.rate, &c.change, shortRun)
-				if err != nil {
-					return err
-				}
-				c.pair(before, after)
-			}
-			return nil
-		})
+		group.Go(func() error { return all[i].compare(ctx, o, longs) })
 	}
 	return all, group.Wait()
+}
+
+// compare compares the pairs of one change.
+func (c *compared) compare(ctx context.Context, o *options, longs []*baseline.Profile) error {
+	for n := range uint64(o.short) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		before := longs[n%uint64(len(longs))]
+		var err error
+		if !c.long {
+			before, err = profileOf(2*(o.first+n), o.rate, &change{machines: c.machines}, shortRun)
+		}
+		if err != nil {
+			return err
+		}
+		after, err := profileOf(2*(o.first+n)+1, o.rate, &c.change, shortRun)
+		if err != nil {
+			return err
+		}
+		result := baseline.Gate(before, after, baseline.Limits{})
+		c.note(&result)
+	}
+	return nil
 }
 
 // mostLong is how many long runs there are to compare with.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -143,7 +144,7 @@ func (d *daemon) finished(interrupted bool, failure error) *report.Run {
 		run.WarmUp = d.cfg.warmUp()
 	}
 	run.All, run.Classes, run.Cases = report.TrafficOf(&snapshot, status.Counts.Incomplete())
-	run.Points = report.Points(run.Windows)
+	run.Points, run.Examples = report.Points(run.Windows), report.ExamplesOf(d.engine.Examples())
 	run.Baseline, run.Comparison = d.gate.label, d.gate.comparison.comparison()
 	circumstances := report.Circumstances{Compared: d.gate.label != "", NoBaseline: d.gate.noBaseline, Answered: status.All.Answered > 0, OK: status.All.OK}
 	circumstances.Unfit, circumstances.NoneFit = d.windows.unfit()
@@ -188,4 +189,24 @@ func (d *daemon) keep(ctx context.Context, run *report.Run) {
 	if chronicle != nil {
 		chronicle.end(ctx, d.judgement, time.Now(), run.Conclusion.Result)
 	}
+}
+
+// writeReports writes what was asked for. What cannot be written keeps nothing else
+// from it.
+func (d *daemon) writeReports(run *report.Run) (written []string, err error) {
+	options := report.Options{FullHistory: d.cfg.CSVFullHistory, Snapshot: d.metrics.Snapshot}
+	var errs []error
+	note := func(files []string, err error) {
+		written, errs = append(written, files...), append(errs, err)
+	}
+	if d.cfg.Out != "" {
+		note(report.Write(d.cfg.Out, run, options))
+	}
+	if d.cfg.CSV != "" {
+		note(report.WriteLocust(d.cfg.CSV, run, options))
+	}
+	if d.cfg.Duration > 0 {
+		note(nil, report.Summary(os.Getenv, run))
+	}
+	return written, errors.Join(errs...)
 }

@@ -76,9 +76,9 @@ func (c *chronicle) noBaseline(ctx context.Context, name string) error {
 	return usageError{fmt.Errorf("SOAKD_BASELINE: the history has no baseline %q of %s with the workload %s: %s", name, c.series.Target, c.workload, there)}
 }
 
-// gateMinutes is from which duration on a bounded run is compared by windows of a
+// longGate is from which duration on a bounded run is compared by windows of a
 // minute: a run of 30 min has enough of them.
-const gateMinutes = 30 * time.Minute
+const longGate = 30 * time.Minute
 
 // gateComparison compares a bounded run with a baseline, from windows of 10 s as
 // they end. It may be used from any goroutine.
@@ -108,7 +108,7 @@ func newGateComparison(cfg gateComparisonConfig, reference *baseline.Profile) *g
 		warmUp = -1 // 0 would stand for the default of the builder
 	}
 	g := &gateComparison{reference: reference, builder: baseline.NewBuilder(baseline.Config{WarmUp: warmUp, Users: cfg.Users})}
-	if cfg.Duration >= gateMinutes {
+	if cfg.Duration >= longGate {
 		g.roller = new(window.Roller)
 	}
 	return g

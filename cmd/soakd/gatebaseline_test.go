@@ -218,8 +218,7 @@ func TestGateReferences(t *testing.T) {
 	if _, label, err := r.gateReference(t.Context(), "na"); err != nil || label != "na" {
 		t.Errorf("%q, %v", label, err)
 	}
-	other := *r.chronicle
-	other.workload = "another"
+	other := &chronicle{store: r.store, series: r.series, workload: "another"}
 	if profile, _, err := other.gateReference(t.Context(), lastPassed); profile != nil || err != nil {
 		t.Errorf("of another workload: %v, %v", profile, err)
 	}

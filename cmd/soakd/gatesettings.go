@@ -6,6 +6,7 @@ import (
 
 	"soakd/internal/judge/threshold"
 	"soakd/internal/judge/window"
+	"soakd/internal/report"
 )
 
 // gateSettings say what a run is held to and where its reports go.
@@ -67,5 +68,15 @@ func (s *gateSettings) validate(m *mistakes, duration, rampUp time.Duration) {
 	m.check(!s.AbortEarly || len(s.Thresholds) > 0, "ABORT_EARLY: there is no threshold that could not be kept any more: give SOAKD_THRESHOLDS too")
 	if w := s.WarmUp.of(duration, rampUp); bounded && s.WarmUp >= 0 {
 		m.check(w < duration, "WARM_UP: %v leaves nothing of SOAKD_DURATION (%v) to judge: give less, or run longer", w, duration)
+	}
+	if s.Out != "" {
+		if err := report.Prepare(s.Out); err != nil {
+			m.check(false, "OUT: %w", err)
+		}
+	}
+	if s.CSV != "" {
+		if err := report.PrepareLocust(s.CSV); err != nil {
+			m.check(false, "CSV: %w", err)
+		}
 	}
 }

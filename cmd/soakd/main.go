@@ -113,6 +113,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return demoCommand(ctx, rest, stdout, stderr)
 	case "check":
 		return checkCommand(ctx, rest, stdout, stderr)
+	case "analyze":
+		return analyzeCommand(ctx, rest, os.Stdin, stdout)
 	case "history":
 		return historyCommand(ctx, rest, os.Stdin, stdout)
 	case "dashboards":
@@ -128,7 +130,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		_, err := io.WriteString(stdout, help)
 		return err
 	default:
-		return usageError{fmt.Errorf("%q is not a command: use run, demo, check, dashboards, rules, history, version or help", name)}
+		return usageError{fmt.Errorf("%q is not a command: use run, demo, check, analyze, dashboards, rules, history, version or help", name)}
 	}
 }
 
@@ -137,6 +139,7 @@ const help = `soakd keeps steady mixed traffic on an HTTP API and watches the AP
   soakd demo      everything on this machine: private Postgres and Redis, a reference API, soakd against it
   soakd run       traffic, probes and /metrics against SOAKD_TARGET_URL until stopped, or for --duration
   soakd check     say what would run and reach every target; change nothing
+  soakd analyze   judge and report results of Locust, k6, vegeta, JMeter or of soakd itself
   soakd dashboards --out DIR   write the Grafana dashboards that fit these settings
   soakd rules     print the Prometheus rules that fit them
   soakd history   what was: list and show runs, compare two, keep a baseline, export and import

@@ -350,11 +350,12 @@ func (d *daemon) finish(ctx context.Context, failure error) error {
 	}
 	run := d.finished(ctx.Err() != nil, failure)
 	d.keep(ctx, run)
-	d.shown.finish(run, nil)
+	written, err := d.writeReports(run)
+	d.shown.finish(run, written)
 	if d.cfg.Duration == 0 { // somebody stopped it, which comes to nothing
-		return failure
+		return errors.Join(failure, err)
 	}
-	return outcome(&run.Conclusion)
+	return errors.Join(outcome(&run.Conclusion), err)
 }
 
 // poll runs the probes. One that hangs at the end is soakd's own trouble: it does

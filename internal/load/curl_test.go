@@ -24,6 +24,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"soakd/internal/load/wire"
 )
 
@@ -170,6 +172,7 @@ func TestCommandsSendTheSameAgain(t *testing.T) {
 
 // Any body, over the pipe and as an argument.
 func TestCommandsQuoteAnyBody(t *testing.T) {
+	defer goleak.VerifyNone(t)
 	server := new(catcher)
 	target := httptest.NewServer(server)
 	defer target.Close()
@@ -355,6 +358,7 @@ func (f sinkFunc) Done(r *Result) { f(r) }
 
 // Each case and outcome has one example: the first request that came to that.
 func TestExamplesAreTheFirstOfEachKind(t *testing.T) {
+	defer goleak.VerifyNone(t)
 	one, two := testCase("one", 1), testCase("two", 1)
 	two.Statuses = []int{201}
 	var n atomic.Int64
@@ -391,6 +395,7 @@ func TestExamplesAreTheFirstOfEachKind(t *testing.T) {
 
 // A request that was never sent, for want of a connection, can be sent all the same.
 func TestExamplesOfWhatCouldNotBeSent(t *testing.T) {
+	defer goleak.VerifyNone(t)
 	dial := func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}
 	}

@@ -322,7 +322,7 @@ func FuzzReadJSON(f *testing.F) {
 		if err != nil {
 			t.Fatalf("what was read is not read again: %v", err)
 		}
-		for _, write := range outputs() {
+		for _, write := range outputs(Options{}) {
 			var b bytes.Buffer
 			if err := write.write(&b, back); err != nil {
 				t.Fatalf("%s: %v", write.name, err)

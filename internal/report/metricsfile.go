@@ -70,7 +70,7 @@ func runFamilies(r *Run) []*dto.MetricFamily {
 	if r.Status != nil {
 		list = append(list, one("soakd_run_dropped_arrivals", "Arrivals that were never sent.", float64(r.Status.Counts.TotalDropped())))
 	}
-	times := gauges("soakd_run_response_time_seconds", "Response time of all traffic from the intended start, by quantile; 1 is the longest.")
+	times := gauges("soakd_run_response_time_seconds", "Response time of all traffic from the intended start: its quantiles and the longest.")
 	addTimes(times, &r.All.ResponseTime)
 	findings := 0
 	for i := range r.Findings {
@@ -86,13 +86,13 @@ func addTimes(f *dto.MetricFamily, t *threshold.Times, labels ...string) {
 	for _, q := range []struct {
 		q    float64
 		name string
-	}{{0.5, "0.5"}, {0.95, "0.95"}, {0.99, "0.99"}, {1, "1"}} {
+	}{{0.5, "p50"}, {0.95, "p95"}, {0.99, "p99"}, {1, "max"}} {
 		at, known := t.Quantile(q.q)
 		if q.q == 1 && !known {
 			at, known = t.Max, t.Count > 0 && t.Max >= 0
 		}
 		if known {
-			add(f, at.Round(time.Microsecond).Seconds(), append(slices.Clone(labels), "quantile", q.name)...)
+			add(f, at.Round(time.Microsecond).Seconds(), append(slices.Clone(labels), "figure", q.name)...)
 		}
 	}
 }
@@ -101,7 +101,7 @@ func addTimes(f *dto.MetricFamily, t *threshold.Times, labels ...string) {
 func caseFamilies(r *Run) []*dto.MetricFamily {
 	requests := gauges("soakd_run_case_requests", "Requests of a case that came to an end.")
 	failed := gauges("soakd_run_case_failed_ratio", "Share of the requests of a case that were not answered rightly, 0 to 1.")
-	times := gauges("soakd_run_case_response_time_seconds", "Response time of a case from the intended start, by quantile; 1 is the longest.")
+	times := gauges("soakd_run_case_response_time_seconds", "Response time of a case from the intended start: its quantiles and the longest.")
 	unique := uniquely()
 	for i := range r.Cases {
 		t := &r.Cases[i]

@@ -18,14 +18,28 @@ type output struct {
 	write func(io.Writer, *Run) error
 }
 
+// Options say what else is written.
+type Options struct {
+	// FullHistory has a row for each case in the history of Locust's files beside that
+	// of all traffic, as --csv-full-history has it.
+	FullHistory bool
+	// Snapshot writes all metrics at the end of the run as OpenMetrics text, for
+	// metrics.om; nil where there are none.
+	Snapshot func(io.Writer) error
+}
+
 // outputs are the files that [Write] makes.
-func outputs() []output {
-	return append([]output{
+func outputs(o Options) []output {
+	list := []output{
 		{"report.json", JSON},
 		{"report.md", Markdown},
 		{"junit.xml", JUnit},
 		{"metrics.txt", Metrics},
-	}, locustOutputs("locust", false)...)
+	}
+	if o.Snapshot != nil {
+		list = append(list, output{"metrics.om", func(w io.Writer, _ *Run) error { return o.Snapshot(w) }})
+	}
+	return append(list, locustOutputs("locust", o.FullHistory)...)
 }
 
 // Prepare makes the folder that [Write] is to write to, and proves that files can be
@@ -49,34 +63,38 @@ func Prepare(dir string) error {
 func PrepareLocust(prefix string) error { return Prepare(filepath.Dir(prefix)) }
 
 // Write writes all reports of a run into a folder, which it makes where there is none:
-// report.json, report.md, junit.xml, metrics.txt and Locust's four CSV files with the
-// prefix "locust". Each is written whole or not at all: one that cannot be leaves an
+// report.json, report.md, junit.xml, metrics.txt, perhaps metrics.om, and Locust's four
+// CSV files with the prefix "locust". Each is written whole or not at all: one that cannot be leaves an
 // older one as it was, and does not keep the others from being written. The error joins
 // what failed, each with the file's name.
-func Write(dir string, r *Run) error { return writeAll(dir, outputs(), r) }
-
-// WriteLocust writes Locust's four CSV files: prefix_stats.csv and so on. The prefix
-// may hold folders, which are made. fullHistory has a row for each case in the history
-// beside that of all traffic, as --csv-full-history has it. It fails as [Write] does.
-func WriteLocust(prefix string, fullHistory bool, r *Run) error {
-	return writeAll(filepath.Dir(prefix), locustOutputs(filepath.Base(prefix), fullHistory), r)
+// written are the paths of those that were.
+func Write(dir string, r *Run, o Options) (written []string, err error) {
+	return writeAll(dir, outputs(o), r)
 }
 
-func writeAll(dir string, list []output, r *Run) error {
+// WriteLocust writes Locust's four CSV files: prefix_stats.csv and so on. The prefix
+// may hold folders, which are made. It fails as [Write] does.
+func WriteLocust(prefix string, r *Run, o Options) (written []string, err error) {
+	return writeAll(filepath.Dir(prefix), locustOutputs(filepath.Base(prefix), o.FullHistory), r)
+}
+
+func writeAll(dir string, list []output, r *Run) (written []string, err error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return fmt.Errorf("make the folder for reports %s: %w", dir, cause(err))
+		return nil, fmt.Errorf("make the folder for reports %s: %w", dir, cause(err))
 	}
 	var failed []error
 	for _, one := range list {
 		path := filepath.Join(dir, one.name)
 		if err := replace(path, func(w io.Writer) error { return one.write(w, r) }); err != nil {
 			failed = append(failed, fmt.Errorf("write %s: %w", path, explain(err)))
+		} else {
+			written = append(written, path)
 		}
 	}
 	if err := syncFolder(dir); err != nil {
 		failed = append(failed, fmt.Errorf("write the folder %s: %w", dir, explain(err)))
 	}
-	return errors.Join(failed...)
+	return written, errors.Join(failed...)
 }
 
 // replace puts a file in the place of another in one step: it is written beside it, is

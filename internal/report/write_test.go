@@ -35,12 +35,12 @@ func TestWriteMakesEveryFile(t *testing.T) {
 		t.Errorf("Prepare left %q", left)
 	}
 	for range 2 { // the second time replaces
-		if err := Write(dir, sampleRun()); err != nil {
+		if _, err := Write(dir, sampleRun(), Options{}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var want []string
-	for _, one := range outputs() {
+	for _, one := range outputs(Options{}) {
 		want = append(want, one.name)
 	}
 	slices.Sort(want)
@@ -59,7 +59,7 @@ func TestWriteLocustMakesItsFolders(t *testing.T) {
 	if err := PrepareLocust(prefix); err != nil {
 		t.Fatal(err)
 	}
-	if err := WriteLocust(prefix, false, sampleRun()); err != nil {
+	if _, err := WriteLocust(prefix, sampleRun(), Options{}); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"run1_exceptions.csv", "run1_failures.csv", "run1_stats.csv", "run1_stats_history.csv"}
@@ -81,9 +81,9 @@ func TestOneFileThatFailsLeavesTheOthers(t *testing.T) {
 	}
 	well := func(w io.Writer, _ *Run) error { _, err := io.WriteString(w, "well"); return err }
 	broken := errors.New("broken")
-	err := writeAll(dir, []output{{"full.txt", full}, {"broken.txt", func(io.Writer, *Run) error { return broken }}, {"well.txt", well}}, &Run{})
-	if !errors.Is(err, syscall.ENOSPC) || !errors.Is(err, broken) {
-		t.Errorf("got %v", err)
+	written, err := writeAll(dir, []output{{"full.txt", full}, {"broken.txt", func(io.Writer, *Run) error { return broken }}, {"well.txt", well}}, &Run{})
+	if !errors.Is(err, syscall.ENOSPC) || !errors.Is(err, broken) || !slices.Equal(written, []string{filepath.Join(dir, "well.txt")}) {
+		t.Errorf("got %v, written %q", err, written)
 	}
 	for _, part := range []string{"write " + old + ": no space left on device: make room", "broken.txt: broken"} {
 		if !strings.Contains(err.Error(), part) {
@@ -108,7 +108,7 @@ func TestPlacesThatCannotBeWritten(t *testing.T) {
 	}
 	inFile := filepath.Join(file, "results")
 	for name, err := range map[string]error{
-		"Prepare": Prepare(inFile), "Write": Write(inFile, &Run{}), "PrepareLocust": PrepareLocust(filepath.Join(inFile, "p")), "WriteLocust": WriteLocust(filepath.Join(inFile, "p"), false, &Run{}),
+		"Prepare": Prepare(inFile), "Write": second(Write(inFile, &Run{}, Options{})), "PrepareLocust": PrepareLocust(filepath.Join(inFile, "p")), "WriteLocust": second(WriteLocust(filepath.Join(inFile, "p"), &Run{}, Options{})),
 	} {
 		if !errors.Is(err, syscall.ENOTDIR) || !strings.Contains(err.Error(), inFile) {
 			t.Errorf("%s: %v", name, err)
@@ -151,3 +151,5 @@ func TestClean(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func second(_ []string, err error) error { return err }

@@ -28,6 +28,9 @@ const (
 	distributionFile = "_distribution.csv"
 )
 
+// locustTool is the name of the tool in reports.
+const locustTool = "locust"
+
 // maxLocustNames bounds the rows that are kept of a Locust file; Locust itself holds all in
 // memory, so a file beyond is none of its.
 const maxLocustNames = 20_000
@@ -56,7 +59,7 @@ type locust struct {
 // Times are Locust's own, which it rounds to two digits above 100 ms.
 func Locust(prefix string) (*Result, error) {
 	l := &locust{prefix: prefix, result: &Result{}}
-	l.result.Run.Tool = "locust"
+	l.result.Run.Tool = locustTool
 	if err := l.readTotals(); err != nil {
 		return nil, err
 	}

@@ -37,17 +37,16 @@ type history struct {
 	c locustColumns
 	// stamp and users are where the time and the number of users stand.
 	stamp, users int
-	// first and last are the times of the first and the last row, current tells that percentiles are of
-	// the last 10 s.
-	first, last time.Time
-	current     bool
+	// start is when the run began, first and last are the times of the first and the last row, and
+	// current tells that percentiles are of the last 10 s.
+	start, first, last time.Time
+	current            bool
 
-	// begin is where the stretch under way began, with what was counted until then; row is the time of
-	// the row before.
-	begin, row time.Time
-	before     map[string]counted
-	now        map[string]locustRow
-	figures    int
+	// begin is where the stretch under way began, with what was counted until then.
+	begin   time.Time
+	before  map[string]counted
+	now     map[string]locustRow
+	figures int
 	// ended tells that the last stretch is what came after the last row.
 	ended bool
 	// users are those of the latest row.
@@ -149,8 +148,24 @@ func (h *history) look() error {
 		h.last = at
 		if !isAggregated(h.t.field(h.c.method), h.t.field(h.c.name)) {
 			h.current = true
+		} else if h.start.IsZero() {
+			if h.start, err = h.began(); err != nil {
+				return err
+			}
 		}
 	}
+}
+
+// began is when the run began: with the first row where nothing had been counted by then,
+// and else before it by what that took at the mean rate of the run.
+func (h *history) began() (time.Time, error) {
+	row, err := h.t.locustRow(&h.c)
+	run := &h.l.result.Run
+	if err != nil || run.All.Requests == 0 || row.Requests > run.All.Requests {
+		return h.first, err
+	}
+	lead := float64(run.Elapsed) * float64(row.Requests) / float64(run.All.Requests)
+	return h.first.Add(-time.Duration(lead).Round(time.Second)), nil
 }
 
 // read makes the stretches.
@@ -159,12 +174,15 @@ func (h *history) read() error {
 		return err
 	}
 	h.before, h.now = map[string]counted{}, map[string]locustRow{}
-	h.begin, h.row = h.first, h.first
-	whole := h.last.Sub(h.first) % historyWindow
+	if h.start.IsZero() {
+		h.start = h.first
+	}
+	h.begin = h.start
+	whole := h.last.Sub(h.start) % historyWindow
 	if whole == 0 {
 		whole = historyWindow
 	}
-	due := h.first.Add(whole) // the end of the first stretch
+	due := h.start.Add(whole) // the end of the first stretch
 	for {
 		more, err := h.t.next(h.t.width())
 		if err != nil {
@@ -185,10 +203,9 @@ func (h *history) read() error {
 			for !due.After(at) {
 				due = due.Add(historyWindow)
 			}
-		} else if at.Equal(h.first) {
+		} else if at.Equal(h.start) {
 			h.remember()
 		}
-		h.row = at
 	}
 	h.finish()
 	return nil
@@ -305,9 +322,9 @@ func (h *history) since(name string, row *locustRow, own bool) threshold.Figures
 // finish gives the result its times, windows and points.
 func (h *history) finish() {
 	r := h.l.result
-	r.Run.Start, r.Run.Users = h.first, h.maxUsers
+	r.Run.Start, r.Run.Users = h.start, h.maxUsers
 	if r.Run.Elapsed == 0 {
-		r.Run.Elapsed = h.last.Sub(h.first)
+		r.Run.Elapsed = h.last.Sub(h.start)
 	}
 	r.TimesOfWindows = len(h.stretches) > 0
 	h.tail()
@@ -334,7 +351,7 @@ func (h *history) finish() {
 // percentiles are not known.
 func (h *history) tail() {
 	run := &h.l.result.Run
-	length := run.Elapsed - h.begin.Sub(h.first)
+	length := run.Elapsed - h.begin.Sub(h.start)
 	if length <= 0 || run.All.Requests <= h.before[""].requests || len(h.stretches) >= maxStretches {
 		return
 	}
@@ -350,6 +367,9 @@ func (h *history) tail() {
 		}
 	}
 	h.stretches, h.ended = append(h.stretches, s), true
+	if !h.current {
+		return
+	}
 	h.l.result.note("%s ends %v before the run: the percentiles of the last %d requests are known in the whole run alone",
 		h.t.file, length.Round(time.Second), s.all.Requests)
 }

@@ -30,6 +30,10 @@ type Result struct {
 	// Cut says that the files end in the midst of something, so that the run was cut
 	// short; "" when they do not.
 	Cut string
+	// FromReport tells that it is a report that soakd wrote, with what it then came to in Run;
+	// Recorded are its thresholds.
+	FromReport bool
+	Recorded   []threshold.Judged
 	// Notes say what is missing in the files, and what was left out.
 	Notes []string
 }

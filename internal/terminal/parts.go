@@ -33,7 +33,7 @@ const maxFindings = 5
 func (f *Frame) parts(width int) []part {
 	return []part{
 		{lines: f.head(width), least: 2, rank: rankHead},
-		{lines: f.traffic(width), least: 2, rank: rankTraffic},
+		f.traffic(width),
 		{lines: f.sparks(width), least: 0, rank: rankSparks},
 		{lines: f.probes(width), least: 1, rank: rankProbes},
 		{lines: f.fitness(width), least: 1, rank: rankFitness},
@@ -64,7 +64,7 @@ func (f *Frame) head(width int) []line {
 }
 
 // traffic says what was sent and how it was answered.
-func (f *Frame) traffic(width int) []line {
+func (f *Frame) traffic(width int) part {
 	s, w := &f.Status, &f.Window
 	rate := "-"
 	if w.Length > 0 {
@@ -74,13 +74,34 @@ func (f *Frame) traffic(width int) []line {
 	if s.Closed {
 		set = fmt.Sprintf("%d users", s.Users)
 	}
-	lines := flow(
+	groups := [][]line{flow(
 		width,
 		line{{text: "rate "}, {text: rate, style: bold}}, say(set), say(fmt.Sprintf("in flight %d", s.Counts.InFlight)),
 		say(fmt.Sprintf("waiting %d", s.Counts.Waiting)), count("dropped", s.Counts.TotalDropped()), cutCount(s.Counts.Cut),
-	)
-	lines = append(lines, flow(width, times(w)...)...)
-	return append(lines, flow(width, errorFields(s)...)...)
+	), flow(width, times(w)...), flow(width, errorFields(s)...)}
+	return part{
+		lines: slices.Concat(groups...), least: len(groups), rank: rankTraffic,
+		cut: func(n int) []line { return first(groups, n) },
+	}
+}
+
+// first returns n lines of several groups: the first of each, then the second of each
+// and so on, in the order that they have.
+func first(groups [][]line, n int) []line {
+	taken := make([]int, len(groups))
+	for round := 0; n > 0 && slices.ContainsFunc(groups, func(g []line) bool { return round < len(g) }); round++ {
+		for i, group := range groups {
+			if round < len(group) && n > 0 {
+				taken[i]++
+				n--
+			}
+		}
+	}
+	var lines []line
+	for i, group := range groups {
+		lines = append(lines, group[:taken[i]]...)
+	}
+	return lines
 }
 
 // count says how often something happened that should not.
@@ -243,12 +264,13 @@ func (f *Frame) thresholds() part {
 	}
 	list := slices.Clone(f.Thresholds)
 	slices.SortStableFunc(list, func(a, b threshold.Judged) int { return cmp.Compare(order(a), order(b)) })
-	p := part{rank: rankThresholds, least: 2}
+	p := part{rank: rankThresholds, least: 1}
 	for _, one := range list {
 		look := map[threshold.Result]style{threshold.Missed: bad, threshold.Met: good}[one.Result]
 		p.lines = append(p.lines, line{
 			{text: pad(string(one.Result), 8, false), style: look},
-			{text: one.Threshold, style: bold}, {text: " (" + string(one.Over) + "): " + one.Text},
+			{text: one.Threshold, style: bold},
+			{text: " (" + string(one.Over) + "): " + one.Text},
 		})
 	}
 	p.cut = func(n int) []line {

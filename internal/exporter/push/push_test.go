@@ -53,7 +53,7 @@ func pusher(t *testing.T, cfg Config) *Pusher {
 // What can go wrong is told for both destinations, without the token, in time; a redirect
 // is not followed, and what cannot succeed is not tried again.
 func TestPushFails(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -165,7 +165,7 @@ func (c *comparer) compare() Comparison {
 	c.addRows()
 	result := Comparison{BaseVersion: c.base.Version, Version: c.current.Version, Rows: c.finish()}
 	result.Result = c.overall(result.Rows)
-	result.Unknown = append(c.unknown, c.openRows(result.Rows)...)
+	result.Unknown = slices.Concat(c.unknown, c.openRows(result.Rows))
 	result.Unknown = result.Unknown[:min(len(result.Unknown), maxUnknown)]
 	return result
 }

@@ -26,7 +26,8 @@ import (
 //     far as its 95 % interval goes: 40 % for a median. Two runs of three minutes cannot
 //     tell more, and the interval says what they do tell.
 //   - The times of all traffic, those of the cases, and the failures are three families
-//     of rows; each is corrected for its own number.
+//     of rows; each is corrected for its own number. Half of the risk is that of all traffic, of
+//     which a real change is the hardest to tell.
 //   - The whole is Worse when one row is, and else the same when all traffic is and the
 //     cases of three requests in four are. What is too rare to tell is in
 //     Unknown and does not keep the whole from being the same.
@@ -40,9 +41,9 @@ func Gate(base, current *Profile, limits Limits) Comparison {
 }
 
 // forRuns has the defaults that are others for a comparison of runs: a row takes six
-// values and forty requests, and p of 0.005 in each of the three families.
+// values and forty requests.
 func (l Limits) forRuns() Limits {
-	l.Windows, l.Requests, l.Significance = cmp.Or(l.Windows, 6), cmp.Or(l.Requests, 40), cmp.Or(l.Significance, 0.005)
+	l.Windows, l.Requests = cmp.Or(l.Windows, 6), cmp.Or(l.Requests, 40)
 	return l
 }
 
@@ -54,7 +55,7 @@ type difference struct{ wander, fixed float64 }
 
 func assumedDifference(of kind) difference {
 	if of == together {
-		return difference{assumedTogether, 0.03}
+		return difference{assumedTogether, 0.025}
 	}
 	return difference{0.02, 0.015}
 }
@@ -148,24 +149,32 @@ func nextCorrelation(y []float64, deviation float64) float64 {
 	return product / square
 }
 
-// byFamily corrects each family of rows for its own number (Holm 1979).
+// byFamily corrects each family of rows for its own number (Holm 1979), and the two
+// of cases and failures for being two.
 func (c *comparer) byFamily(p []float64) []float64 {
 	families := map[string][]int{}
 	for i := range c.rows {
 		families[c.rows[i].family()] = append(families[c.rows[i].family()], i)
 	}
 	adjusted := make([]float64, len(p))
-	for _, rows := range families {
+	for name, rows := range families {
+		share := 2.0
+		if name == allFamily {
+			share = 1
+		}
 		of := make([]float64, len(rows))
 		for i, at := range rows {
 			of[i] = p[at]
 		}
 		for i, v := range stats.Holm(of) {
-			adjusted[rows[i]] = v
+			adjusted[rows[i]] = min(1, share*v)
 		}
 	}
 	return adjusted
 }
+
+// allFamily are the times of all traffic.
+const allFamily = "all traffic"
 
 // family is what a row is corrected with.
 func (r *row) family() string {
@@ -173,7 +182,7 @@ func (r *row) family() string {
 	case r.figure == numFigures:
 		return "failures"
 	case r.Case == "":
-		return "all traffic"
+		return allFamily
 	}
 	return "cases"
 }

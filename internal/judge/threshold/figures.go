@@ -82,6 +82,9 @@ type Figures struct {
 	// Start is when the stretch began, Length how long it was.
 	Start  time.Time
 	Length time.Duration
+	// Sending is for how much of it requests were sent, which is what rates are of; 0
+	// for all of it, below 0 for none.
+	Sending time.Duration
 	// Requests came to an end in it, Failed of them not rightly.
 	Requests, Failed int64
 	// Missing are arrivals that were dropped or cut. They may all have been of it, and
@@ -91,6 +94,14 @@ type Figures struct {
 	Times Times
 	// Unfit are the reasons why soakd was not fit to judge by it; see load.UnfitReasons.
 	Unfit []string
+}
+
+// sending is the time that rates are of, 0 for none.
+func (f *Figures) sending() time.Duration {
+	if f.Sending == 0 {
+		return f.Length
+	}
+	return max(0, f.Sending)
 }
 
 // Stretch is a whole run or one window of it, as thresholds look at it. Of returns

@@ -1,8 +1,6 @@
 package threshold
 
 import (
-	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -12,31 +10,35 @@ import (
 
 // Config says how a run is judged.
 type Config struct {
-	// Window is the least length of the windows of which the worst counts; 30 s by
-	// default.
+	// Window is the length of the windows of which the worst counts, whole tens of
+	// seconds, 30 s by default. One with too few requests for a figure goes on until it
+	// has enough, and what is left over at the end joins the last.
 	Window time.Duration
 	// WarmUp is how much of the start is left out: windows that begin within it.
 	WarmUp time.Duration
 	// Sending is for how long requests are sent, 0 for ever: what is measured after it
 	// is the end of requests, and no time in which there should be more.
 	Sending time.Duration
-	// Total is how many arrivals the schedule has, 0 when that is not known.
+	// Total is how many arrivals the schedule has, the warm-up included; 0 when that is
+	// not known.
 	Total int64
 }
 
-// mostOwn is the share of windows in which soakd had trouble of its own above which
-// nothing is said about times and rates.
-const mostOwn = 0.2
-
 // Gate holds a run to thresholds while it goes on. Its memory does not grow with the
-// run. The zero value has no thresholds.
+// run. It is not safe for concurrent use.
 type Gate struct {
 	cfg     Config
 	watches []watch
-	// start is when the first window began; windows counts those after the warm-up, and
-	// troubled those of them in which soakd had trouble of its own.
-	start             time.Time
-	windows, troubled int64
+	// elapsed is how much the windows have covered since the start, by the clock that
+	// also the schedule goes by. Windows begin on a grid of tens of seconds, and what
+	// they cover is some milliseconds more or less.
+	elapsed time.Duration
+	// seen are the windows after the warm-up in which requests were sent.
+	seen doubts
+	// sent, ended and dropped count arrivals since the start, ended all those that need
+	// no longer be waited for.
+	// sent, ended and dropped count arrivals since the start, the warm-up included.
+	sent, ended, dropped int64
 }
 
 // NewGate returns a gate that has seen nothing.
@@ -64,47 +66,84 @@ type watch struct {
 
 // tally adds up what windows had of the traffic that a threshold is about.
 type tally struct {
+	// start and end are by the clock, length by the grid of windows.
 	start, end time.Time
+	length     time.Duration
 	// counted is the time that rates are of.
 	counted                   time.Duration
 	requests, failed, missing int64
 	times                     histogram.Histogram
 }
 
-// Add takes the next window of 10 s.
+// part is a window with what a gate knows of it.
+type part struct {
+	*window.Window
+
+	// sending is for how much of it requests were sent; draining that it is only
+	// the end of those that were sent before.
+	sending  time.Duration
+	draining bool
+	// missing are the arrivals that have no time.
+	missing int64
+	// troubled tells that soakd had trouble of its own.
+	troubled bool
+}
+
+// crack is by how much a window may begin before the end of the warm-up, or of the
+// schedule, and still count as one after it: ticks come some milliseconds early or late.
+const crack = 200 * time.Millisecond
+
+// Add takes the next window of 10 s, or the shorter last one.
 func (g *Gate) Add(w *window.Window) {
-	if g.start.IsZero() {
-		g.start = w.Start
+	began := g.elapsed
+	g.elapsed += w.Covered
+	p := part{Window: w, sending: w.Covered, troubled: own(w.Unfit)}
+	if g.cfg.Sending > 0 {
+		p.sending = max(0, min(w.Covered, g.cfg.Sending-began))
+		p.draining = g.cfg.Sending-began < crack
 	}
-	since := w.Start.Sub(g.start)
-	if since < g.cfg.WarmUp {
+	p.missing = g.missing(w)
+	if g.cfg.WarmUp-began > crack {
 		return
 	}
-	draining := g.cfg.Sending > 0 && since >= g.cfg.Sending
-	if !draining {
-		g.windows++
-		if own(w.Unfit) {
-			g.troubled++
-		}
-	}
-	sending := w.Covered
-	if g.cfg.Sending > 0 {
-		sending = max(0, min(sending, g.cfg.Sending-since))
+	if !p.draining {
+		g.seen.count(w.Unfit)
 	}
 	for i := range g.watches {
-		g.watches[i].add(w, sending, draining, g.cfg.Window)
+		g.watches[i].add(&p, g.cfg.Window)
 	}
 }
 
-// add takes a window in of which so much was for sending.
-func (t *watch) add(w *window.Window, sending time.Duration, draining bool, length time.Duration) {
-	t.run.add(&t.Threshold, w, sending)
-	if !t.figure.windows || t.over == Run {
+// missing counts the arrivals of a window that have no time: those that were dropped,
+// and requests that were cut at the end of the run. How many those are is not said, but
+// that there were some is, by the reason dropped; they are then all that have not ended.
+func (g *Gate) missing(w *window.Window) int64 {
+	g.sent += w.Sent
+	g.dropped += w.Dropped
+	for i := range w.Cases {
+		g.ended += w.Cases[i].Requests()
+	}
+	cut := int64(0)
+	if slices.Contains(w.Unfit, "dropped") && g.cfg.Sending > 0 && g.elapsed > g.cfg.Sending+crack {
+		cut = max(0, g.sent-g.ended)
+	}
+	if w.Dropped+cut == 0 && slices.Contains(w.Unfit, "dropped") {
+		return 1
+	}
+	return w.Dropped + cut
+}
+
+// add takes a window in.
+func (t *watch) add(p *part, length time.Duration) {
+	t.run.add(&t.Threshold, p)
+	if !t.overWindows() {
 		return
 	}
-	t.pending.add(&t.Threshold, w, sending)
-	pending := t.pending.figures()
-	if draining || t.pending.end.Sub(t.pending.start) < length || (t.figure.name == "rate" && t.pending.counted < length) || !t.enough(&pending) {
+	t.pending.add(&t.Threshold, p)
+	if p.draining || t.pending.length < length || (t.figure.name == "rate" && t.pending.counted < length-length/20) {
+		return
+	}
+	if f := t.pending.figures(&t.Threshold); !t.enough(&f) {
 		return
 	}
 	t.settle()
@@ -122,7 +161,7 @@ func (t *watch) settle() {
 
 // worseOf returns the worse of a judgement, which may be nil, and that of a tally.
 func (t *watch) worseOf(worst *Judged, of *tally) *Judged {
-	f := of.figures()
+	f := of.figures(&t.Threshold)
 	j := t.judge(&f, true, WorstWindow)
 	if worst == nil || t.worse(&j, worst) {
 		return &j
@@ -132,53 +171,47 @@ func (t *watch) worseOf(worst *Judged, of *tally) *Judged {
 
 // add takes a window in. Times of windows in which soakd had trouble of its own say
 // nothing about the target, and a rate says nothing about it either in those and while
-// somebody had paused the load. Failures count all the same, but for connections that
-// soakd's own machine could not make.
-func (s *tally) add(t *Threshold, w *window.Window, sending time.Duration) {
-	troubled := own(w.Unfit)
+// somebody had paused the load. Wrong answers, timeouts and broken connections count all
+// the same, for soakd does not make them by being late; refused connections do not
+// where soakd's own machine had no port, file or memory for them: those are told as
+// connections that failed, and which of them is whose cannot be told.
+func (s *tally) add(t *Threshold, p *part) {
 	if s.start.IsZero() {
-		s.start = w.Start
+		s.start = p.Start
 	}
-	s.end = w.Start.Add(w.Covered)
-	if t.figure.name == "rate" {
-		if troubled || slices.Contains(w.Unfit, "paused") {
-			return
-		}
-		s.counted += sending
+	s.end = p.Start.Add(p.Covered)
+	s.length = p.End().Sub(s.start)
+	if t.figure.name == "rate" && (p.troubled || slices.Contains(p.Unfit, "paused")) {
+		return
 	}
-	s.missing += missing(w)
-	for i := range w.Cases {
-		c := &w.Cases[i]
+	s.counted += p.sending
+	s.missing += p.missing
+	for i := range p.Cases {
+		c := &p.Cases[i]
 		if (t.class != "" && c.Class != t.class) || (t.name != "" && c.Name != t.name) {
 			continue
 		}
 		requests, failed := c.Requests(), c.Failed()
-		if wanting(w.Unfit) {
+		if wanting(p.Unfit) {
 			notMade := window.Of(c.Outcomes, "connect")
 			requests, failed = requests-notMade, failed-notMade
 		}
 		s.requests += requests
 		s.failed += failed
-		if c.Times != nil && !troubled {
+		if c.Times != nil && !p.troubled {
 			s.times.Merge(c.Times)
 		}
 	}
 }
 
-// missing counts the arrivals of a window that have no time: those that were dropped.
-// Requests that were cut at the end are told by the reason alone, and are one at least.
-func missing(w *window.Window) int64 {
-	if w.Dropped == 0 && slices.Contains(w.Unfit, "dropped") {
-		return 1
+// figures are what the tally comes to for a threshold.
+func (s *tally) figures(t *Threshold) Figures {
+	f := Figures{Start: s.start, Length: s.end.Sub(s.start), Requests: s.requests, Failed: s.failed, Missing: s.missing, Sending: s.counted}
+	if s.counted == 0 {
+		f.Sending = -1
 	}
-	return w.Dropped
-}
-
-// figures are what the tally comes to.
-func (s *tally) figures() Figures {
-	f := Figures{Start: s.start, Length: s.end.Sub(s.start), Requests: s.requests, Failed: s.failed, Missing: s.missing, Times: FromHistogram(&s.times)}
-	if s.counted > 0 {
-		f.Length = s.counted
+	if t.figure.unit == seconds {
+		f.Times = FromHistogram(&s.times)
 	}
 	return f
 }
@@ -187,6 +220,7 @@ func (s *tally) figures() Figures {
 func (s *tally) join(after *tally) tally {
 	sum := *s
 	sum.end = after.end
+	sum.length += after.length
 	sum.counted += after.counted
 	sum.requests += after.requests
 	sum.failed += after.failed
@@ -204,21 +238,26 @@ func (g *Gate) Judged() []Judged {
 	for i := range g.watches {
 		t := &g.watches[i]
 		if t.over != WorstWindow {
-			all = append(all, g.doubt(t, t.judge(ptr(t.run.figures()), !t.run.start.IsZero(), Run)))
+			all = append(all, g.seen.on(&t.Threshold, t.overRun()))
 		}
-		if t.over == Run || !t.figure.windows {
-			continue
+		if t.overWindows() {
+			several := t.run.requests > 0 && t.run.length >= 2*g.cfg.Window
+			all = t.addWindows(all, t.worstNow(), &g.seen, several && t.closed == 0)
 		}
-		all = t.addWindows(all, t.worstNow())
 	}
 	return all
 }
 
-func ptr(f Figures) *Figures { return &f }
+// overRun judges the run as a whole.
+func (t *watch) overRun() Judged {
+	f := t.run.figures(&t.Threshold)
+	return t.judge(&f, !t.run.start.IsZero(), Run)
+}
 
-// worstNow is the worst window so far, nil while there are fewer than two.
+// worstNow is the worst window so far, nil while there are fewer than two, of which the
+// run would be the only one, unless windows alone were asked for.
 func (t *watch) worstNow() *Judged {
-	if t.closed < 2 {
+	if t.run.requests == 0 || t.closed == 0 || (t.closed == 1 && t.over != WorstWindow) {
 		return nil
 	}
 	last := t.last
@@ -226,64 +265,4 @@ func (t *watch) worstNow() *Judged {
 		last = last.join(&t.pending)
 	}
 	return t.worseOf(t.worst, &last)
-}
-
-// doubt takes back what cannot be said because soakd itself was in trouble.
-func (g *Gate) doubt(t *watch, j Judged) Judged {
-	if g.troubled == 0 || float64(g.troubled) <= mostOwn*float64(g.windows) || (t.figure.unit != seconds && t.figure.name != "rate") {
-		return j
-	}
-	j.Result = Unknown
-	j.Text += fmt.Sprintf("; soakd itself was late or starved in %d of %d windows", g.troubled, g.windows)
-	return j
-}
-
-// Hopeless returns the first threshold that can no longer be met, whatever comes.
-func (g *Gate) Hopeless() (text string, hopeless bool) {
-	for i := range g.watches {
-		t := &g.watches[i]
-		if t.worst != nil && t.worst.Result == Missed {
-			return t.worst.Text, true
-		}
-		if t.over != WorstWindow && g.lost(t) {
-			j := t.judge(ptr(t.run.figures()), true, Run)
-			return j.Text + ": no more than " + fmt.Sprint(g.cfg.Total) + " arrivals will come", true
-		}
-	}
-	return "", false
-}
-
-// margin is how much longer than a limit a time has to be to be longer for certain:
-// histograms are exact within 1.1 %.
-const margin = 1.02
-
-// lost reports whether the run as a whole has missed a threshold already, even if all
-// that still comes is as good as can be.
-func (g *Gate) lost(t *watch) bool {
-	f := t.run.figures()
-	if t.upper() {
-		switch t.figure.name {
-		case "failures":
-			return !t.keeps(float64(f.Failed))
-		case "dropped":
-			return !t.keeps(float64(f.Missing))
-		case "max":
-			return f.Times.Count > 0 && f.Times.Max.Seconds() > margin*t.limit
-		case "error_rate":
-			return g.cfg.Total > 0 && !t.keeps(float64(f.Failed)/float64(max(g.cfg.Total, f.Requests)))
-		case quantileName:
-			if g.cfg.Total == 0 {
-				return false
-			}
-			slower := f.Times.Count - int64(t.run.times.CountUpTo(time.Duration(margin*t.limit*1e9)))
-			total := float64(max(g.cfg.Total, f.Times.Count))
-			return float64(slower) > total-math.Ceil(t.q*total)
-		}
-		return false
-	}
-	if t.figure.name != "rate" || g.cfg.Total == 0 || g.cfg.Sending <= g.cfg.WarmUp || t.class+t.name != "" {
-		return false
-	}
-	const spare = 1.1 // windows do not begin with the schedule
-	return spare*float64(g.cfg.Total) < t.limit*(g.cfg.Sending-g.cfg.WarmUp).Seconds()
 }

@@ -28,14 +28,15 @@ type Judged struct {
 	Over      Over   `json:"over"`
 	Result    Result `json:"result"`
 	// Limit and Measured are in Unit: "seconds", "ratio", "per second", "count".
-	// Measured is nil where it is not known.
+	// Measured is nil where it is not known, and the least that it can be where it is
+	// known to lie within bounds.
 	Limit    float64  `json:"limit"`
 	Measured *float64 `json:"measured,omitempty"`
 	Unit     string   `json:"unit"`
 	// From and To are the stretch that was looked at, of windows the worst.
 	From time.Time `json:"from,omitzero"`
 	To   time.Time `json:"to,omitzero"`
-	// Requests is how many the figure is about.
+	// Requests is how many the figure is about: for times, those that were timed.
 	Requests int64 `json:"requests"`
 	// Text is one sentence with the figures, or what is missing.
 	Text string `json:"text"`
