@@ -381,7 +381,7 @@ func (p *htmlPage) ComparisonRows() []ratioRow {
 	rows := make([]ratioRow, min(len(list), p.detail.rows))
 	for i := range rows {
 		one := list[i]
-		rows[i] = ratioRow{Row: one, Subject: cmp.Or(one.Case, "class "+one.Class), Figure: strings.ReplaceAll(one.Signal, "_", " "), Sign: comparisonSign(one.Result)}
+		rows[i] = ratioRow{Row: one, Subject: cmp.Or(one.Case, "class "+one.Class), Figure: strings.ReplaceAll(one.Signal, "_", " "), Sign: comparedSign(one.Result)}
 		if one.Relative {
 			rows[i].Figure += ", beside the rest"
 		}
@@ -393,9 +393,22 @@ func (p *htmlPage) ComparisonRows() []ratioRow {
 	return rows
 }
 
-// ratioX is where a ratio is drawn: 1 in the middle of 120.
+// comparedSign is a result with a sign beside the colour.
+func comparedSign(result baseline.Result) string {
+	switch result {
+	case baseline.Worse:
+		return "✗ worse"
+	case baseline.Improved:
+		return "✓ improved"
+	case baseline.Same:
+		return "= same"
+	}
+	return "? not enough data"
+}
+
+// ratioX is where a ratio is drawn: 1 in the middle of 120, with room for a dot at the ends.
 func ratioX(ratio float64) float64 {
-	return 60 + 60*min(max(math.Log(ratio)/math.Log(4), -1), 1)
+	return 60 + 56*min(max(math.Log(ratio)/math.Log(4), -1), 1)
 }
 
 // Gaps says what is not known of the run.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -66,7 +67,7 @@ func longRun() *Run {
 	return r
 }
 
-func page4(t testing.TB, r *Run) string {
+func pageOf(t testing.TB, r *Run) string {
 	t.Helper()
 	var b bytes.Buffer
 	if err := HTML(&b, r); err != nil {
@@ -80,7 +81,7 @@ func TestHTMLNeedsNothingElse(t *testing.T) {
 	runs := sampleRuns(t)
 	runs["long"] = longRun()
 	for name, r := range runs {
-		text := page4(t, r)
+		text := pageOf(t, r)
 		if folder := os.Getenv("HTML_SAMPLES"); folder != "" {
 			if err := os.WriteFile(filepath.Join(folder, name+".html"), []byte(text), 0o600); err != nil {
 				t.Fatal(err)
@@ -162,22 +163,22 @@ func attribute(n *html.Node, key string) string {
 }
 
 func TestHTMLSaysWhatARunCameTo(t *testing.T) {
-	failed := page4(t, sampleRun())
+	failed := pageOf(t, sampleRun())
 	for _, want := range []string{
-		"Failed: http://api.test:8000", "error_rate&lt;=1%", "9025 scheduled = 9000 sent", "25 dropped", "PoolExhausted", "×350 (90 to 1300)", "status 500, expected [200]",
+		"Failed: http://api.test:8000", "error_rate&lt;=1%", "9025 scheduled = 9000 sent", "25 dropped", "pool exhausted", "×350 (90 to 1300)", "status 500, expected [200]",
 		"curl -sS -X POST", "≥", "class=\"hatch\"", "leaks: a run of 3 minutes is too short", "connection refused", "Redis: hit ratio", "near its start", "moved with it",
 	} {
-		if want == "PoolExhausted" {
+		if want == "pool exhausted" {
 			want = "pool exhausted"
 		}
 		if !strings.Contains(failed, want) {
 			t.Errorf("the page of a run that failed lacks %q", want)
 		}
 	}
-	if foreign := page4(t, foreignRun()); !strings.Contains(foreign, "measured by locust 2.12.1") || strings.Contains(foreign, "soakd itself") || strings.Contains(foreign, `id="heatmap"`) {
+	if foreign := pageOf(t, foreignRun()); !strings.Contains(foreign, "measured by locust 2.12.1") || strings.Contains(foreign, "soakd itself") || strings.Contains(foreign, `id="heatmap"`) {
 		t.Error("the page of another tool's run says too little or too much")
 	}
-	if strings.Contains(page4(t, passedRun()), "class=\"hatch\"") {
+	if strings.Contains(pageOf(t, passedRun()), "class=\"hatch\"") {
 		t.Error("a run that was fit all the time has hatched windows")
 	}
 }
@@ -243,5 +244,79 @@ func TestHeatmapPutsTimesWhereTheyBelong(t *testing.T) {
 	}
 	if low, high := bucketStart(first, base), bucketStart(first+1, base); low >= 0.1 || high < 0.1 {
 		t.Errorf("100 ms lie in %g to %g s", low, high)
+	}
+}
+
+// TestColoursCanBeRead holds the page's colours of text to WCAG 2.1 (2018), 1.4.3: a
+// contrast of at least 4.5 to 1, in both themes.
+func TestColoursCanBeRead(t *testing.T) {
+	themes := strings.SplitN(htmlText, "prefers-color-scheme: dark", 2)
+	if len(themes) != 2 {
+		t.Fatal("the page has no dark theme")
+	}
+	for theme, css := range themes {
+		colour := func(name string) float64 {
+			_, rest, found := strings.Cut(css, "--"+name+": #")
+			digits, _, _ := strings.Cut(rest, ";")
+			if !found {
+				t.Fatalf("theme %d has no colour %s", theme, name)
+			}
+			return luminance(t, digits)
+		}
+		for _, text := range []string{"fg", "dim", "bad", "good", "open", "c1", "c2", "c3", "c4", "c5", "c6"} {
+			for _, ground := range []string{"bg", "card"} {
+				x, y := colour(text), colour(ground)
+				if contrast := (max(x, y) + 0.05) / (min(x, y) + 0.05); contrast < 4.5 {
+					t.Errorf("theme %d: %s on %s has a contrast of %.2f", theme, text, ground, contrast)
+				}
+			}
+		}
+	}
+}
+
+// luminance is the relative luminance of a colour in hexadecimal, by WCAG 2.1.
+func luminance(t *testing.T, digits string) float64 {
+	t.Helper()
+	if len(digits) == 3 {
+		digits = strings.Repeat(digits[:1], 2) + strings.Repeat(digits[1:2], 2) + strings.Repeat(digits[2:], 2)
+	}
+	sum := 0.0
+	for i, weight := range []float64{0.2126, 0.7152, 0.0722} {
+		n, err := strconv.ParseUint(digits[2*i:2*i+2], 16, 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := float64(n) / 255
+		if c <= 0.04045 {
+			sum += weight * c / 12.92
+			continue
+		}
+		sum += weight * math.Pow((c+0.055)/1.055, 2.4)
+	}
+	return sum
+}
+
+func TestSignalsThatWereNotReadAreGaps(t *testing.T) {
+	r := passedRun()
+	const name = "soakd_redis_keyspace_hit_ratio"
+	for k, w := range r.Windows {
+		if k >= 5 && k < 8 {
+			w.Signals = slices.DeleteFunc(w.Signals, func(s window.Signal) bool { return s.Name == name })
+		}
+		if k == 10 {
+			w.Signals = append(w.Signals, window.Signal{Name: "soakd_redis_zz"}) // never read
+		}
+	}
+	list := seriesOf(r.Windows, []string{name})
+	if len(list) != 1 {
+		t.Fatalf("%d series, want 1", len(list))
+	}
+	for k, v := range list[0].values {
+		if unread := k >= 5 && k < 8; math.IsNaN(v) != unread || (!unread && math.Abs(v-0.9) > 1e-9) {
+			t.Errorf("window %d: %g", k, v)
+		}
+	}
+	if got := seriesOf(r.Windows, []string{"soakd_redis_zz"}); len(got) != 0 {
+		t.Errorf("a signal without values became %v", got)
 	}
 }

@@ -15,9 +15,7 @@ import (
 // mark draws into a chart what is known of the time itself: windows in which soakd was
 // not fit are hatched, and findings are spans with their letters.
 func (f frame) mark(c *chart, r *Run, points []Point) {
-	for _, s := range f.unfit(points) {
-		c.Areas = append(c.Areas, s)
-	}
+	c.Areas = append(c.Areas, f.unfit(points)...)
 	free := 0.0 // where the next letter has room
 	for i := range min(len(r.Findings), maxLetters) {
 		found := &r.Findings[i]
