@@ -20,8 +20,9 @@ import (
 	"soakd/internal/judge/window"
 )
 
-// longRun is one of a day with all that the page has to bear at once.
-func longRun() *Run {
+// longRun is one of a day with all that the page has to bear at once; the text is put
+// wherever a target can put one.
+func longRun(text string) *Run {
 	r := sampleRun()
 	r.Windows, r.Elapsed, r.Duration = nil, 24*time.Hour, 24*time.Hour
 	const length = 6 * time.Minute // 240 windows are a day
@@ -38,13 +39,12 @@ func longRun() *Run {
 				outcomes["server_error"], outcomes["timeout"] = 40, 20
 				typical *= 5
 			}
-			name := fmt.Sprintf("case_%02d", c)
-			w.Cases = append(w.Cases, window.Case{Name: name, Class: "standard", Outcomes: window.Counts(outcomes), Times: times(20, typical)})
+			name := fmt.Sprintf("case_%02d%s", c, text)
+			w.Cases = append(w.Cases, window.Case{Name: name, Class: "standard", Outcomes: window.Counts(outcomes), Times: times(8, typical)})
 		}
-		for s := range 50 {
-			w.Signals = append(w.Signals, gauge("soakd_postgres_backends", fmt.Sprintf("state=%q", fmt.Sprint(s)), float64(s)*wave))
+		for s := range 1000 {
+			w.Signals = append(w.Signals, gauge("soakd_postgres_backends", fmt.Sprintf("state=\"%03d%s\"", s, text), float64(s)*wave))
 		}
-		slices.SortFunc(w.Signals, func(a, b window.Signal) int { return strings.Compare(a.Labels, b.Labels) })
 		if k%60 < 3 {
 			w.Unfit, w.Fit, w.Dropped = []string{"late"}, 0, 3
 		}
@@ -53,15 +53,15 @@ func longRun() *Run {
 	r.Points = Points(r.Windows)
 	r.Cases = nil
 	for c := range 40 {
-		name := fmt.Sprintf("case_%02d", c)
+		name := fmt.Sprintf("case_%02d%s", c, text)
 		row := sampleTraffic(r.Windows, func(c *window.Case) bool { return c.Name == name })
 		row.Name, row.Class = name, "standard"
 		r.Cases = append(r.Cases, row)
 	}
 	for i := range 200 {
 		r.Findings = append(r.Findings, judge.Finding{
-			ID: fmt.Sprint("l", i), Kind: finding.Errors, Subject: finding.Subject{Case: fmt.Sprintf("case_%02d", i%40)}, Onset: r.Start.Add(time.Duration(i) * 7 * time.Minute),
-			Ended: r.Start.Add(time.Duration(i)*7*time.Minute + 5*time.Minute), Text: "25 % of its requests failed, 0 % before",
+			ID: fmt.Sprint("l", i), Kind: finding.Errors, Subject: finding.Subject{Case: fmt.Sprintf("case_%02d%s", i%40, text)}, Onset: r.Start.Add(time.Duration(i) * 7 * time.Minute),
+			Ended: r.Start.Add(time.Duration(i)*7*time.Minute + 5*time.Minute), Text: "25 % of its requests failed, 0 % before" + text,
 		})
 	}
 	return r
@@ -79,7 +79,7 @@ func pageOf(t testing.TB, r *Run) string {
 // TestHTMLNeedsNothingElse also writes the pages to a folder to be looked at when HTML_SAMPLES names one.
 func TestHTMLNeedsNothingElse(t *testing.T) {
 	runs := sampleRuns(t)
-	runs["long"] = longRun()
+	runs["long"], runs["long and hostile"] = longRun(""), longRun(strings.Repeat(hostileText(), 4))
 	for name, r := range runs {
 		text := pageOf(t, r)
 		if folder := os.Getenv("HTML_SAMPLES"); folder != "" {
