@@ -16,6 +16,7 @@ import (
 
 	"soakd/internal/judge"
 	"soakd/internal/judge/baseline"
+	"soakd/internal/judge/finding"
 	"soakd/internal/judge/threshold"
 )
 
@@ -192,7 +193,7 @@ func (p *htmlPage) Fitness() string {
 	if p.Status == nil {
 		return ""
 	}
-	return cmp.Or(strings.TrimSpace(fitness(p.Status.Fitness)+manners(p.Status.Throttle)), "no window of soakd's own work was over")
+	return cmp.Or(strings.ReplaceAll(strings.TrimSpace(fitness(p.Status.Fitness)+manners(p.Status.Throttle)), "\n", "; "), "no window of soakd's own work was over")
 }
 
 // thresholdRow is a threshold with its bar: Bar is how long the measured one is, the
@@ -382,6 +383,9 @@ func (p *htmlPage) ComparisonRows() []ratioRow {
 	for i := range rows {
 		one := list[i]
 		rows[i] = ratioRow{Row: one, Subject: cmp.Or(one.Case, "class "+one.Class), Figure: strings.ReplaceAll(one.Signal, "_", " "), Sign: comparedSign(one.Result)}
+		if one.Case == "" && one.Class == finding.AllTraffic {
+			rows[i].Subject = "all traffic"
+		}
 		if one.Relative {
 			rows[i].Figure += ", beside the rest"
 		}
