@@ -31,14 +31,22 @@ type example struct {
 	shorten map[string]string
 }
 
-func newExample(t *testing.T) *example {
+// TestExamplesForCI runs them all against one API.
+func TestExamplesForCI(t *testing.T) {
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip("the steps of the examples are written for bash")
+	}
+	b := newBench(t)
+	for name, try := range map[string]func(*testing.T, *example){"GitLab": tryGitLab, "GitHub": tryGitHub, "Kubernetes": tryKubernetes} {
+		t.Run(name, func(t *testing.T) { try(t, newExample(t, b)) })
+	}
+}
+
+func newExample(t *testing.T, b *bench) *example {
 	t.Helper()
 	built, err := binary()
 	if err != nil {
 		t.Fatal(err)
-	}
-	if _, err := exec.LookPath("bash"); err != nil {
-		t.Skip("the steps of the examples are written for bash")
 	}
 	e := &example{dir: t.TempDir(), bin: t.TempDir()}
 	e.log = filepath.Join(e.bin, "gh.log")
@@ -53,9 +61,8 @@ func newExample(t *testing.T) *example {
 			t.Fatal(err)
 		}
 	}
-	b := newBench(t)
 	e.environment = map[string]string{
-		"HOME": e.dir, "SOAKD_LISTEN": "127.0.0.1:0", "SOAKD_PROBE_INTERVAL": "2s", "SOAKD_PROBE_TIMEOUT": "2s",
+		"HOME": e.dir, "SOAKD_LISTEN": "127.0.0.1:0", "SOAKD_LAG_LIMIT": "1s", "SOAKD_CPU_LIMIT": "1", // tests run beside this one
 		"STAGING_URL": b.services.url(), "JWT_SECRET": b.services.jwtSecret.Value(), "JWT_SECRET_FILE": filepath.Join(e.bin, "jwt_secret"),
 	}
 	if err := os.WriteFile(e.environment["JWT_SECRET_FILE"], []byte(b.services.jwtSecret.Value()), 0o600); err != nil {
@@ -94,10 +101,14 @@ func (e *example) judged(t *testing.T, code int, output, results string) {
 	if code != exitOK && code != exitFailed && code != exitNotRun || !strings.Contains(output, "soakd") {
 		t.Errorf("exit code %d:\n%s", code, output)
 	}
-	for _, name := range []string{"report.md", "report.json", "report.html", "junit.xml", "metrics.txt", "metrics.om", "locust_stats.csv"} {
+	var missing []string
+	for _, name := range []string{"report.md", "report.json", "junit.xml", "metrics.txt", "metrics.om", "locust_stats.csv"} {
 		if info, err := os.Stat(filepath.Join(results, name)); err != nil || info.Size() == 0 {
-			t.Errorf("no %s: %v; exit code %d:\n%s", name, err, code, output)
+			missing = append(missing, name)
 		}
+	}
+	if len(missing) > 0 {
+		t.Errorf("no %s; exit code %d:\n%s", strings.Join(missing, ", "), code, output)
 	}
 }
 
@@ -125,8 +136,8 @@ func decoded[T any](t *testing.T, name string, strict bool) []T {
 	}
 }
 
-func TestExampleForGitLab(t *testing.T) {
-	e := newExample(t)
+func tryGitLab(t *testing.T, e *example) {
+	t.Helper()
 	file := decoded[struct {
 		Stages []string
 		Soak   struct {
@@ -186,8 +197,8 @@ func TestExampleForGitLab(t *testing.T) {
 // expression matches what GitHub evaluates.
 var expression = regexp.MustCompile(`\$\{\{ (.*?) \}\}`)
 
-func TestExampleForGitHub(t *testing.T) {
-	e := newExample(t)
+func tryGitHub(t *testing.T, e *example) {
+	t.Helper()
 	type step struct {
 		Name, Run, Uses string
 		Env, With       map[string]string
@@ -323,8 +334,8 @@ type jobYAML struct {
 
 // The Job's container is run as far as a machine without a cluster allows: its arguments
 // and variables, with its paths and addresses replaced.
-func TestExampleForKubernetes(t *testing.T) {
-	e := newExample(t)
+func tryKubernetes(t *testing.T, e *example) {
+	t.Helper()
 	file := decoded[jobYAML](t, "kubernetes-job.yaml", true)
 	if len(file) != 2 || file[0].Kind != "Job" || file[1].Kind != "PersistentVolumeClaim" {
 		t.Fatalf("the documents are %+v", file)

@@ -52,7 +52,7 @@ type config struct {
 	Objectives      string        `envconfig:"OBJECTIVES" desc:"What the target promises, separated by semicolons: name: availability>=99.5%; name: class=monte_carlo latency<=5s for 99%; empty: defaults for each class; none: nothing."`
 	ObjectivePeriod time.Duration `envconfig:"OBJECTIVE_PERIOD" default:"0s" desc:"Time for which an error budget must last, 1h to 2160h; 0s: 30 days, or the duration of a bounded run."`
 
-	Baseline string `envconfig:"BASELINE" desc:"Name of a baseline in the history that the target is compared with; empty: the version before, where there was one."`
+	Baseline string `envconfig:"BASELINE" desc:"What of the history the target is compared with: the name of a baseline, version=v1.4.2, or last-passed, the last bounded run that passed; empty: the version before, where there was one. A bounded run that is worse fails."`
 
 	gateSettings
 

@@ -36,6 +36,7 @@ func aliases() []alias {
 		{names: []string{"r"}, setting: "SPAWN_RATE", usage: "As Locust's: --spawn-rate."},
 		{names: []string{"run-time", "t"}, setting: "DURATION", translate: runTimeText, usage: "As Locust's: --duration, such as 3m, 1h30m or 180 (seconds)."},
 		{names: []string{"T"}, setting: "TAGS", usage: "As Locust's: --tags."},
+		{names: []string{"E"}, setting: "EXCLUDE_TAGS", usage: "As Locust's: --exclude-tags."},
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"soakd/internal/judge/threshold"
 	"soakd/internal/load"
 	"soakd/internal/report"
+	"soakd/internal/terminal"
 )
 
 // progress shows a run to whoever started it. Its methods are called one after the
@@ -180,7 +181,7 @@ func (quietProgress) start(beginning)                {}
 func (quietProgress) follow(context.Context, course) {}
 
 func (p quietProgress) finish(run *report.Run, _ []string) {
-	_, _ = io.WriteString(p.w, onOneLine(result(run).text)+"\n")
+	_, _ = io.WriteString(p.w, terminal.Clean(onOneLine(result(run).text))+"\n")
 }
 
 // ended is what a run came to, for its command.

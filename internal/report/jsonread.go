@@ -35,7 +35,7 @@ func (d *runDocument) run() (*Run, error) {
 		r.Points = append(r.Points, d.Points[i].point(m, fmt.Sprintf("points[%d]", i)))
 	}
 	for _, e := range d.Examples {
-		r.Examples = append(r.Examples, Example{e.Case, e.Outcome, e.Reason, e.Curl, e.At, e.TraceID})
+		r.Examples = append(r.Examples, Example(e))
 	}
 	r.Windows = windowsOf(d.Windows, m)
 	d.judged(m)
@@ -89,7 +89,7 @@ func (d *trafficDocument) traffic(m *mismatches, where string) Traffic {
 		m.add("%s has %d requests, %d of them failed", where, d.Requests, d.Failed)
 	}
 	for _, f := range d.Failures {
-		t.Failures = append(t.Failures, Failure{f.Outcome, f.Count, f.Reason, f.First, f.Last})
+		t.Failures = append(t.Failures, Failure(f))
 	}
 	t.ResponseTime, t.ServiceTime = d.ResponseTime.times(m, where+".response_time"), d.ServiceTime.times(m, where+".service_time")
 	return t

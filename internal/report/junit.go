@@ -223,7 +223,7 @@ func againstCase(r *Run, t *Traffic) []string {
 		against = append(against, fmt.Sprintf("all of its %d requests failed", t.Requests))
 	}
 	for i := range r.Thresholds {
-		if one := &r.Thresholds[i]; one.Result == threshold.Missed && strings.Contains(one.Threshold, "{case="+t.Name+"}") {
+		if one := &r.Thresholds[i]; one.Result == threshold.Missed && isAbout(one.Threshold, t.Name) {
 			against = append(against, shorten(one.Text, 500))
 		}
 	}
@@ -240,6 +240,12 @@ func againstCase(r *Run, t *Traffic) []string {
 		}
 	}
 	return against[:min(len(against), junitReasons)]
+}
+
+// isAbout reports whether a threshold, in its canonical form, is about a case.
+func isAbout(text, name string) bool {
+	t, err := threshold.Parse(text)
+	return err == nil && name != "" && t.Case() == name
 }
 
 // caseLines say what a case came to, why requests failed, and how to send them again.

@@ -146,6 +146,9 @@ func TestACaseFailsForEachReason(t *testing.T) {
 		"a threshold of it": func(r *Run) {
 			r.Thresholds = []threshold.Judged{{Threshold: "p95{case=history}<=1ms", Result: threshold.Missed, Text: "too slow"}}
 		},
+		"a threshold of it on the worst window": func(r *Run) {
+			r.Thresholds = []threshold.Judged{{Threshold: `p95{case="history",over=window}<=1ms`, Over: threshold.WorstWindow, Result: threshold.Missed, Text: "too slow"}}
+		},
 		"a finding": func(r *Run) {
 			r.Findings = sampleFindings(r)
 			r.Findings[0].Subject.Case = "history"

@@ -132,15 +132,19 @@ func LocustFailures(w io.Writer, r *Run) error {
 	return table(w, locustFailures, rows)
 }
 
+// maxError bounds the error of a row, in runes.
+const maxError = 1000
+
 // failureText is the error of a failure; Locust's own says all by itself.
 func failureText(r *Run, f *Failure) string {
+	text := f.Outcome + ": " + f.Reason
 	switch {
 	case f.Reason == "":
-		return oneLine(f.Outcome)
+		text = f.Outcome
 	case r.Tool == "locust":
-		return oneLine(f.Reason)
+		text = f.Reason
 	}
-	return oneLine(f.Outcome + ": " + f.Reason)
+	return shorten(oneLine(text), maxError)
 }
 
 func locustTime(t time.Time) string {
@@ -274,7 +278,7 @@ func (h *history) add(name string, s *stretch) {
 	row := []string{
 		count(s.end.Unix()), count(int64(s.users)), oneLine(total.Method), oneLine(total.Name), sixDigits(perSecond(s.requests, s.length)), sixDigits(perSecond(s.failed, s.length)),
 	}
-	h.rows = append(h.rows, slices.Concat(row, quantileFields(&quantiles), totalFields(total))) //nolint:makezero // the rows start empty
+	h.rows = append(h.rows, slices.Concat(row, quantileFields(&quantiles), totalFields(total)))
 }
 
 // total is what a case came to so far.

@@ -13,6 +13,7 @@ import (
 
 	"soakd/internal/judge"
 	"soakd/internal/judge/baseline"
+	"soakd/internal/judge/finding"
 	"soakd/internal/judge/threshold"
 )
 
@@ -361,10 +362,21 @@ func (p *page) comparison(r *Run) {
 		if row.Relative {
 			what += ", beside the rest"
 		}
-		rows[i] = fmt.Sprintf("| %s | %s | %s | %s | %s |", comparisonSign(row.Result), plain(cmp.Or(row.Case, "class "+row.Class), 150), plain(what, 60), change, plain(row.Text, 200))
+		rows[i] = fmt.Sprintf("| %s | %s | %s | %s | %s |", comparisonSign(row.Result), plain(comparedName(row), 150), plain(what, 60), change, plain(row.Text, 200))
 	}
 	title := fmt.Sprintf("### Compared with %s: %s", plain(cmp.Or(r.Baseline, r.Comparison.BaseVersion, "the baseline"), 100), strings.ReplaceAll(string(r.Comparison.Result), "_", " "))
 	p.table(title, "| | case | figure | change, at 95 % | |", "|---|---|---|--:|---|", rows, maxComparisonRows)
+}
+
+// comparedName says what a row is about.
+func comparedName(row *baseline.Row) string {
+	switch {
+	case row.Case != "":
+		return row.Case
+	case row.Class == finding.AllTraffic:
+		return "all traffic"
+	}
+	return "class " + row.Class
 }
 
 func comparisonSign(result baseline.Result) string {

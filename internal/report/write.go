@@ -33,6 +33,7 @@ func outputs(o Options) []output {
 	list := []output{
 		{"report.json", JSON},
 		{"report.md", Markdown},
+		{"report.html", HTML},
 		{"junit.xml", JUnit},
 		{"metrics.txt", Metrics},
 	}
@@ -63,7 +64,7 @@ func Prepare(dir string) error {
 func PrepareLocust(prefix string) error { return Prepare(filepath.Dir(prefix)) }
 
 // Write writes all reports of a run into a folder, which it makes where there is none:
-// report.json, report.md, junit.xml, metrics.txt, perhaps metrics.om, and Locust's four
+// report.json, report.md, report.html, junit.xml, metrics.txt, perhaps metrics.om, and Locust's four
 // CSV files with the prefix "locust". Each is written whole or not at all: one that cannot be leaves an
 // older one as it was, and does not keep the others from being written. The error joins
 // what failed, each with the file's name.

@@ -66,11 +66,8 @@ func (l line) write(b *strings.Builder, width int, colours bool) {
 	for i, s := range l {
 		text := Clean(s.text)
 		w := ansi.StringWidthWc(text)
-		more := line(l[i+1:]).width()
-		if w > left || (w == left && more > 0) {
-			text = ansi.TruncateWc(text, left, "…")
-			more = 0
-			w = left
+		if w > left || (w == left && l[i+1:].width() > 0) {
+			text, w = ansi.TruncateWc(text, left, "…"), left
 		}
 		if sgr := s.style.sgr(); colours && sgr != "" && text != "" {
 			b.WriteString("\x1b[" + sgr + "m" + text + "\x1b[m")

@@ -88,6 +88,9 @@ func TestGateOfTheSameElsewhere(t *testing.T) {
 }
 
 func TestGateFinds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too much for the race detector; make test runs it without")
+	}
 	t.Parallel()
 	const pairs = 40
 	of := func(name, signal string) func(*Row) bool {
@@ -113,6 +116,9 @@ func TestGateFinds(t *testing.T) {
 
 // A rare case, three requests in ten seconds, that takes twice as long is found in most runs.
 func TestGateFindsRare(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too much for the race detector; make test runs it without")
+	}
 	t.Parallel()
 	rare := func(w *world) *Profile {
 		w.cases[5].rate = 0.45

@@ -359,6 +359,9 @@ func (t *Threshold) checkLimit() error {
 // upper tells an upper limit from a lower one.
 func (t *Threshold) upper() bool { return t.op[0] == '<' }
 
+// Case is the case that the threshold is about, "" for a class or all traffic.
+func (t Threshold) Case() string { return t.name }
+
 // String writes the threshold in its canonical form, which Parse reads.
 func (t Threshold) String() string {
 	var selectors []string
