@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -137,6 +138,14 @@ func (a *analyst) judge(gate *threshold.Gate) error {
 	if run.All.Requests > 0 {
 		if err := a.Thresholds.Check(names(run.Classes, func(t *report.Traffic) string { return t.Class }), names(run.Cases, func(t *report.Traffic) string { return t.Name })); err != nil {
 			return usageError{err}
+		}
+	}
+	// A report says itself what its run left out, and until when it sent.
+	if a.result.FromReport && a.result.Sampled {
+		a.warmUp = cmp.Or(a.warmUp, run.WarmUp)
+		gate = threshold.NewGate(a.Thresholds, threshold.Config{WarmUp: a.warmUp, Window: a.ThresholdWindow, Sending: run.Duration})
+		for _, w := range run.Windows {
+			gate.Add(w)
 		}
 	}
 	if run.WarmUp = a.warmUp; a.result.Sampled {
