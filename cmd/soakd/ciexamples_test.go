@@ -102,7 +102,7 @@ func (e *example) judged(t *testing.T, code int, output, results string) {
 		t.Errorf("exit code %d:\n%s", code, output)
 	}
 	var missing []string
-	for _, name := range []string{"report.md", "report.json", "junit.xml", "metrics.txt", "metrics.om", "locust_stats.csv"} {
+	for _, name := range []string{"report.md", "report.json", "report.html", "junit.xml", "metrics.txt", "metrics.om", "locust_stats.csv"} {
 		if info, err := os.Stat(filepath.Join(results, name)); err != nil || info.Size() == 0 {
 			missing = append(missing, name)
 		}
