@@ -83,6 +83,9 @@ type config struct {
 	kinds []probes.Kind
 	// ownTarget means that the command brings the target itself.
 	ownTarget bool
+	// reports means that the command writes reports, so that the places for them have to
+	// be there.
+	reports bool
 	// selfOnly means that only where soakd itself is served matters.
 	selfOnly bool
 }
@@ -140,11 +143,11 @@ func readConfig(cmd command, args []string, stdout io.Writer) (*config, error) {
 	flags := flag.NewFlagSet(cmd.name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.Usage = func() {} // printed below, to standard output
-	addFlags(flags, settings, &errs)
-	addAliases(flags, settings, &errs)
 	if cmd.flags != nil {
 		cmd.flags(flags)
 	}
+	addFlags(flags, settings, &errs)
+	addAliases(flags, settings, &errs)
 	switch err := flags.Parse(locustArguments(args)); {
 	case errors.Is(err, flag.ErrHelp):
 		printFlags(stdout, cmd.name, flags)
@@ -157,6 +160,7 @@ func readConfig(cmd command, args []string, stdout io.Writer) (*config, error) {
 	if meantAsUsers(flags) && os.Getenv(envPrefix+"_MODEL") == "" {
 		cfg.Model = modelClosed
 	}
+	cfg.reports = cmd.name == "run" || cmd.name == "demo"
 	if cmd.adjust != nil {
 		errs = append(errs, cmd.adjust(cfg))
 	}
@@ -189,6 +193,9 @@ func (c *config) validate() error {
 	}
 	c.validateTarget(&m)
 	c.gateSettings.validate(&m, c.Duration, c.RampUp)
+	if c.reports {
+		c.prepare(&m)
+	}
 	c.historySettings.validate(&m)
 	c.grafanaSettings.validate(&m)
 	c.pushSettings.validate(&m)

@@ -278,6 +278,21 @@ func TestInterruptedRunWritesItsReports(t *testing.T) {
 	}
 }
 
+// status is that of a page.
+func status(t *testing.T, url string) int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	return response.StatusCode
+}
+
 // Who asks twice does not wait for the requests in flight.
 func TestTwoSignalsEndAtOnce(t *testing.T) {
 	t.Parallel()
@@ -287,22 +302,17 @@ func TestTwoSignalsEndAtOnce(t *testing.T) {
 	args[slices.Index(args, "2s")] = "1h"
 	p := startGate(t, target, args...)
 	wait(t, "some requests", func() bool { return target.asked.Load() > 5 }, p.stderr)
+	ready := p.find(t, `page +(http://\S+/)`) + "-/ready"
 	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	before := target.asked.Load()
-	wait(t, "the end of the schedule", func() bool { // it goes on waiting for its requests
-		now := target.asked.Load()
-		quiet := now == before
-		before = now
-		return quiet
-	}, p.stderr)
+	// It goes on waiting for its requests, and says so.
+	wait(t, "the end of the schedule", func() bool { return status(t, ready) == http.StatusServiceUnavailable }, p.stderr)
 	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	target.CloseClientConnections()
-	status, ok := p.state(t).Sys().(syscall.WaitStatus)
-	if !ok || !status.Signaled() || status.Signal() != syscall.SIGINT {
+	end, ok := p.state(t).Sys().(syscall.WaitStatus)
+	if !ok || !end.Signaled() || end.Signal() != syscall.SIGINT {
 		t.Errorf("it ended with %v", p.cmd.ProcessState)
 	}
 }
@@ -312,7 +322,7 @@ func TestHopelessRunEndsEarly(t *testing.T) {
 	t.Parallel()
 	target, out := newWellTarget(t), filepath.Join(t.TempDir(), "results")
 	target.mode.Store("broken")
-	args := gateArgs("--threshold", "failures<=3", "--abort-early", "--out", out)
+	args := gateArgs("--threshold", "failures<=3", "--abort-early", "--warm-up", "0s", "--out", out)
 	args[slices.Index(args, "2s")] = "1h"
 	p := startGate(t, target, args...)
 	if code := p.state(t).ExitCode(); code != exitFailed {

@@ -69,6 +69,11 @@ func (s *gateSettings) validate(m *mistakes, duration, rampUp time.Duration) {
 	if w := s.WarmUp.of(duration, rampUp); bounded && s.WarmUp >= 0 {
 		m.check(w < duration, "WARM_UP: %v leaves nothing of SOAKD_DURATION (%v) to judge: give less, or run longer", w, duration)
 	}
+}
+
+// prepare makes the folders for reports and proves that they can be written, before
+// anything is measured for nothing.
+func (s *gateSettings) prepare(m *mistakes) {
 	if s.Out != "" {
 		if err := report.Prepare(s.Out); err != nil {
 			m.check(false, "OUT: %w", err)

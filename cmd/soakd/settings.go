@@ -175,10 +175,10 @@ func nearest(name string, settings []setting) string {
 }
 
 // addFlags gives each setting that is no secret a flag, which overrides the
-// environment. Mistakes are gathered in errs, so that all are reported.
+// environment, unless the command has a flag of that name itself. Mistakes are gathered in errs, so that all are reported.
 func addFlags(flags *flag.FlagSet, settings []setting, errs *[]error) {
 	for _, s := range settings {
-		if s.Flag == "" {
+		if s.Flag == "" || flags.Lookup(s.Flag) != nil {
 			continue
 		}
 		take := func(text string) error {

@@ -60,6 +60,13 @@ func Conclude(r *Run, c *Circumstances) Conclusion {
 	} else if r.All.Requests == 0 {
 		open = append(open, "there is no request in the results")
 	}
+	if !c.Foreign && !c.NoneFit && c.OK > 0 {
+		for i := range r.Cases {
+			if one := &r.Cases[i]; unserved(one) {
+				against = append(against, fmt.Sprintf("not one of %d requests of %s was answered rightly", one.Requests, one.Name))
+			}
+		}
+	}
 	for _, one := range r.Thresholds {
 		switch one.Result {
 		case threshold.Missed:
@@ -92,6 +99,13 @@ func Conclude(r *Run, c *Circumstances) Conclusion {
 	}
 	return conclusion(against, open, c.Ended != "")
 }
+
+// leastUnserved is how many requests of a case have to fail, all of them, before that
+// alone fails a run.
+const leastUnserved = 3
+
+// unserved reports whether nobody was served by a case.
+func unserved(t *Traffic) bool { return t.Requests >= leastUnserved && t.Failed == t.Requests }
 
 // compareConclusion adds what the comparison came to.
 func compareConclusion(r *Run, c *Circumstances, against, open *[]string) {
