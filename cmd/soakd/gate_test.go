@@ -247,8 +247,11 @@ func startGate(t *testing.T, target *wellTarget, args ...string) *soakdProcess {
 // state waits for the end of a process.
 func (p *soakdProcess) state(t *testing.T) *os.ProcessState {
 	t.Helper()
-	ended := make(chan error, 1)
-	go func() { ended <- p.cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = p.cmd.Wait() // its state says more
+	}()
 	select {
 	case <-ended:
 	case <-time.After(time.Minute):
