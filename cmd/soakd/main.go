@@ -142,7 +142,6 @@ const help = `soakd keeps steady mixed traffic on an HTTP API and watches the AP
   soakd analyze   judge and report results of Locust, k6, vegeta, JMeter or of soakd itself
   soakd dashboards --out DIR   write the Grafana dashboards that fit these settings
   soakd rules     print the Prometheus rules that fit them
-  soakd analyze   judge and report saved results: of Locust, k6, vegeta, JMeter, or soakd itself
   soakd history   what was: list and show runs, compare two, keep a baseline, export and import
   soakd version   say what was built
 
