@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"gonum.org/v1/gonum/stat/distuv"
-
 	"soakd/internal/judge/finding"
 	"soakd/internal/judge/stats"
 )
@@ -91,13 +89,7 @@ func (c *comparer) compareRuns(before, after []point, of kind, minimum float64) 
 	variance := between + own[0] + own[1]
 	freedom := variance * variance / (between*between/believed +
 		own[0]*own[0]/(kept*float64(len(before)-1)) + own[1]*own[1]/(kept*float64(len(after)-1)))
-	deviation := math.Sqrt(variance)
-	t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: freedom}
-	s.p = 2 * t.Survival(math.Abs(s.by)/deviation)
-	_, ranks := stats.MannWhitney(a, b)
-	s.p = min(1, max(s.p, ranks))
-	half := t.Quantile(0.975) * deviation
-	s.low, s.high = s.by-half, s.by+half
+	s.test(a, b, freedom, math.Sqrt(variance))
 	s.count(a, b, minimum)
 	return s
 }

@@ -74,14 +74,20 @@ func compareSeries(before, after []point, assumed, minimum float64, enough int) 
 	deviation := math.Sqrt((varianceBefore+varianceAfter)*math.Pi/3 + 2*bucket*bucket/12)
 	// The variance is known from as many values as the earlier series is worth, and from the prior.
 	freedom := n.variance/varianceBefore + prior/2
+	s.test(a, b, freedom, deviation)
+	s.count(a, b, minimum)
+	return s
+}
+
+// test finds p and the interval of a shift with that deviation, which is known from
+// so many degrees of freedom. Student's t and the ranks both have to see it.
+func (s *shift) test(a, b []float64, freedom, deviation float64) {
 	t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: freedom}
 	s.p = 2 * t.Survival(math.Abs(s.by)/deviation)
 	_, ranks := stats.MannWhitney(a, b)
 	s.p = min(1, max(s.p, ranks))
 	half := t.Quantile(0.975) * deviation
 	s.low, s.high = s.by-half, s.by+half
-	s.count(a, b, minimum)
-	return s
 }
 
 // count counts the values of b that lie half the minimum effect above or below the middle of a.
