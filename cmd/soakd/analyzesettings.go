@@ -13,6 +13,7 @@ import (
 
 	"soakd/internal/judge/threshold"
 	"soakd/internal/judge/window"
+	"soakd/internal/report"
 	"soakd/internal/results"
 )
 
@@ -53,6 +54,8 @@ type analyzeOptions struct {
 	// target names the target where the files do not.
 	target string
 	json   bool
+	// schema asks for nothing but the schema of report.json.
+	schema bool
 }
 
 // readAnalyzeOptions reads the arguments. Of soakd's settings only few count, but none may be
@@ -84,6 +87,12 @@ func readAnalyzeOptions(args []string, stdout io.Writer) (*analyzeOptions, error
 	case err != nil:
 		return nil, usageError{fmt.Errorf("%w; see `soakd analyze --help`", err)}
 	}
+	if o.schema {
+		if _, err := io.WriteString(stdout, report.Schema()); err != nil {
+			return nil, err
+		}
+		return nil, flag.ErrHelp
+	}
 	errs = append(errs, o.validate(words)...)
 	if err := errors.Join(errs...); err != nil {
 		return nil, usageError{err}
@@ -102,6 +111,7 @@ func (o *analyzeOptions) addFlags(flags *flag.FlagSet) {
 		flags.StringVar(&o.target, name, "", "the target, for reports, where the files do not name it; nothing is sent there")
 	}
 	flags.BoolVar(&o.json, "json", false, "print report.json instead of a table")
+	flags.BoolVar(&o.schema, "schema", false, "print the JSON schema of report.json, and do nothing else")
 }
 
 // parseAround parses flags that may stand before, between and after words, and returns
