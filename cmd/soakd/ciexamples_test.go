@@ -33,12 +33,16 @@ type example struct {
 
 // TestExamplesForCI runs them all against one API.
 func TestExamplesForCI(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("bash"); err != nil {
 		t.Skip("the steps of the examples are written for bash")
 	}
 	b := newBench(t)
 	for name, try := range map[string]func(*testing.T, *example){"GitLab": tryGitLab, "GitHub": tryGitHub, "Kubernetes": tryKubernetes} {
-		t.Run(name, func(t *testing.T) { try(t, newExample(t, b)) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			try(t, newExample(t, b))
+		})
 	}
 }
 

@@ -97,7 +97,7 @@ func startDemo(t *testing.T, binary string, around *surroundings) *process {
 	t.Helper()
 	// The duration is a bound for the case that this test cannot stop it.
 	demo := startSoakd(t, binary, append(around.env(), // Other than demos do, this one keeps what it sees.
-		"SOAKD_HISTORY_URL="+filepath.Join(t.TempDir(), "history.db"), "SOAKD_PUSHGATEWAY_URL="+startPushgateway(t), "SOAKD_PUSH_INTERVAL=2s"),
+		"SOAKD_HISTORY_URL="+filepath.Join(t.TempDir(), "history.db"), "SOAKD_PUSHGATEWAY_URL="+startPushgateway(t), "SOAKD_PUSH_INTERVAL=5s"),
 		"demo", "--duration", "10m", "--rate", "50",
 		"--listen", "127.0.0.1:0", "--probe-interval", "1s", "--probe-timeout", "1s", "--progress-interval", "5s",
 		// Statements that run on every demo from its first second on: soakd's own.
