@@ -29,9 +29,9 @@ func (a *analyst) print() error {
 		}
 	}
 	a.printComparison()
-	if len(a.result.Notes) > 0 {
+	if len(run.Notes) > 0 {
 		a.printf("\nnotes:\n")
-		for _, note := range a.result.Notes {
+		for _, note := range run.Notes {
 			a.printf("  %s\n", printable(note))
 		}
 	}

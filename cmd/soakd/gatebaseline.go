@@ -19,7 +19,10 @@ const lastPassed = "last-passed"
 
 // noRunPassed says why there is nothing to compare a run with, which does not keep it
 // from passing: else no pipeline could ever begin.
-const noRunPassed = "no run of this target and workload has passed yet: if this one passes, it is the one to compare with"
+const noRunPassed = "no run of this target (SOAKD_TARGET_NAME, else its host and port) and workload has passed yet: if this one passes, it is the one to compare with"
+
+// notCompared is the note of a run for which there was no baseline.
+func notCompared(baseline string) string { return "not compared with " + baseline + ": " + noRunPassed }
 
 // gateReference returns the profile that a bounded run is compared with, and how a
 // report names it: for [lastPassed] that of the latest run that passed, for
