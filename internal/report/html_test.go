@@ -207,7 +207,7 @@ func TestLinesBreakWhereNothingIsKnown(t *testing.T) {
 	if got := strings.Count(d, "M"); got != 3 {
 		t.Errorf("%s: %d pieces, want 3", d, got)
 	}
-	if got := strings.Count(d, "h.1"); got != 2 {
+	if got := strings.Count(d, "m-1.5 0h3"); got != 2 {
 		t.Errorf("%s: %d dots, want 2", d, got)
 	}
 }

@@ -14,8 +14,10 @@ func TestLegendsNameWhatDiffers(t *testing.T) {
 		{[]series{{id: "x", name: "soakd_postgres_blocked_backends", labels: `server="main"`}}, []string{"postgres_blocked_backends"}},
 		{
 			[]series{
-				{name: "soakd_postgres_max_connections", labels: `server="main"`}, {name: backends, labels: `server="main",application="api, new",state="idle"`},
-				{name: backends, labels: `server="main",application="soakd",state="idle"`}, {name: backends, labels: `server="main",application="soakd",state="active"`},
+				{name: "soakd_postgres_max_connections", labels: `server="main"`},
+				{name: backends, labels: `server="main",application="api, new",state="idle"`},
+				{name: backends, labels: `server="main",application="soakd",state="idle"`},
+				{name: backends, labels: `server="main",application="soakd",state="active"`},
 			},
 			[]string{"postgres_max_connections", "postgres_backends api, new idle", "postgres_backends soakd idle", "postgres_backends soakd active"},
 		},
