@@ -81,7 +81,7 @@ func (a *analyst) analyze(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.result, a.foreign, a.recorded = result, result.Run.Tool != soakdTool, result.Run.Conclusion
+	a.result, a.foreign, a.recorded = result, result.Run.Tool != report.Own, result.Run.Conclusion
 	run := &result.Run
 	if run.Target == "" {
 		run.Target = a.target
@@ -99,9 +99,6 @@ func (a *analyst) analyze(ctx context.Context) error {
 	a.conclude(nil)
 	return nil
 }
-
-// soakdTool is the tool of soakd's own reports.
-const soakdTool = "soakd"
 
 // name is what the result is called.
 func (a *analyst) name() string {

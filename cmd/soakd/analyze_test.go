@@ -221,7 +221,7 @@ func TestAnalyzePrintsNoControlCharacters(t *testing.T) {
 func soakdReport(t *testing.T, start time.Time, median time.Duration) string {
 	t.Helper()
 	random := rand.New(rand.NewPCG(uint64(start.Unix()), 2))
-	run := report.Run{Tool: soakdTool, Target: "http://127.0.0.1:1", Workload: "cashflow", Model: "open", Rate: 50, Start: start, Elapsed: 3 * time.Minute, WarmUp: window.Short}
+	run := report.Run{Tool: report.Own, Target: "http://127.0.0.1:1", Workload: "cashflow", Model: "open", Rate: 50, Start: start, Elapsed: 3 * time.Minute, WarmUp: window.Short}
 	all := new(histogram.Histogram)
 	for i := range 18 {
 		w := &window.Window{

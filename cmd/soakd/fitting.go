@@ -173,6 +173,9 @@ func (c *config) missingParts(hasObjectives bool) []dashboards.Part {
 	if c.GrafanaURL == "" {
 		missing = append(missing, dashboards.Notes)
 	}
+	if c.PushgatewayURL == "" && c.RemoteWriteURL == "" {
+		missing = append(missing, dashboards.Pushes)
+	}
 	if c.location.None() {
 		missing = append(missing, dashboards.History)
 	}

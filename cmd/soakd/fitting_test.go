@@ -37,6 +37,7 @@ func withEveryProbe(t *testing.T) {
 		"REDIS_URL": "redis://soakd:" + password + "@127.0.0.1:1/0", "REDIS_CANARY_URL": "redis://soakd:" + password + "@127.0.0.1:1/0",
 		"API_METRICS_URL": "http://127.0.0.1:1/metrics", "ENDPOINT_PROBES": "a=http://127.0.0.1:1/", "TCP_PROBES": "a=127.0.0.1:1",
 		"DNS_PROBES": "a=x.example server=127.0.0.1:1", "CERTIFICATE_PROBES": "a=127.0.0.1:1", "EXPORTER_PROBES": "a=http://127.0.0.1:1/", "EXPORTER_SERIES": "x=a:y", "GRAFANA_URL": "http://127.0.0.1:1", "GRAFANA_TOKEN": password,
+		"PUSHGATEWAY_URL": "http://127.0.0.1:1",
 	} {
 		t.Setenv("SOAKD_"+name, value)
 	}

@@ -136,7 +136,7 @@ func (d *daemon) finished(interrupted bool, failure error) *report.Run {
 	verdict := d.judgement.Verdict(true)
 	status.Verdict = verdict
 	run := &report.Run{
-		Tool: "soakd", ToolVersion: report.Version(), Target: status.Target, Workload: status.Workload, TargetVersion: verdict.Version,
+		Tool: report.Own, ToolVersion: report.Version(), Target: status.Target, Workload: status.Workload, TargetVersion: verdict.Version,
 		Model: d.cfg.Model, Rate: status.Rate, Users: status.Users, Start: d.start, Elapsed: status.Elapsed, Duration: d.cfg.Duration,
 		Status: &status, Verdict: &verdict, Findings: status.Findings, Thresholds: d.gate.judged(), Windows: d.gate.windows(),
 	}

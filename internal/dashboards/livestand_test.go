@@ -97,7 +97,7 @@ func startDemo(t *testing.T, binary string, around *surroundings) *process {
 	t.Helper()
 	// The duration is a bound for the case that this test cannot stop it.
 	demo := startSoakd(t, binary, append(around.env(), // Other than demos do, this one keeps what it sees.
-		"SOAKD_HISTORY_URL="+filepath.Join(t.TempDir(), "history.db")),
+		"SOAKD_HISTORY_URL="+filepath.Join(t.TempDir(), "history.db"), "SOAKD_PUSHGATEWAY_URL="+startPushgateway(t), "SOAKD_PUSH_INTERVAL=2s"),
 		"demo", "--duration", "10m", "--rate", "50",
 		"--listen", "127.0.0.1:0", "--probe-interval", "1s", "--probe-timeout", "1s", "--progress-interval", "5s",
 		// Statements that run on every demo from its first second on: soakd's own.
@@ -106,6 +106,17 @@ func startDemo(t *testing.T, binary string, around *surroundings) *process {
 		"--redis-read-config")
 	around.write(t, filepath.Base(around.pidFile()), strconv.Itoa(demo.cmd.Process.Pid))
 	return demo
+}
+
+// startPushgateway starts a Pushgateway and returns its address.
+func startPushgateway(t *testing.T) string {
+	t.Helper()
+	server, err := localservices.StartPushgateway(t.Context(), localservices.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopAtEnd(t, server)
+	return server.URL()
 }
 
 // start starts everything, and stops it at the end of the test.

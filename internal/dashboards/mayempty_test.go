@@ -47,7 +47,7 @@ func mayBeEmpty() []string {
 		postgresUID + " / Server and replicas / Log kept for replication slots",
 		postgresUID + " / Server and replicas / State of replication slots",
 		selfUID + " / Do the probes see, and what do they cost? / Why probes fail", // none fails
-		selfUID + " / History and annotations / Size of the history",               // known after an hour
+		selfUID + " / History, annotations and pushes / Size of the history",       // known after an hour
 		trendsUID + " / soakd for comparison / Size of the history",
 	}, redisMayBeEmpty()...)
 }

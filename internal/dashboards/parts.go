@@ -24,21 +24,26 @@ const (
 	History        Part = "history"
 	// Notes are the annotations that soakd writes into Grafana.
 	Notes Part = "annotations"
+	// Pushes are those to a Pushgateway or by remote write.
+	Pushes Part = "push"
 )
 
 // Parts returns every part.
 func Parts() []Part {
-	return []Part{Postgres, PostgresCanary, Redis, RedisCanary, API, Endpoints, TCP, DNS, Certificates, Exporters, Objectives, History, Notes}
+	return []Part{Postgres, PostgresCanary, Redis, RedisCanary, API, Endpoints, TCP, DNS, Certificates, Exporters, Objectives, History, Notes, Pushes}
 }
 
 // ofPart finds the metrics that only a part gives. The alternatives are tried in
 // order: the canary's before those of its server.
-var ofPart = regexp.MustCompile(`\bsoakd_(postgres_canary|postgres|redis_canary|redis|api|endpoint|tcp|dns|certificate|exporter|slo|history|annotations)_`)
+var ofPart = regexp.MustCompile(`\bsoakd_(postgres_canary|postgres|redis_canary|redis|api|endpoint|tcp|dns|certificate|exporter|slo|history|annotations|pushes|push)_`)
 
 // partOf is the part whose metrics start so.
 func partOf(prefix string) Part {
-	if prefix == "slo" {
+	switch prefix {
+	case "slo":
 		return Objectives
+	case "pushes":
+		return Pushes
 	}
 	return Part(prefix)
 }

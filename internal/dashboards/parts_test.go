@@ -113,6 +113,7 @@ func TestEveryPartHasMetrics(t *testing.T) {
 	}
 	all := Parts()
 	slices.Sort(found)
+	found = slices.Compact(found) // pushes have metrics of two beginnings
 	slices.Sort(all)
 	if !slices.Equal(found, all) {
 		t.Errorf("metrics are known of %q, want %q", found, all)

@@ -13,7 +13,7 @@ func (s Settings) selfDashboard() Dashboard {
 			{Title: "Do the probes see, and what do they cost?", Panels: watchPanels()},
 			{Title: "What soakd uses", Panels: selfPanels()},
 			{Title: "Scrapes, names and the end", Panels: scrapePanels()},
-			{Title: "History and annotations", Panels: append(append(historyPanels(), findingsADayPanel(gridColumns)), annotationPanels()...)},
+			{Title: "History, annotations and pushes", Panels: append(append(append(historyPanels(), findingsADayPanel(gridColumns)), annotationPanels()...), pushPanel())},
 		},
 	}
 }

@@ -25,6 +25,21 @@ func annotationPanels() []Panel {
 	}
 }
 
+// noPushes is when soakd pushes nothing.
+const noPushes = "where soakd pushes nothing (SOAKD_PUSHGATEWAY_URL, SOAKD_REMOTE_WRITE_URL)"
+
+// pushPanel shows whether what soakd pushes arrives.
+func pushPanel() Panel {
+	return Panel{
+		Title: "Pushes", Unit: "short", Width: gridColumns, EmptyWhen: noPushes,
+		Description: "Pushes of all metrics in the last 10 minutes, and those that failed after all attempts; there is one at the end of a run, and more with SOAKD_PUSH_INTERVAL. The log of soakd says why one failed, and soakd check asks the destination.",
+		Targets: []Target{
+			{Query: sum("increase("+sel("soakd_pushes_total")+"[10m])", "destination", "instance"), Legend: "to {{destination}} {{instance}}"},
+			{Query: sum("increase("+sel("soakd_push_failures_total")+"[10m])", "destination", "instance"), Legend: "failed to {{destination}} {{instance}}"},
+		},
+	}
+}
+
 // writtenAnnotations shows what soakd wrote into Grafana's own store, where it does.
 func writtenAnnotations() dashboard.AnnotationQuery {
 	return dashboard.AnnotationQuery{

@@ -15,7 +15,7 @@ import (
 func TestAConclusionIsNeverBetterThanTheTruth(t *testing.T) {
 	good := func() (*Run, *Circumstances) {
 		return &Run{
-			Target: "http://api.test", All: Traffic{Requests: 100, Failed: 1}, Verdict: &judge.Verdict{Result: judge.Pass, Text: "passed: 100 requests"},
+			Tool: Own, Target: "http://api.test", All: Traffic{Requests: 100, Failed: 1}, Verdict: &judge.Verdict{Result: judge.Pass, Text: "passed: 100 requests"},
 			Thresholds: []threshold.Judged{{Result: threshold.Met, Text: "p95 was 20 ms"}},
 			Baseline:   "last-passed", Comparison: &baseline.Comparison{Result: baseline.Same},
 		}, &Circumstances{Answered: true, OK: 99, Compared: true}
@@ -50,13 +50,16 @@ func TestAConclusionIsNeverBetterThanTheTruth(t *testing.T) {
 		"never fit": {func(r *Run, c *Circumstances) {
 			r.Verdict, c.Unfit, c.NoneFit = &judge.Verdict{Result: judge.Fail, Text: "failed: errors: many"}, "0 of 18 windows were fit", true
 		}, 3, "could not judge: 0 of 18"},
-		"never fit and missed":    {func(r *Run, c *Circumstances) { missed(r, c); c.Unfit, c.NoneFit = "0 of 18", true }, 1, "p95 was 9 s"},
-		"not fit and failed":      {func(r *Run, c *Circumstances) { missed(r, c); c.Unfit = "10 of 18" }, 1, "p95 was 9 s"},
-		"it is empty":             {func(r *Run, _ *Circumstances) { r.All = Traffic{} }, 3, "no request came to an end"},
-		"empty, of another tool":  {func(r *Run, c *Circumstances) { r.All, c.Foreign = Traffic{}, true }, 3, "no request in the results"},
-		"it never answered":       {func(r *Run, c *Circumstances) { missed(r, c); c.Answered = false }, 3, "never answered"},
-		"nothing was right":       {func(_ *Run, c *Circumstances) { c.OK = 0 }, 1, "not one of 100"},
-		"one case never works":    {func(r *Run, _ *Circumstances) { r.Cases = []Traffic{{Name: "history", Requests: 3, Failed: 3}} }, 1, "not one of 3 requests of history"},
+		"never fit and missed":   {func(r *Run, c *Circumstances) { missed(r, c); c.Unfit, c.NoneFit = "0 of 18", true }, 1, "p95 was 9 s"},
+		"not fit and failed":     {func(r *Run, c *Circumstances) { missed(r, c); c.Unfit = "10 of 18" }, 1, "p95 was 9 s"},
+		"it is empty":            {func(r *Run, _ *Circumstances) { r.All = Traffic{} }, 3, "no request came to an end"},
+		"empty, of another tool": {func(r *Run, c *Circumstances) { r.All, c.Foreign = Traffic{}, true }, 3, "no request in the results"},
+		"it never answered":      {func(r *Run, c *Circumstances) { missed(r, c); c.Answered = false }, 3, "never answered"},
+		"nothing was right":      {func(_ *Run, c *Circumstances) { c.OK = 0 }, 1, "not one of 100"},
+		"one case never works":   {func(r *Run, _ *Circumstances) { r.Cases = []Traffic{{Name: "history", Requests: 3, Failed: 3}} }, 1, "not one of 3 requests of history"},
+		"not of another tool": {func(r *Run, _ *Circumstances) {
+			r.Tool, r.Cases = "k6", []Traffic{{Name: "missing", Requests: 3, Failed: 3}}
+		}, 0, "passed"},
 		"a single request failed": {func(r *Run, _ *Circumstances) { r.Cases = []Traffic{{Name: "history", Requests: 2, Failed: 2}} }, 0, "passed"},
 		"something else failed":   {func(_ *Run, c *Circumstances) { c.Failed = []error{errors.New("the server ended")} }, 3, "the server ended"},
 		"nothing to judge by": {func(r *Run, c *Circumstances) {

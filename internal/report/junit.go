@@ -219,7 +219,7 @@ func trafficCases(r *Run) []junitCase {
 // againstCase are the reasons why a case is not well.
 func againstCase(r *Run, t *Traffic) []string {
 	var against []string
-	if unserved(t) {
+	if r.unserved(t) {
 		against = append(against, fmt.Sprintf("all of its %d requests failed", t.Requests))
 	}
 	for i := range r.Thresholds {
