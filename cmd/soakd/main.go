@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -150,9 +151,14 @@ Settings are environment variables (SOAKD_RATE=50) or flags of the same name (--
 Exit codes: 0 passed, 1 judged and failed, 2 wrong use or configuration, 3 could not run or not judge.
 `
 
-// printFlags lists the flags of a command.
-func printFlags(w io.Writer, command string, flags *flag.FlagSet) {
-	fmt.Fprintf(w, "soakd %s: each flag is also an environment variable, --rate is SOAKD_RATE.\n\n", command)
-	flags.SetOutput(w)
+// printFlags lists the flags of a command. The package flag writes all of them with
+// one dash, which does as well as the two that the documents have.
+func printFlags(w io.Writer, flags *flag.FlagSet) {
+	var b strings.Builder
+	flags.SetOutput(&b)
 	flags.PrintDefaults()
+	_, _ = io.WriteString(w, longFlag.ReplaceAllString(b.String(), "  --$1")) // nobody reads: no mistake
 }
+
+// longFlag is where the name of a flag of more than a letter begins.
+var longFlag = regexp.MustCompile(`(?m)^  -([a-zA-Z]{2})`)
