@@ -158,6 +158,9 @@ func (d *daemon) finished(interrupted bool, failure error) *report.Run {
 		circumstances.Failed = append(circumstances.Failed, failure)
 	}
 	run.Conclusion = report.Conclude(run, &circumstances)
+	if d.gate.label != "" && run.Conclusion.Result == judge.Pass && d.gate.comparison.profile() == nil {
+		run.Notes = append(run.Notes, notKept())
+	}
 	if why := d.gate.gaveUp(); why != "" {
 		run.Conclusion.Text += "; ended after " + status.Elapsed.Round(time.Second).String() + ": " + why
 	}

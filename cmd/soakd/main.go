@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/common/version"
 )
@@ -31,7 +32,7 @@ func main() {
 	signal.Ignore(syscall.SIGPIPE)
 	// The first signal ends the run in good order; a second one ends the process.
 	ctx, stop := signal.NotifyContext(context.Background(), endSignals()...)
-	context.AfterFunc(ctx, stop)
+	context.AfterFunc(ctx, func() { time.AfterFunc(sameSignal, stop) })
 	err := run(ctx, os.Args[1:], output{os.Stdout}, os.Stderr)
 	stop()
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
@@ -39,6 +40,10 @@ func main() {
 	}
 	os.Exit(exitCode(err))
 }
+
+// sameSignal is for how long after the first signal others are taken for the same:
+// timeout(1) sends its own to the process and then to the group, and CI servers to all at once.
+const sameSignal = 300 * time.Millisecond
 
 // endSignals are the signals that end a run. The terminal that is closed sends
 // SIGHUP; started with nohup, soakd stays.
