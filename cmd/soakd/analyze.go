@@ -166,6 +166,10 @@ func names(list []report.Traffic, of func(*report.Traffic) string) []string {
 
 // compare compares with an earlier result, or with the history.
 func (a *analyst) compare(ctx context.Context, profiler *results.Profiler) error {
+	if a.against != "" || a.Baseline != "" { // what a report said of another comparison
+		run := &a.result.Run
+		run.Notes = slices.DeleteFunc(run.Notes, func(text string) bool { return text == notCompared(run.Baseline) })
+	}
 	switch {
 	case a.against != "":
 		return a.compareFile(profiler)
@@ -257,6 +261,10 @@ func (a *analyst) compareHistory(ctx context.Context) error {
 // conclude draws the conclusion; failed is what went wrong around it.
 func (a *analyst) conclude(failed error) {
 	run := &a.result.Run
+	a.note(a.result.Notes...)
+	if a.noBaseline != "" {
+		a.note(notCompared(run.Baseline))
+	}
 	c := report.Circumstances{
 		Ended: a.result.Cut, OK: run.All.Requests - run.All.Failed, Answered: answered(&run.All),
 		Compared: a.against != "" || a.Baseline != "" || (a.result.FromReport && run.Comparison != nil), NoBaseline: a.noBaseline,
@@ -268,6 +276,16 @@ func (a *analyst) conclude(failed error) {
 		c.Ended = strings.Join(kept, "; ")
 	}
 	run.Conclusion = report.Conclude(run, &c)
+}
+
+// note adds notes that the run has not yet.
+func (a *analyst) note(texts ...string) {
+	run := &a.result.Run
+	for _, text := range texts {
+		if !slices.Contains(run.Notes, text) {
+			run.Notes = append(run.Notes, text)
+		}
+	}
 }
 
 // answered tells that the target answered at all: rightly, or in a way that only an answer can be wrong in.

@@ -8,7 +8,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"soakd/internal/judge/baseline"
 	"soakd/internal/judge/threshold"
 	"soakd/internal/report"
 )
@@ -22,19 +21,7 @@ func (a *analyst) print() error {
 	a.printf("%s\n\n", a.heading())
 	a.printTraffic()
 	a.printFailures()
-	if len(run.Thresholds) > 0 {
-		a.printf("\nthresholds:\n")
-		for _, one := range run.Thresholds {
-			a.printf("  %-7s  %s, %s: %s\n", one.Result, one.Threshold, one.Over, printable(one.Text))
-		}
-	}
-	a.printComparison()
-	if len(a.result.Notes) > 0 {
-		a.printf("\nnotes:\n")
-		for _, note := range a.result.Notes {
-			a.printf("  %s\n", printable(note))
-		}
-	}
+	a.printf("%s", judgedText(run))
 	if a.out != "" {
 		a.printf("\nreports are in %s\n", a.out)
 	}
@@ -122,27 +109,5 @@ func (a *analyst) printFailures() {
 			}
 			a.printf("  %s: %d %s, first: %s\n", printable(c.Name), f.Count, f.Outcome, printable(cmp.Or(f.Reason, "-")))
 		}
-	}
-}
-
-// printComparison prints what is better or worse.
-func (a *analyst) printComparison() {
-	c := a.result.Run.Comparison
-	if c == nil {
-		return
-	}
-	a.printf("\ncompared with %s: %s\n", printable(a.result.Run.Baseline), strings.ReplaceAll(string(c.Result), "_", " "))
-	for i := range c.Rows {
-		if r := &c.Rows[i]; r.Result == baseline.Worse || r.Result == baseline.Improved {
-			a.printf("  %s\n", printable(r.Text))
-		}
-	}
-	const most = 10
-	for i, text := range c.Unknown {
-		if i == most {
-			a.printf("  not known: and %d more\n", len(c.Unknown)-most)
-			break
-		}
-		a.printf("  not known: %s\n", printable(text))
 	}
 }

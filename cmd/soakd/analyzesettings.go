@@ -24,10 +24,11 @@ const analyzeHelp = `soakd analyze: judges and reports what another tool measure
                                            soakd's report.json; packed with gzip or not, - is standard input
   soakd analyze FILE --against EARLIER     whether it is worse than an earlier result: a file, or a prefix of Locust's
 
-What is there is judged by --threshold, as soakd run does: over the whole and over the worst window. All times
-are given with a unit ('p95<=300ms'). Ends with 0 for passed, 1 for failed, 2 for files that cannot be read as results, and 3
-when nothing was judged, or not for certain. --csv, --out and --warm-up are flags alone: the variables of that name are
-those of a run.
+What is there is judged by --threshold, as soakd run does: over the whole and over the worst window. Ends with 0 for passed,
+1 for failed, 2 for files that cannot be read as results, and 3 when nothing was judged, or not for certain.
+
+--thresholds, --threshold-window, --baseline and --history-... are environment variables too (SOAKD_THRESHOLDS), as for
+soakd run; the history itself is SOAKD_HISTORY_URL. The others are flags alone: SOAKD_CSV, SOAKD_OUT and SOAKD_WARM_UP are of a run.
 
 `
 
@@ -82,7 +83,7 @@ func readAnalyzeOptions(args []string, stdout io.Writer) (*analyzeOptions, error
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		_, _ = io.WriteString(stdout, analyzeHelp) // nobody reads: no mistake
-		printFlags(stdout, "analyze", flags)
+		printFlags(stdout, flags)
 		return nil, err
 	case err != nil:
 		return nil, usageError{fmt.Errorf("%w; see `soakd analyze --help`", err)}
@@ -103,15 +104,22 @@ func readAnalyzeOptions(args []string, stdout io.Writer) (*analyzeOptions, error
 // addFlags adds the flags that are no settings.
 func (o *analyzeOptions) addFlags(flags *flag.FlagSet) {
 	flags.StringVar(&o.prefix, "csv", "", "the prefix of Locust's files, as Locust was given it")
-	flags.StringVar((*string)(&o.format), "format", "", fmt.Sprintf("what the file holds, one of %v; empty: by its content", results.Formats()))
+	flags.StringVar((*string)(&o.format), "format", "", "what the file holds: "+formatNames()+"; empty: by its content")
 	flags.StringVar(&o.against, "against", "", "an earlier result to compare with: a file, or the prefix of Locust's files")
 	flags.StringVar(&o.out, "out", "", "folder for the reports; empty: none are written")
 	flags.DurationVar(&o.warmUp, "warm-up", 0, "how much of the start is left out, as far as the files tell windows of time")
-	for _, name := range []string{"target-url", "host"} {
-		flags.StringVar(&o.target, name, "", "the target, for reports, where the files do not name it; nothing is sent there")
-	}
+	flags.StringVar(&o.target, "target-url", "", "the target, for reports, where the files do not name it; nothing is sent there")
+	flags.StringVar(&o.target, "host", "", "as Locust's: --target-url")
 	flags.BoolVar(&o.json, "json", false, "print report.json instead of a table")
 	flags.BoolVar(&o.schema, "schema", false, "print the JSON schema of report.json, and do nothing else")
+}
+
+func formatNames() string {
+	var names []string
+	for _, one := range results.Formats() {
+		names = append(names, string(one))
+	}
+	return strings.Join(names, ", ")
 }
 
 // parseAround parses flags that may stand before, between and after words, and returns
@@ -145,7 +153,7 @@ func (o *analyzeOptions) validate(words []string) []error {
 	}
 	check(len(words) <= 1, "%q: only one file is analyzed; an earlier one to compare with is --against", strings.Join(words, " "))
 	check((o.file == "") != (o.prefix == ""), "analyze needs a FILE or --csv PREFIX, and not both; see `soakd analyze --help`")
-	check(o.format == "" || slices.Contains(results.Formats(), o.format), "--format: %q must be one of %v", o.format, results.Formats())
+	check(o.format == "" || slices.Contains(results.Formats(), o.format), "--format: %q must be one of %s", o.format, formatNames())
 	check(o.format == "" || o.prefix == "", "--format: --csv is always Locust's")
 	check(o.warmUp >= 0, "--warm-up: %v must be 0s or more", o.warmUp)
 	check(o.against == "" || o.Baseline == "", "--against and --baseline (SOAKD_BASELINE): give one, to compare with a file or with the history")

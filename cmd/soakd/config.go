@@ -38,14 +38,14 @@ type config struct {
 
 	TargetName    string `envconfig:"TARGET_NAME" desc:"Name of the target in metrics and dashboards, such as staging: 1 to 64 letters, digits, dots, colons, dashes or underscores; empty: its host and port. The shards of one target need the same."`
 	TargetVersion string `envconfig:"TARGET_VERSION" desc:"Version of the target that runs, such as v1.4.2; empty: what it says itself in answers to health checks."`
-	VersionHeader string `envconfig:"VERSION_HEADER" default:"X-App-Version" desc:"Header in which these answers give the version; without it their field version counts."`
+	VersionHeader string `envconfig:"VERSION_HEADER" default:"X-App-Version" desc:"Header in which answers to health checks give the target's version; without it their field version counts."`
 
 	loadSettings
 
 	MaxResponseBytes int64         `envconfig:"MAX_RESPONSE_BYTES" default:"4194304" desc:"Largest answer that is read, in bytes, 1024 to 1073741824; a larger one is a failed check. All answers in flight together may hold 64 MiB, or four times this if that is more."`
 	ShutdownGrace    time.Duration `envconfig:"SHUTDOWN_GRACE" default:"10s" desc:"How long requests in flight may go on once soakd is told to stop; then they are cut and counted."`
 	LagLimit         time.Duration `envconfig:"LAG_LIMIT" default:"10ms" desc:"A window of 10 s is not fit to pass a judgement when soakd noticed 1 % of its arrivals later than this, above 0s."`
-	CPULimit         float64       `envconfig:"CPU_LIMIT" default:"0.9" desc:"Nor is one in which soakd used more than this share of the CPUs that it may use, above 0 and up to 1."`
+	CPULimit         float64       `envconfig:"CPU_LIMIT" default:"0.9" desc:"A window of 10 s is not fit to pass a judgement either when soakd used more than this share of the CPUs that it may use, above 0 and up to 1."`
 	AllowedHosts     []string      `envconfig:"ALLOWED_HOSTS" desc:"Hosts that may be the target, separated by commas: name, name:port, *.name, an IP address or a network such as 10.0.0.0/8; empty allows any. Networks also bound the addresses that names resolve to. A guard against pointing a soak at production."`
 	UserPrefix       string        `envconfig:"USER_PREFIX" default:"soakd" desc:"Start of the virtual users' ids where tokens are minted; a shard adds its number. Two soakds on one target need different ones: their checks remember what their users saved."`
 
@@ -67,7 +67,7 @@ type config struct {
 	AuthToken     secret.String `envconfig:"AUTH_TOKEN" desc:"Bearer token for every request (secret)."`
 	AuthTokenFile string        `envconfig:"AUTH_TOKEN_FILE" desc:"File with the bearer token, read again when it changes."`
 	JWTSecret     secret.String `envconfig:"JWT_SECRET" desc:"Key from which a token is minted for each virtual user (HS256) and renewed before it expires (secret)."`
-	JWTSecretFile string        `envconfig:"JWT_SECRET_FILE" desc:"File with that key."`
+	JWTSecretFile string        `envconfig:"JWT_SECRET_FILE" desc:"File with the key that tokens are signed with (SOAKD_JWT_SECRET)."`
 	JWTAudience   string        `envconfig:"JWT_AUDIENCE" desc:"Audience (aud) of minted tokens; empty means none."`
 	JWTTTL        time.Duration `envconfig:"JWT_TTL" default:"1h" desc:"Life of minted tokens, at least 10s."`
 
@@ -150,7 +150,9 @@ func readConfig(cmd command, args []string, stdout io.Writer) (*config, error) {
 	addAliases(flags, settings, &errs)
 	switch err := flags.Parse(locustArguments(args)); {
 	case errors.Is(err, flag.ErrHelp):
-		printFlags(stdout, cmd.name, flags)
+		fmt.Fprintf(stdout, "soakd %s: settings are flags or environment variables, --rate or SOAKD_RATE; flags win. Secrets have no flag:\n"+
+			"SOAKD_AUTH_TOKEN, or SOAKD_AUTH_TOKEN_FILE with the name of a file. SETTINGS.md has them by what they are about.\n\n", cmd.name)
+		printFlags(stdout, flags)
 		return nil, err
 	case err != nil:
 		errs = append(errs, fmt.Errorf("%w; see `soakd %s --help`", err, cmd.name))

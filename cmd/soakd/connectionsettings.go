@@ -28,7 +28,7 @@ type connectionSettings struct {
 	Compression           bool          `envconfig:"COMPRESSION" default:"true" desc:"Whether gzip is asked for. Answers that come packed are unpacked either way."`
 	TargetSocket          string        `envconfig:"TARGET_SOCKET" desc:"Path of a unix socket to connect to instead of the host in SOAKD_TARGET_URL, which requests still name."`
 	ProxyURL              secret.String `envconfig:"PROXY_URL" desc:"Proxy on the way to the target: http://host:port or socks5://host:port, perhaps with user:password@ (secret). HTTP_PROXY and the like are never used."`
-	ProxyURLFile          string        `envconfig:"PROXY_URL_FILE" desc:"File with the URL of the proxy."`
+	ProxyURLFile          string        `envconfig:"PROXY_URL_FILE" desc:"File with the URL of the proxy (SOAKD_PROXY_URL)."`
 
 	TLSCAFile             string `envconfig:"TLS_CA_FILE" desc:"File with the authorities (PEM) that may have signed the target's certificate, instead of the system's."`
 	TLSCertFile           string `envconfig:"TLS_CERT_FILE" desc:"File with soakd's client certificate (PEM), with its chain; read again when it changes."`

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -90,6 +91,16 @@ func settingsTable(b *strings.Builder, title string, settings []setting) {
 			fallback = "`" + s.Default + "`"
 		}
 		fmt.Fprintf(b, "| `%s` | %s | %s |\n", s.Name, fallback, strings.ReplaceAll(s.Desc, "|", `\|`))
+	}
+}
+
+// What a setting is about is told without the one before it: the help lists them by name.
+func TestSettingsStandAlone(t *testing.T) {
+	back := regexp.MustCompile(`^(Nor|And|File (that holds|with) (that|those)|How long that|\S+ (in|of|from) (that|these|those|them)\b)|\bauthentication there\b`)
+	for _, s := range newConfig().settings() {
+		if back.MatchString(s.Desc) {
+			t.Errorf("%s: %s", s.Name, s.Desc)
+		}
 	}
 }
 

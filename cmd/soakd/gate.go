@@ -143,6 +143,9 @@ func (d *daemon) finished(interrupted bool, failure error) *report.Run {
 	if d.cfg.Duration > 0 {
 		run.WarmUp = d.cfg.warmUp()
 	}
+	if d.gate.noBaseline != "" {
+		run.Notes = append(run.Notes, notCompared(d.gate.label))
+	}
 	run.All, run.Classes, run.Cases = report.TrafficOf(&snapshot, status.Counts.Incomplete())
 	run.Points, run.Examples = report.Points(run.Windows), report.ExamplesOf(d.engine.Examples())
 	run.Baseline, run.Comparison = d.gate.label, d.gate.comparison.comparison()
@@ -155,6 +158,9 @@ func (d *daemon) finished(interrupted bool, failure error) *report.Run {
 		circumstances.Failed = append(circumstances.Failed, failure)
 	}
 	run.Conclusion = report.Conclude(run, &circumstances)
+	if d.gate.label != "" && run.Conclusion.Result == judge.Pass && d.gate.comparison.profile() == nil {
+		run.Notes = append(run.Notes, notKept())
+	}
 	if why := d.gate.gaveUp(); why != "" {
 		run.Conclusion.Text += "; ended after " + status.Elapsed.Round(time.Second).String() + ": " + why
 	}

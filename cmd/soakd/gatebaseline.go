@@ -19,7 +19,16 @@ const lastPassed = "last-passed"
 
 // noRunPassed says why there is nothing to compare a run with, which does not keep it
 // from passing: else no pipeline could ever begin.
-const noRunPassed = "no run of this target and workload has passed yet: if this one passes, it is the one to compare with"
+const noRunPassed = "no run of this target (its URL) and workload has passed yet that was long enough"
+
+// notCompared is the note of a run for which there was no baseline.
+func notCompared(baseline string) string { return "not compared with " + baseline + ": " + noRunPassed }
+
+// notKept is the note of a run that passed, and with which none can be compared: else every
+// run would pass as the first one.
+func notKept() string {
+	return fmt.Sprintf("later runs cannot be compared with this one: that needs %d windows of 10s after the warm-up in which soakd was fit, or of 1m in runs of %v or more", leastProfile, longGate)
+}
 
 // gateReference returns the profile that a bounded run is compared with, and how a
 // report names it: for [lastPassed] that of the latest run that passed, for

@@ -17,7 +17,7 @@ import (
 type grafanaSettings struct {
 	GrafanaURL          string        `envconfig:"GRAFANA_URL" desc:"URL of the Grafana to which findings, versions of the target, changes of the load, drills and what is posted to /api/v1/events are written as annotations, such as https://grafana.example.org; empty: none. Nothing is sent to any other address."`
 	GrafanaToken        secret.String `envconfig:"GRAFANA_TOKEN" desc:"Token of a service account of that Grafana, with the role Editor or annotations:create, annotations:write and annotations:read (secret)."`
-	GrafanaTokenFile    string        `envconfig:"GRAFANA_TOKEN_FILE" desc:"File with that token."`
+	GrafanaTokenFile    string        `envconfig:"GRAFANA_TOKEN_FILE" desc:"File with the token for Grafana (SOAKD_GRAFANA_TOKEN)."`
 	GrafanaTags         []string      `envconfig:"GRAFANA_TAGS" desc:"Tags of the annotations beside soakd, kind:KIND, target:NAME, instance:SOAKD_USER_PREFIX and finding:ID or event:ID, separated by commas; at most 5 of up to 50 bytes."`
 	GrafanaDashboardUID string        `envconfig:"GRAFANA_DASHBOARD_UID" desc:"UID of the only dashboard that shows them; empty: every dashboard that asks for the tag soakd."`
 	GrafanaCAFile       string        `envconfig:"GRAFANA_CA_FILE" desc:"File with the authorities (PEM) that may have signed Grafana's certificate, instead of the system's."`

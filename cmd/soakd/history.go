@@ -100,7 +100,8 @@ func (h *historian) read(args []string) ([]string, error) {
 		err := flags.Parse(rest)
 		if errors.Is(err, flag.ErrHelp) {
 			_, _ = io.WriteString(h.stdout, historyHelp) // as printf
-			printFlags(h.stdout, "history", flags)
+			fmt.Fprint(h.stdout, "Flags; those of settings are environment variables too, --history-url-file is SOAKD_HISTORY_URL_FILE:\n\n")
+			printFlags(h.stdout, flags)
 			return nil, err
 		}
 		if err != nil {

@@ -14,8 +14,8 @@ import (
 // historySettings say where the history lies and how much of it is kept.
 type historySettings struct {
 	HistoryURL       secret.String     `envconfig:"HISTORY_URL" desc:"Where runs, windows, findings and baselines are kept: a path or sqlite:PATH for a file on a local disk (several soakds may share it), postgres://user:password@host:port/database for a Postgres that several machines share, or none; empty: history.db in $STATE_DIRECTORY, $XDG_STATE_HOME/soakd, /var/lib/soakd (root, or where that can be written) or ~/.local/state/soakd, whichever there is first (secret)."`
-	HistoryURLFile   string            `envconfig:"HISTORY_URL_FILE" desc:"File that holds that URL."`
-	HistorySchema    string            `envconfig:"HISTORY_SCHEMA" default:"soakd" desc:"Schema in that Postgres, of a-z, 0-9 and _, up to 63 characters; it is made when the role may."`
+	HistoryURLFile   string            `envconfig:"HISTORY_URL_FILE" desc:"File that holds the URL of the history (SOAKD_HISTORY_URL)."`
+	HistorySchema    string            `envconfig:"HISTORY_SCHEMA" default:"soakd" desc:"Schema of the history in a Postgres, of a-z, 0-9 and _, up to 63 characters; it is made when the role may."`
 	HistoryRetention history.Retention `envconfig:"HISTORY_RETENTION" default:"400d" desc:"How long runs, findings, events and windows of 1 h are kept, at least 1h; windows of 5 min for 35d and those of 1 min for 8d at most. Or each by itself: 1m=8d,5m=35d,1h=400d,runs=400d."`
 	HistoryMaxBytes  int64             `envconfig:"HISTORY_MAX_BYTES" default:"2147483648" desc:"Size of the history from which on the oldest windows go before their time, in bytes, at least 16777216; 0: no bound."`
 

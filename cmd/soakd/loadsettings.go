@@ -52,7 +52,7 @@ type loadSettings struct {
 	MaxLateness time.Duration `envconfig:"MAX_LATENESS" default:"0s" model:"open" desc:"How long after its due time an arrival may still be sent, else it is dropped and counted; 0s means the time limit of its case."`
 
 	CircuitErrorRatio float64       `envconfig:"CIRCUIT_ERROR_RATIO" default:"0.5" desc:"Share of failing requests, above 0 and up to 1, at which the load is lowered to a trickle until the target is well; 0: never."`
-	CircuitFor        time.Duration `envconfig:"CIRCUIT_FOR" default:"30s" desc:"How long that share must hold, above 0s."`
+	CircuitFor        time.Duration `envconfig:"CIRCUIT_FOR" default:"30s" desc:"How long the share of failing requests (SOAKD_CIRCUIT_ERROR_RATIO) must hold before the load is lowered, above 0s."`
 	RetryAfterMax     time.Duration `envconfig:"RETRY_AFTER_MAX" default:"5m" desc:"Longest time for which a target that answers 429, or 503 with Retry-After, is left alone; 0s: Retry-After is ignored."`
 
 	// shape is what Shape and RampUp come to, as of began.

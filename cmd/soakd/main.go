@@ -10,8 +10,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/common/version"
 )
@@ -30,7 +32,7 @@ func main() {
 	signal.Ignore(syscall.SIGPIPE)
 	// The first signal ends the run in good order; a second one ends the process.
 	ctx, stop := signal.NotifyContext(context.Background(), endSignals()...)
-	context.AfterFunc(ctx, stop)
+	context.AfterFunc(ctx, func() { time.AfterFunc(sameSignal, stop) })
 	err := run(ctx, os.Args[1:], output{os.Stdout}, os.Stderr)
 	stop()
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
@@ -38,6 +40,10 @@ func main() {
 	}
 	os.Exit(exitCode(err))
 }
+
+// sameSignal is for how long after the first signal others are taken for the same:
+// timeout(1) sends its own to the process and then to the group, and CI servers to all at once.
+const sameSignal = 300 * time.Millisecond
 
 // endSignals are the signals that end a run. The terminal that is closed sends
 // SIGHUP; started with nohup, soakd stays.
@@ -150,9 +156,14 @@ Settings are environment variables (SOAKD_RATE=50) or flags of the same name (--
 Exit codes: 0 passed, 1 judged and failed, 2 wrong use or configuration, 3 could not run or not judge.
 `
 
-// printFlags lists the flags of a command.
-func printFlags(w io.Writer, command string, flags *flag.FlagSet) {
-	fmt.Fprintf(w, "soakd %s: each flag is also an environment variable, --rate is SOAKD_RATE.\n\n", command)
-	flags.SetOutput(w)
+// printFlags lists the flags of a command. The package flag writes all of them with
+// one dash, which does as well as the two that the documents have.
+func printFlags(w io.Writer, flags *flag.FlagSet) {
+	var b strings.Builder
+	flags.SetOutput(&b)
 	flags.PrintDefaults()
+	_, _ = io.WriteString(w, longFlag.ReplaceAllString(b.String(), "  --$1")) // nobody reads: no mistake
 }
+
+// longFlag is where the name of a flag of more than a letter begins.
+var longFlag = regexp.MustCompile(`(?m)^  -([a-zA-Z]{2})`)

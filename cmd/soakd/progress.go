@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"soakd/internal/judge"
 	"soakd/internal/judge/threshold"
 	"soakd/internal/load"
 	"soakd/internal/report"
@@ -147,11 +148,25 @@ func (p *lineProgress) follow(ctx context.Context, r course) {
 }
 
 func (p *lineProgress) finish(run *report.Run, written []string) {
-	text := report.Table(*run.Status) + report.Judgement(*run.Verdict, run.Findings)
+	text := report.Table(*run.Status) + report.Judgement(*run.Verdict, run.Findings) + judgedText(run)
+	if run.Duration > 0 { // why it did not pass is on standard error, as the last line
+		text += "\nresult: " + resultWords(run.Conclusion.Result) + "\n"
+	}
 	if len(written) > 0 {
 		text += "\nwritten: " + strings.Join(written, ", ") + "\n"
 	}
 	p.print(text)
+}
+
+// resultWords are the words with which a conclusion begins.
+func resultWords(result judge.Result) string {
+	switch result {
+	case judge.Pass:
+		return "passed"
+	case judge.Fail:
+		return "failed"
+	}
+	return "could not judge"
 }
 
 // print writes to standard output; that nobody reads it must not end the run.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"soakd/internal/judge"
+	"soakd/internal/judge/threshold"
 	"soakd/internal/load"
 	"soakd/internal/report"
 )
@@ -81,6 +82,26 @@ func TestResultOfARun(t *testing.T) {
 	} {
 		if got := result(&test.run); got != test.want {
 			t.Errorf("%+v, want %+v", got, test.want)
+		}
+	}
+}
+
+// The end of a bounded run shows what it was held to, and how it ended: a verdict that
+// passed is not all of it.
+func TestTheEndSaysWhatThresholdsCameTo(t *testing.T) {
+	run := report.Run{
+		Duration: time.Minute, Status: &report.Status{}, Verdict: &judge.Verdict{Result: judge.Pass, Text: "passed", Windows: 6}, Notes: []string{"not compared"},
+		Thresholds: []threshold.Judged{{Threshold: "p95<=1s", Over: threshold.Run, Result: threshold.Missed, Text: "p95 was 2 s"}},
+		Conclusion: report.Conclusion{Result: judge.Fail, Text: "failed: p95 was 2 s"},
+	}
+	for want, duration := range map[string]time.Duration{"\nnotes:\n  not compared\n\nresult: failed\n": time.Minute, "\nnotes:\n  not compared\n\nwritten: a, b\n": 0} {
+		var b strings.Builder
+		run.Duration = duration
+		(&lineProgress{w: &b}).finish(&run, []string{"a", "b"})
+		for _, want := range []string{"verdict: passed", "  fail     p95<=1s, run: p95 was 2 s\n", want} {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("%v: no %q in %q", duration, want, b.String())
+			}
 		}
 	}
 }

@@ -21,22 +21,22 @@ import (
 // pushSettings say where the metrics are pushed.
 type pushSettings struct {
 	PushgatewayURL       string        `envconfig:"PUSHGATEWAY_URL" desc:"URL of a Pushgateway that gets all metrics at the end of a run, for runs that are over before anybody scrapes them, such as http://pushgateway:9091; empty: none. They stay there until the next run for the same target replaces them or somebody deletes them."`
-	PushgatewayUser      string        `envconfig:"PUSHGATEWAY_USER" desc:"User for basic authentication there; empty: the token is a bearer token."`
+	PushgatewayUser      string        `envconfig:"PUSHGATEWAY_USER" desc:"User for basic authentication with the Pushgateway; empty: the token is a bearer token."`
 	PushgatewayToken     secret.String `envconfig:"PUSHGATEWAY_TOKEN" desc:"Bearer token or password for it (secret)."`
-	PushgatewayTokenFile string        `envconfig:"PUSHGATEWAY_TOKEN_FILE" desc:"File with that token or password."`
+	PushgatewayTokenFile string        `envconfig:"PUSHGATEWAY_TOKEN_FILE" desc:"File with the token or password for the Pushgateway (SOAKD_PUSHGATEWAY_TOKEN)."`
 
 	RemoteWriteURL        string        `envconfig:"REMOTE_WRITE_URL" desc:"URL that gets all metrics at the end of a run by Prometheus remote write 1.0, with its path, such as http://prometheus:9090/api/v1/write; empty: none."`
-	RemoteWriteUser       string        `envconfig:"REMOTE_WRITE_USER" desc:"User for basic authentication there; empty: the token is a bearer token."`
+	RemoteWriteUser       string        `envconfig:"REMOTE_WRITE_USER" desc:"User for basic authentication with remote write; empty: the token is a bearer token."`
 	RemoteWriteToken      secret.String `envconfig:"REMOTE_WRITE_TOKEN" desc:"Bearer token or password for it (secret)."`
-	RemoteWriteTokenFile  string        `envconfig:"REMOTE_WRITE_TOKEN_FILE" desc:"File with that token or password."`
-	RemoteWriteHistograms string        `envconfig:"REMOTE_WRITE_HISTOGRAMS" default:"classic" desc:"Form of histograms there: classic, native (the receiver must take them: Prometheus 3, or 2.40 with a feature flag) or both."`
+	RemoteWriteTokenFile  string        `envconfig:"REMOTE_WRITE_TOKEN_FILE" desc:"File with the token or password for remote write (SOAKD_REMOTE_WRITE_TOKEN)."`
+	RemoteWriteHistograms string        `envconfig:"REMOTE_WRITE_HISTOGRAMS" default:"classic" desc:"Form of histograms in remote write: classic, native (the receiver must take them: Prometheus 3, or 2.40 with a feature flag) or both."`
 
 	PushJob      string        `envconfig:"PUSH_JOB" default:"soakd" desc:"Label job of what is pushed: 1 to 64 letters, digits, dots, colons, dashes or underscores."`
 	PushInstance string        `envconfig:"PUSH_INSTANCE" desc:"Label instance of what is pushed, of the same characters; empty: the target's name (SOAKD_TARGET_NAME, else host and port), and with several shards -NUMBER behind it."`
 	PushLabels   []string      `envconfig:"PUSH_LABELS" desc:"Further labels of everything that is pushed: name=value, separated by commas, at most 10, values of 1 to 128 bytes, such as environment=staging. Prometheus keeps a set of series for each value: mind that before giving the number of a pipeline."`
 	PushInterval time.Duration `envconfig:"PUSH_INTERVAL" default:"0s" desc:"Time between two pushes while the run goes on, at least 5s, so that rates can be read from them; 0s: only one at its end."`
 	PushTimeout  time.Duration `envconfig:"PUSH_TIMEOUT" default:"10s" desc:"Time limit of one push to one destination, up to three attempts together: 1s to 2m."`
-	PushCAFile   string        `envconfig:"PUSH_CA_FILE" desc:"File with the authorities (PEM) that may have signed the certificates of these destinations, instead of the system's."`
+	PushCAFile   string        `envconfig:"PUSH_CA_FILE" desc:"File with the authorities (PEM) that may have signed the certificates of the Pushgateway and of the receiver of remote write, instead of the system's."`
 }
 
 // The bounds of what may be set.

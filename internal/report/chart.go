@@ -191,7 +191,7 @@ func (f frame) y(s scale, v float64) float64 {
 func unknownValue() float64 { return math.NaN() }
 
 // line is a path through the values of the points. It breaks where one is not known and
-// where points are missing; a value alone is a dot.
+// where points are missing; a value alone is a dash.
 func (f frame) line(points []Point, s scale, value func(i int) float64) string {
 	var b strings.Builder
 	open, alone := false, false
@@ -206,7 +206,7 @@ func (f frame) line(points []Point, s scale, value func(i int) float64) string {
 			open = false
 		}
 		if !open && alone {
-			b.WriteString("h.1")
+			b.WriteString("m-1.5 0h3")
 		}
 		x, y := short(f.x(points[i].Start.Add(f.step/2))), short(f.y(s, v))
 		command := "L"
@@ -217,7 +217,7 @@ func (f frame) line(points []Point, s scale, value func(i int) float64) string {
 		alone, open, last = !open, true, points[i].Start
 	}
 	if alone {
-		b.WriteString("h.1")
+		b.WriteString("m-1.5 0h3")
 	}
 	return b.String()
 }

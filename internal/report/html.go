@@ -247,13 +247,13 @@ func (p *htmlPage) TrafficRows() []trafficRow {
 	return rows
 }
 
-// ordered are the cases, those with the largest share of failures first, then the slowest.
+// ordered are the cases, those with the most failures first, then the slowest.
 func (p *htmlPage) ordered() []Traffic {
 	list := slices.Clone(p.Cases)
 	slices.SortStableFunc(list, func(a, b Traffic) int {
 		x, _ := a.ResponseTime.Bounds(0.95)
 		y, _ := b.ResponseTime.Bounds(0.95)
-		return cmp.Or(cmp.Compare(ratio(b.Failed, b.Requests), ratio(a.Failed, a.Requests)), cmp.Compare(y, x), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(b.Failed, a.Failed), cmp.Compare(y, x), cmp.Compare(a.Name, b.Name))
 	})
 	return list
 }

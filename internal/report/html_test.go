@@ -166,7 +166,7 @@ func TestHTMLSaysWhatARunCameTo(t *testing.T) {
 	failed := pageOf(t, sampleRun())
 	for _, want := range []string{
 		"Failed: http://api.test:8000", "error_rate&lt;=1%", "9025 scheduled = 9000 sent", "25 dropped", "pool exhausted", "×350 (90 to 1300)", "status 500, expected [200]",
-		"curl -sS -X POST", "≥", "class=\"hatch\"", "leaks: a run of 3 minutes is too short", "connection refused", "Redis: hit ratio", "near its start", "moved with it",
+		"curl -sS -X POST", "≥", "class=\"hatch\"", "leaks: a run of 3 minutes is too short", "connection refused", "Redis: hit ratio", "near its start", "moved with it", "<li>a note on what this run rests on</li>",
 	} {
 		if want == "pool exhausted" {
 			want = "pool exhausted"
@@ -207,7 +207,7 @@ func TestLinesBreakWhereNothingIsKnown(t *testing.T) {
 	if got := strings.Count(d, "M"); got != 3 {
 		t.Errorf("%s: %d pieces, want 3", d, got)
 	}
-	if got := strings.Count(d, "h.1"); got != 2 {
+	if got := strings.Count(d, "m-1.5 0h3"); got != 2 {
 		t.Errorf("%s: %d dots, want 2", d, got)
 	}
 }

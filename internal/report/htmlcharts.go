@@ -107,8 +107,10 @@ func secondsOf(d time.Duration) float64 {
 }
 
 // rateOf is how many a second there were of a point.
+// What is left of a window at the end of a run, below a second, has no rate: one request more
+// or less would be any.
 func rateOf(p *Point, n int64) float64 {
-	if p.Length <= 0 {
+	if p.Length < time.Second {
 		return unknownValue()
 	}
 	return float64(n) / p.Length.Seconds()
@@ -134,7 +136,10 @@ func rateChart(r *Run, points []Point) *chart {
 	c.Legend = append(c.Legend, legend{"requests", "line c1"}, legend{"failed", "bad"})
 	f.mark(c, r, points)
 	f.hits(c, points, func(p *Point) string {
-		text := fmt.Sprintf("%s, %d requests, %d failed", perSecondText(rateOf(p, p.Requests)), p.Requests, p.Failed)
+		text := fmt.Sprintf("%d requests, %d failed", p.Requests, p.Failed)
+		if rate := rateOf(p, p.Requests); !math.IsNaN(rate) {
+			text = perSecondText(rate) + ", " + text
+		}
 		if p.Dropped > 0 {
 			text += fmt.Sprintf(", %d dropped", p.Dropped)
 		}
@@ -379,7 +384,8 @@ func shareOf(part, whole int64) float64 {
 	return float64(part) / float64(whole)
 }
 
-// caseChart is a small chart of one case: its p95, with windows in which requests failed below.
+// caseChart is a small chart of one case: its p95, with windows in which requests failed
+// below. A case that was timed in one window alone, and of which none failed, has no course.
 func caseChart(r *Run, points []Point, name string, id int) *chart {
 	f := newFrame(r, points, smallWidth, smallHeight)
 	title := shorten(oneLine(name), 48)
@@ -390,7 +396,7 @@ func caseChart(r *Run, points []Point, name string, id int) *chart {
 			of[i] = &points[i].Cases[k]
 		}
 	}
-	low, high := math.Inf(1), 0.0
+	low, high, timed, failed := math.Inf(1), 0.0, 0, false
 	p95 := func(i int) float64 {
 		if of[i] == nil {
 			return unknownValue()
@@ -400,9 +406,11 @@ func caseChart(r *Run, points []Point, name string, id int) *chart {
 	for i := range points {
 		if v := p95(i); v > 0 {
 			low, high = min(low, v), max(high, v)
+			timed++
 		}
+		failed = failed || (of[i] != nil && of[i].Failed > 0)
 	}
-	if high == 0 {
+	if high == 0 || (timed == 1 && len(points) > 1 && !failed) {
 		return nil
 	}
 	s := logarithmic(low, high)
@@ -413,7 +421,7 @@ func caseChart(r *Run, points []Point, name string, id int) *chart {
 		}
 		return 0, shareOf(of[i].Failed, of[i].Requests)
 	})})
-	c.Lines = append(c.Lines, shape{D: f.line(points, s, p95), Class: "line c2"})
+	c.Lines = append(c.Lines, shape{D: f.line(points, s, p95), Class: "line c1"})
 	f.limits(c, s, slices.DeleteFunc(limitsOf(r, "seconds", name), func(one threshold.Judged) bool { return !strings.HasPrefix(one.Threshold, "p95{") }))
 	f.mark(c, r, points)
 	return c

@@ -51,7 +51,9 @@ func signalCharts(r *Run, points []Point) []*chart {
 
 // series is one line: what each window had of a signal.
 type series struct {
-	id     string
+	// id is how it is written, cut where it is long.
+	id, name, labels string
+
 	values []float64
 	most   float64
 }
@@ -77,13 +79,18 @@ func signalChart(r *Run, points []Point, p panel, id int) *chart {
 		s = inBytes(high)
 	}
 	f.axes(c, s, unitText(p.unit))
-	for k, one := range list[:min(len(list), maxSeries)] {
+	names := legendNames(list)
+	shown := list[:min(len(list), maxSeries)]
+	for len(list) > maxSeries && len(shown) > 1 && shown[len(shown)-1].most == 0 { // which there are more of, not drawn
+		shown = shown[:len(shown)-1]
+	}
+	for k, one := range shown {
 		class := fmt.Sprintf("line c%d", k+1)
 		c.Lines = append(c.Lines, shape{D: f.line(at, s, func(i int) float64 { return one.values[i] }), Class: class, Title: one.id})
-		c.Legend = append(c.Legend, legend{one.id, class})
+		c.Legend = append(c.Legend, legend{names[k], class})
 	}
-	if more := len(list) - maxSeries; more > 0 {
-		c.Legend = append(c.Legend, legend{fmt.Sprintf("and %d more that are not drawn", more), ""})
+	if more := len(list) - len(shown); more > 0 {
+		c.Legend = append(c.Legend, legend{fmt.Sprintf("%d more, none above these, are not drawn", more), ""})
 	}
 	f.mark(c, r, at)
 	return c
@@ -101,7 +108,7 @@ func seriesOf(windows []*window.Window, names []string) []series {
 				}
 				one := found[signal.ID()]
 				if one == nil {
-					one = &series{id: shorten(oneLine(signal.ID()), 90), values: make([]float64, len(windows))}
+					one = &series{id: shorten(oneLine(signal.ID()), 90), name: signal.Name, labels: signal.Labels, values: make([]float64, len(windows))}
 					for k := range one.values {
 						one.values[k] = unknownValue()
 					}

@@ -56,6 +56,7 @@ type runDocument struct {
 	Points        []pointDocument      `json:"points"`
 	Examples      []exampleDocument    `json:"examples"`
 	Windows       [][]byte             `json:"windows"`
+	Notes         []string             `json:"notes,omitempty"`
 }
 
 // ownDocument is soakd's own account of a run.
@@ -171,7 +172,7 @@ func documentOf(r *Run) (*runDocument, error) {
 		Schema: SchemaID, WrittenBy: "soakd " + Version(), Tool: r.Tool, ToolVersion: r.ToolVersion, Target: r.Target, Workload: r.Workload,
 		TargetVersion: r.TargetVersion, Model: r.Model, Rate: r.Rate, Users: r.Users, Start: r.Start.UTC(), Elapsed: r.Elapsed.Seconds(),
 		Duration: r.Duration.Seconds(), WarmUp: r.WarmUp.Seconds(), Conclusion: r.Conclusion, Own: ownOf(r.Status), Thresholds: finite(r.Thresholds),
-		Verdict: r.Verdict, Findings: inUTC(r.Findings), Baseline: r.Baseline, Comparison: r.Comparison,
+		Verdict: r.Verdict, Findings: inUTC(r.Findings), Baseline: r.Baseline, Comparison: r.Comparison, Notes: r.Notes,
 		Classes: []trafficDocument{}, Cases: []trafficDocument{}, Points: []pointDocument{}, Examples: []exampleDocument{}, Windows: [][]byte{},
 	}
 	d.Conclusion.Result = cmp.Or(d.Conclusion.Result, judge.Unknown)

@@ -22,7 +22,7 @@ func (d *runDocument) run() (*Run, error) {
 	r := &Run{
 		Tool: d.Tool, ToolVersion: d.ToolVersion, Target: d.Target, Workload: d.Workload, TargetVersion: d.TargetVersion, Model: d.Model, Rate: d.Rate, Users: d.Users,
 		Start: d.Start, Elapsed: m.span("elapsed_seconds", d.Elapsed), Duration: m.span("duration_seconds", d.Duration), WarmUp: m.span("warm_up_seconds", d.WarmUp),
-		Conclusion: d.Conclusion, All: d.All.traffic(m, "all"), Thresholds: d.Thresholds, Verdict: d.Verdict, Findings: d.Findings, Baseline: d.Baseline, Comparison: d.Comparison,
+		Conclusion: d.Conclusion, All: d.All.traffic(m, "all"), Thresholds: d.Thresholds, Verdict: d.Verdict, Findings: d.Findings, Baseline: d.Baseline, Comparison: d.Comparison, Notes: d.Notes,
 	}
 	m.result("conclusion", r.Conclusion.Result)
 	for i := range d.Classes {

@@ -46,6 +46,7 @@ func markdown(r *Run, limit int) string {
 	p.add(fmt.Sprintf("## %s\n\n%s\n", headline(r), facts(r)))
 	p.add(reasonList("Why:", r.Conclusion.Against))
 	p.add(reasonList("Not judged:", r.Conclusion.Unknown))
+	p.add(reasonList("Notes:", r.Notes))
 	p.table("### Thresholds", "| | threshold | over | measured | limit | |", "|---|---|---|--:|--:|---|", thresholdRows(r), maxThresholdRows)
 	p.table("### Cases", "| case | requests | failed | p50 | p95 | p99 | max |", "|---|--:|--:|--:|--:|--:|--:|", caseRows(r), maxCaseRows)
 	p.findings(r)
@@ -236,7 +237,7 @@ func caseRows(r *Run) []string {
 	slices.SortStableFunc(list, func(a, b Traffic) int {
 		x, _ := a.ResponseTime.Bounds(0.95)
 		y, _ := b.ResponseTime.Bounds(0.95)
-		return cmp.Or(cmp.Compare(ratio(b.Failed, b.Requests), ratio(a.Failed, a.Requests)), cmp.Compare(y, x), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(b.Failed, a.Failed), cmp.Compare(y, x), cmp.Compare(a.Name, b.Name))
 	})
 	rows := []string{caseRow("**all**", &r.All)}
 	for i := range list {

@@ -101,6 +101,9 @@ func TestMarkdownSaysWhatMatters(t *testing.T) {
 	if want := `curl -sS -X POST 'http://api.test:8000/api/v1/forecast' -H "Authorization: Bearer $TOKEN" --data '{"months":12}'`; !strings.Contains(code, want) {
 		t.Errorf("no %q in %q", want, code)
 	}
+	if want := "Notes:\n\n- a note on what this run rests on\n"; !strings.Contains(text, want) {
+		t.Errorf("no %q", want)
+	}
 	if want := "Arrivals: 9025 scheduled = 9000 sent + 0 waiting + 25 dropped."; !strings.Contains(text, want) {
 		t.Errorf("no %q", want)
 	}

@@ -52,6 +52,9 @@ type Run struct {
 	Points []Point
 	// Examples are failed requests that can be sent again.
 	Examples []Example
+	// Notes say what a reader has to know beside the figures: what is missing in the
+	// files of another tool, why there was nothing to compare with. They change no result.
+	Notes []string
 }
 
 // Conclusion is what a run came to.

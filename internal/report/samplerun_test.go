@@ -239,6 +239,7 @@ func sampleRun() *Run {
 		{Threshold: "p99{class=monte_carlo}<=5s", Over: threshold.WorstWindow, Result: threshold.Missed, Limit: 5, Measured: measured(6.2), Unit: "seconds", From: from, To: to, Requests: 60, Text: "p99 of class monte_carlo was 6.2 s in the window 10:01:10-10:01:40 (60 requests), above 5 s"},
 		{Threshold: "p99.9{case=history}<=1s", Over: threshold.Run, Result: threshold.Unknown, Limit: 1, Unit: "seconds", Requests: 0, Text: "p99.9 of case history is not known: 25 arrivals were dropped"},
 	}
+	r.Notes = []string{"a note on what this run rests on"}
 	r.Findings = sampleFindings(r)
 	r.Verdict = &judge.Verdict{
 		Result: judge.Fail, From: r.Start, To: r.Start.Add(r.Duration), Version: "v1.4.2", Windows: 18, FitWindows: 17, Requests: r.All.Requests, Failed: r.All.Failed,
@@ -366,6 +367,7 @@ func hostileRun() *Run {
 	for i := range 200 {
 		r.Findings = append(r.Findings, judge.Finding{ID: fmt.Sprintf("x%d", i), Kind: finding.Errors, Onset: r.Start, Found: r.Start, Text: long})
 	}
+	r.Notes = []string{bad, long}
 	r.Status.Target, r.Status.Probes[2].Err = bad, errors.New(bad)
 	r.Conclusion = Conclude(r, &Circumstances{Answered: true, OK: 1, Compared: true})
 	return r

@@ -48,5 +48,16 @@ func (t *Timeline) put(w *window.Window) {
 }
 
 // Windows returns the run so far, oldest first. Stretches of which nothing is known
-// are missing.
-func (t *Timeline) Windows() []*window.Window { return append([]*window.Window(nil), t.windows...) }
+// are missing, and so is the rest of a window after the last request: what is below a
+// second and has no traffic is the end of the run, and no time in which there was none.
+func (t *Timeline) Windows() []*window.Window {
+	all := t.windows
+	if last := len(all) - 1; last > 0 && idleRest(all[last]) {
+		all = all[:last]
+	}
+	return append([]*window.Window(nil), all...)
+}
+
+func idleRest(w *window.Window) bool {
+	return w.Covered < time.Second && w.Sent == 0 && w.Dropped == 0 && len(w.Cases) == 0 && len(w.Unfit) == 0
+}

@@ -66,6 +66,31 @@ func TestTimelineKeepsAllOfARun(t *testing.T) {
 	}
 }
 
+// What is left of a window after the last request is no fall of the rate to 0.
+func TestTheRestOfARunIsNoWindow(t *testing.T) {
+	start := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		name string
+		rest window.Window
+		want int
+	}{
+		{"nothing", window.Window{Covered: 30 * time.Millisecond}, 2},
+		{"a request", window.Window{Covered: 30 * time.Millisecond, Sent: 1}, 3},
+		{"cut requests", window.Window{Covered: 30 * time.Millisecond, Unfit: []string{"dropped"}}, 3},
+		{"time without any", window.Window{Covered: 5 * time.Second}, 3},
+	} {
+		var line Timeline
+		line.Add(shortWindow(start, 5))
+		line.Add(shortWindow(start.Add(window.Short), 5))
+		rest := test.rest
+		rest.Start, rest.Length = start.Add(2*window.Short), window.Short
+		line.Add(&rest)
+		if got := len(line.Windows()); got != test.want {
+			t.Errorf("%s: %d windows, want %d", test.name, got, test.want)
+		}
+	}
+}
+
 // A gap in the run is one in the report.
 func TestTimelineKeepsGaps(t *testing.T) {
 	var line Timeline

@@ -137,7 +137,7 @@ func (t *Tracker) Judge() []Judgement {
 	all := make([]Judgement, 0, len(t.all))
 	for _, s := range t.all {
 		j := Judgement{Objective: s.objective, Run: s.part(span{s.since, s.events, s.bad}, s.counted)}
-		if j.Run.Uncounted = s.uncounted; s.uncounted > 0 {
+		if j.Run.Uncounted = s.uncounted; s.uncounted >= time.Second { // less is no window but ticks that came late
 			j.Run.Text += fmt.Sprintf("; %v of the time did not count", s.uncounted.Round(time.Second))
 		}
 		worst := s.objective.worse(s.worst, s.five)

@@ -266,7 +266,7 @@ func TestTextsSayOnWhatTheyRest(t *testing.T) {
 		"short by one":         {"rate{over=run}>=50", []stretch{{n: 17, requests: 500}, {n: 1, requests: 499}}, "rate of all traffic was 49.99 a second (8999 requests), which is 50 a second but for requests at the edges"},
 		"not below":            {"failures<1", []stretch{{n: 18, requests: 10, failed: 1}}, "failures of all traffic was 18 (180 requests), not below 1"},
 		"times left out":       {"p50{over=run}<=1s", []stretch{{n: 15, requests: 10}, {n: 3, requests: 10, unfit: []string{"late"}}}, "p50 of all traffic was 50 ms (150 timed of 180 requests), within 1s"},
-		"too many times so":    {"p50{over=run}<=1s", []stretch{{n: 14, requests: 10}, {n: 4, requests: 10, unfit: []string{"late"}}}, "p50 of all traffic was 50 ms (140 timed of 180 requests), within 1s; not judged, as soakd itself was late or starved in 4 of 18 windows"},
+		"too many times so":    {"p50{over=run}<=1s", []stretch{{n: 14, requests: 10}, {n: 4, requests: 10, unfit: []string{"late"}}}, "p50 of all traffic is not known: soakd itself was late or starved in 4 of 18 windows; in the others it was 50 ms"},
 		"no request of a case": {"rate{case=other}>=1", []stretch{{n: 18, requests: 10}}, "rate of case other is not known: no request of it came to an end"},
 		"all windows paused":   {"rate>=1", []stretch{{n: 18, requests: 10, unfit: []string{"paused"}}}, "rate of all traffic is not known: no request of it came to an end"},
 	} {
@@ -400,5 +400,30 @@ func TestAMonthIsNoMore(t *testing.T) {
 	})
 	if one := &g.watches[0]; one.run.requests < 250_000 || allocated > 60_000 {
 		t.Errorf("%d requests, %v allocations", one.run.requests, allocated)
+	}
+}
+
+// Where soakd was hardly ever fit, no figure stands beside the limit as if it had been missed.
+func TestTroubleIsNoMiss(t *testing.T) {
+	late := stretch{n: 5, requests: 500, unfit: []string{"late"}}
+	for name, test := range map[string]struct {
+		rest []stretch
+		want string
+	}{
+		"in all":  {nil, "rate of all traffic is not known: soakd itself was late or starved in 5 of 5 windows"},
+		"nothing": {[]stretch{{n: 1}}, "rate of all traffic is not known: soakd itself was late or starved in 5 of 6 windows"},
+		"a few":   {[]stretch{{n: 1, requests: 100}}, "rate of all traffic is not known: soakd itself was late or starved in 5 of 6 windows; in the others it was 10 a second; no window alone could be judged"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := gated(t, Config{}, "rate>=50", append([]stretch{late}, test.rest...)...)
+			for _, one := range g.Judged() {
+				if one.Result != Unknown || (one.Measured == nil) != (name != "a few") {
+					t.Errorf("%s over the %s: %v", one.Result, one.Over, one.Measured)
+				}
+				if one.Text != test.want {
+					t.Errorf("%s: %q, want %q", one.Over, one.Text, test.want)
+				}
+			}
+		})
 	}
 }

@@ -358,12 +358,20 @@ func (t *Threshold) addWindows(all []Judged, worst *Judged, total *doubts, sever
 	case t.over == WorstWindow:
 		return append(all, Judged{
 			Threshold: t.String(), Over: WorstWindow, Result: Unknown, Limit: t.limit, Unit: string(t.figure.unit),
-			Text: fmt.Sprintf("%s of %s is not known for windows: there is none with the %d requests that it needs", t.figureText(), t.traffic(), t.needed()),
+			Text: fmt.Sprintf("%s of %s is not known for windows: %s", t.figureText(), t.traffic(), t.noWindow()),
 		})
 	case several && len(all) > 0:
-		all[len(all)-1].Text += fmt.Sprintf("; no windows have the %d requests that it needs", t.needed())
+		all[len(all)-1].Text += "; " + t.noWindow()
 	}
 	return all
+}
+
+// noWindow says why no window was judged.
+func (t *Threshold) noWindow() string {
+	if t.needed() <= 1 {
+		return "no window alone could be judged"
+	}
+	return fmt.Sprintf("no windows have the %d requests that it needs", t.needed())
 }
 
 // mostOwn is the share of windows in which soakd had trouble of its own above which
@@ -385,12 +393,23 @@ func (d *doubts) many() bool {
 	return d.troubled > 0 && float64(d.troubled) > mostOwn*float64(d.windows)
 }
 
-// on takes back what cannot be said because soakd itself was in trouble.
+// on takes back what cannot be said because soakd itself was in trouble. The other windows
+// are told of, but not beside the limit, which would read as if it had been missed.
 func (d *doubts) on(t *Threshold, j Judged) Judged {
-	if d.many() && t.doubtful() {
-		j.Result = Unknown
-		j.Text += fmt.Sprintf("; not judged, as soakd itself was late or starved in %d of %d windows", d.troubled, d.windows)
+	if !d.many() || !t.doubtful() {
+		return j
 	}
+	j.Result = Unknown
+	j.Text = fmt.Sprintf("%s of %s is not known: soakd itself was late or starved in %d of %d windows", t.figureText(), t.traffic(), d.troubled, d.windows)
+	if j.Measured == nil || j.Requests == 0 || d.troubled == d.windows {
+		j.Measured = nil
+		return j
+	}
+	others := "the others"
+	if j.Over == WorstWindow {
+		others = "the worst stretch of the others"
+	}
+	j.Text += fmt.Sprintf("; in %s it was %s", others, t.rounded(*j.Measured))
 	return j
 }
 

@@ -47,7 +47,7 @@ type Config struct {
 	URLFile          string        `envconfig:"POSTGRES_URL_FILE" desc:"File that holds the URL of the Postgres to watch, read again at each new connection."`
 	MainName         string        `envconfig:"POSTGRES_NAME" default:"main" desc:"Value of the label server for the server of SOAKD_POSTGRES_URL, of a-z, 0-9, _ and -, up to 40 characters."`
 	Servers          secret.String `envconfig:"POSTGRES_SERVERS" desc:"More servers to watch, such as replicas, as name=url separated by semicolons or ends of lines, at most 16; the names are as in SOAKD_POSTGRES_NAME. Tables and statements that such a server does not have are not missed there (secret)."`
-	ServersFile      string        `envconfig:"POSTGRES_SERVERS_FILE" desc:"File that holds those servers; their URLs are read again at each new connection, new names at the next start."`
+	ServersFile      string        `envconfig:"POSTGRES_SERVERS_FILE" desc:"File that holds the servers of SOAKD_POSTGRES_SERVERS; their URLs are read again at each new connection, new names at the next start."`
 	Databases        []string      `envconfig:"POSTGRES_DATABASES" desc:"Databases of the servers that get values of their own besides the one connected to, separated by commas, at most 20."`
 	Applications     []string      `envconfig:"POSTGRES_APPLICATIONS" desc:"Values of application_name that get their own label, separated by commas, at most 50; all others become other, none when empty."`
 	Statements       Statements    `envconfig:"POSTGRES_STATEMENTS" desc:"Statements to watch in pg_stat_statements, as name=text or name=~regexp, separated by semicolons, at most 50; the text is looked for in the normalised statement."`
