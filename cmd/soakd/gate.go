@@ -154,15 +154,16 @@ func (d *daemon) finished(interrupted bool, failure error) *report.Run {
 	if interrupted && d.cfg.Duration > 0 {
 		circumstances.Ended = report.Interrupted("interrupted", status.Elapsed, d.cfg.Duration)
 	}
+	if why := d.gate.gaveUp(); why != "" {
+		circumstances.GaveUp = report.Interrupted("ended", status.Elapsed, d.cfg.Duration) + ", since it could only fail: " + why
+		run.Notes = append(run.Notes, circumstances.GaveUp)
+	}
 	if failure != nil {
 		circumstances.Failed = append(circumstances.Failed, failure)
 	}
 	run.Conclusion = report.Conclude(run, &circumstances)
 	if d.gate.label != "" && run.Conclusion.Result == judge.Pass && d.gate.comparison.profile() == nil {
 		run.Notes = append(run.Notes, notKept())
-	}
-	if why := d.gate.gaveUp(); why != "" {
-		run.Conclusion.Text += "; ended after " + status.Elapsed.Round(time.Second).String() + ": " + why
 	}
 	return run
 }

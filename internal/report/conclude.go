@@ -23,6 +23,9 @@ type Circumstances struct {
 	// Ended says why the run ended before its time without a judgement ("interrupted
 	// after 40s of 3m0s"), "" when it did not.
 	Ended string
+	// GaveUp says why soakd ended the run early, since it could only fail; "" when it did
+	// not. That is no judgement by itself.
+	GaveUp string
 	// Answered tells that the target answered at all, OK how many requests it answered
 	// rightly. Foreign tells that neither is known: another tool measured.
 	Answered bool
@@ -86,7 +89,7 @@ func Conclude(r *Run, c *Circumstances) Conclusion {
 		}
 	}
 	compareConclusion(r, c, &against, &open)
-	for _, text := range []string{c.Unfit, c.Ended} {
+	for _, text := range []string{c.Unfit, c.Ended, c.GaveUp} {
 		if text != "" {
 			open = append(open, text)
 		}

@@ -46,6 +46,8 @@ func TestAConclusionIsNeverBetterThanTheTruth(t *testing.T) {
 		"not asked to compare":   {func(r *Run, c *Circumstances) { r.Comparison, c.Compared = nil, false }, 0, "passed"},
 		"it is interrupted":      {func(_ *Run, c *Circumstances) { c.Ended = "interrupted after 1m0s of 3m0s" }, 3, "interrupted after 1m0s"},
 		"interrupted and failed": {func(r *Run, c *Circumstances) { missed(r, c); c.Ended = "interrupted" }, 3, "until then: p95 was 9 s"},
+		"it ended early":         {func(_ *Run, c *Circumstances) { c.GaveUp = "ended after 20s: p95 was 9 s" }, 3, "ended after 20s"},
+		"early and failed":       {func(r *Run, c *Circumstances) { missed(r, c); c.GaveUp = "ended after 20s" }, 1, "p95 was 9 s"},
 		"soakd was not fit":      {func(_ *Run, c *Circumstances) { c.Unfit = "10 of 18 windows were not fit" }, 3, "10 of 18"},
 		"never fit": {func(r *Run, c *Circumstances) {
 			r.Verdict, c.Unfit, c.NoneFit = &judge.Verdict{Result: judge.Fail, Text: "failed: errors: many"}, "0 of 18 windows were fit", true
