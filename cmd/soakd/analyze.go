@@ -269,11 +269,18 @@ func (a *analyst) conclude(failed error) {
 		Ended: a.result.Cut, OK: run.All.Requests - run.All.Failed, Answered: answered(&run.All),
 		Compared: a.against != "" || a.Baseline != "" || (a.result.FromReport && run.Comparison != nil), NoBaseline: a.noBaseline,
 	}
+	if own := run.Status; own != nil {
+		c.NoneFit = own.Fitness.Windows > 0 && own.Fitness.Unfit == own.Fitness.Windows
+	}
 	if failed != nil {
 		c.Failed = append(c.Failed, failed)
 	}
-	if kept := a.kept(); len(kept) > 0 {
-		c.Ended = strings.Join(kept, "; ")
+	for _, text := range a.kept() {
+		if cutShort(text) {
+			c.Ended = text
+		} else {
+			c.Open = append(c.Open, text)
+		}
 	}
 	run.Conclusion = report.Conclude(run, &c)
 }
@@ -298,8 +305,15 @@ func answered(all *report.Traffic) bool {
 	})
 }
 
+// cutShort tells by the reason for which a run was not judged that it ended before its
+// time. What ended early since it could only fail has failed all the same.
+func cutShort(text string) bool {
+	return strings.HasPrefix(text, "interrupted after ") || strings.HasSuffix(text, "the run was cut short")
+}
+
 // kept are the reasons for which a report was not judged, and which no other threshold
-// takes away: that the run was interrupted, or soakd was not fit.
+// takes away: that the run was interrupted, soakd was not fit, or, unless it is compared anew,
+// that nothing could be compared.
 func (a *analyst) kept() []string {
 	if !a.result.FromReport {
 		return nil
@@ -309,10 +323,11 @@ func (a *analyst) kept() []string {
 	for _, one := range a.recordedTexts() {
 		known[one] = true
 	}
+	anew := a.against != "" || a.Baseline != ""
 	var texts []string
 	for _, text := range a.recorded.Unknown {
 		if !known[text] && !strings.HasPrefix(text, "there was nothing to judge by") && !strings.HasPrefix(text, "there is too little to compare") &&
-			!strings.HasPrefix(text, "nothing could be compared") && run.All.Requests > 0 {
+			(!anew || !strings.HasPrefix(text, "nothing could be compared")) && run.All.Requests > 0 {
 			texts = append(texts, text)
 		}
 	}
