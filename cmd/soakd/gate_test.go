@@ -102,13 +102,14 @@ func TestGateExitCodes(t *testing.T) {
 		code            int
 		text            string
 	}{
-		"passes":             {args: []string{"--threshold", "rate>=50", "--threshold", "error_rate<=1%", "--threshold-p95", "10000", "--threshold", "p99{class=health}<=1m"}, code: exitOK, text: "passed"},
-		"misses a threshold": {mode: "slow", args: []string{"--threshold", "p95{case=health}<=100ms"}, code: exitFailed, text: "p95 of case health was "},
-		"misses by an alias": {mode: "slow", args: []string{"--threshold-p95", "100"}, code: exitFailed, text: ", above 100ms"},
-		"fails half-way":     {laterMode: "dead", args: []string{"--threshold-error-rate", "0.01"}, code: exitFailed, text: "error_rate of all traffic was"},
-		"answers wrongly":    {mode: "broken", code: exitFailed, text: "not one of 100 requests was answered rightly"},
-		"is never up":        {mode: "dead", args: []string{"--threshold", "rate>=1000"}, code: exitNotRun, text: "never answered: 100 of 100 requests failed"},
-		"starves":            {args: []string{"--lag-limit", "1ns", "--threshold", "p95<=10s"}, code: exitNotRun, text: "soakd itself was late or starved"},
+		"passes":                        {args: []string{"--threshold", "rate>=50", "--threshold", "error_rate<=1%", "--threshold-p95", "10000", "--threshold", "p99{class=health}<=1m"}, code: exitOK, text: "passed"},
+		"misses a threshold":            {mode: "slow", args: []string{"--threshold", "p95{case=health}<=100ms"}, code: exitFailed, text: "p95 of case health was "},
+		"misses the first of two flags": {mode: "slow", args: []string{"--threshold-p95", "100", "--thresholds", "rate>=1"}, code: exitFailed, text: ", above 100ms"},
+		"misses by an alias":            {mode: "slow", args: []string{"--threshold-p95", "100"}, code: exitFailed, text: ", above 100ms"},
+		"fails half-way":                {laterMode: "dead", args: []string{"--threshold-error-rate", "0.01"}, code: exitFailed, text: "error_rate of all traffic was"},
+		"answers wrongly":               {mode: "broken", code: exitFailed, text: "not one of 100 requests was answered rightly"},
+		"is never up":                   {mode: "dead", args: []string{"--threshold", "rate>=1000"}, code: exitNotRun, text: "never answered: 100 of 100 requests failed"},
+		"starves":                       {args: []string{"--lag-limit", "1ns", "--threshold", "p95<=10s"}, code: exitNotRun, text: "soakd itself was late or starved"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer goleak.VerifyNone(t)
