@@ -37,20 +37,18 @@ func analyzeCommand(ctx context.Context, args []string, stdin io.Reader, stdout 
 	if err := a.analyze(ctx); err != nil {
 		return err
 	}
-	var failed error
-	if o.out != "" {
-		_, failed = report.Write(o.out, &a.result.Run, report.Options{FullHistory: true})
+	run := &a.result.Run
+	files := func() ([]string, error) {
+		if o.out == "" {
+			return nil, nil
+		}
+		return report.Write(o.out, run, report.Options{FullHistory: true})
 	}
-	if err := report.Summary(os.Getenv, &a.result.Run); err != nil {
-		failed = errors.Join(failed, err)
-	}
-	if failed != nil {
-		a.conclude(failed)
-	}
+	_, failed := publish(run, files, func() error { return report.Summary(os.Getenv, run) }, a.doubt)
 	if err := a.print(); err != nil {
 		failed = errors.Join(failed, err)
 	}
-	return errors.Join(failed, outcome(&a.result.Run.Conclusion))
+	return errors.Join(failed, outcome(&run.Conclusion))
 }
 
 // analyst analyzes one result.
@@ -67,6 +65,8 @@ type analyst struct {
 	recorded report.Conclusion
 	// noBaseline says why there is nothing to compare with that should be no obstacle.
 	noBaseline string
+	// failed is what went wrong around the analysis.
+	failed []error
 }
 
 // analyze reads, judges and compares.
@@ -96,7 +96,7 @@ func (a *analyst) analyze(ctx context.Context) error {
 	if err := a.compare(ctx, profiler); err != nil {
 		return err
 	}
-	a.conclude(nil)
+	a.conclude()
 	return nil
 }
 
@@ -258,8 +258,14 @@ func (a *analyst) compareHistory(ctx context.Context) error {
 	return nil
 }
 
-// conclude draws the conclusion; failed is what went wrong around it.
-func (a *analyst) conclude(failed error) {
+// doubt draws the conclusion anew after something went wrong around it.
+func (a *analyst) doubt(failed error) {
+	a.failed = append(a.failed, failed)
+	a.conclude()
+}
+
+// conclude draws the conclusion.
+func (a *analyst) conclude() {
 	run := &a.result.Run
 	a.note(a.result.Notes...)
 	if a.noBaseline != "" {
@@ -268,12 +274,10 @@ func (a *analyst) conclude(failed error) {
 	c := report.Circumstances{
 		Ended: a.result.Cut, OK: run.All.Requests - run.All.Failed, Answered: answered(&run.All),
 		Compared: a.against != "" || a.Baseline != "" || (a.result.FromReport && run.Comparison != nil), NoBaseline: a.noBaseline,
+		Failed: a.failed,
 	}
 	if own := run.Status; own != nil {
 		c.NoneFit = own.Fitness.Windows > 0 && own.Fitness.Unfit == own.Fitness.Windows
-	}
-	if failed != nil {
-		c.Failed = append(c.Failed, failed)
 	}
 	for _, text := range a.kept() {
 		if cutShort(text) {
