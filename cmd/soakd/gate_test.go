@@ -171,6 +171,8 @@ func TestGateRefusesMistakes(t *testing.T) {
 		"csv below a file":  {[]string{"--csv", filepath.Join(file, "x")}, "SOAKD_CSV"},
 		"without end":       {[]string{"--duration", "0s", "--threshold", "rate>=1"}, "--duration 3m"},
 		"all warm-up":       {[]string{"--warm-up", "1m", "--duration", "30s"}, "leaves nothing"},
+		"century":           {[]string{"--warm-up", "2562047h47m", "--duration", "30s"}, "leaves nothing"},
+		"all ramp-up":       {[]string{"--ramp-up", "30s", "--duration", "30s", "--threshold", "rate>=1"}, "leaves nothing"},
 		"abort without":     {[]string{"--abort-early"}, "no threshold"},
 		"odd window":        {[]string{"--threshold-window", "15s"}, "whole tens of seconds"},
 		"unknown baseline":  {[]string{"--baseline", "nobody"}, "nobody"},
