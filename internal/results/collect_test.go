@@ -1,6 +1,7 @@
 package results_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -142,7 +143,7 @@ func TestRunsOfYears(t *testing.T) {
 	for day := range 400 {
 		content = fmt.Appendf(content, "%d,85,a,true\n", 1795658287870+int64(day)*86_000_000)
 	}
-	if _, _, err := text(string(content), results.JMeterCSV); err == nil || !isUnreadable(err) || !strings.Contains(err.Error(), "lies more than 8784h0m0s from the first") {
+	if _, err := results.Read("file", bytes.NewReader(content), results.Options{}); err == nil || !isUnreadable(err) || !strings.Contains(err.Error(), "lies more than 8784h0m0s from the first") {
 		t.Errorf("%v", err)
 	}
 }
