@@ -37,20 +37,18 @@ func analyzeCommand(ctx context.Context, args []string, stdin io.Reader, stdout 
 	if err := a.analyze(ctx); err != nil {
 		return err
 	}
-	var failed error
-	if o.out != "" {
-		_, failed = report.Write(o.out, &a.result.Run, report.Options{FullHistory: true})
+	run := &a.result.Run
+	files := func() ([]string, error) {
+		if o.out == "" {
+			return nil, nil
+		}
+		return report.Write(o.out, run, report.Options{FullHistory: true})
 	}
-	if err := report.Summary(os.Getenv, &a.result.Run); err != nil {
-		failed = errors.Join(failed, err)
-	}
-	if failed != nil {
-		a.conclude(failed)
-	}
+	_, failed := publish(run, files, func() error { return report.Summary(os.Getenv, run) }, a.doubt)
 	if err := a.print(); err != nil {
 		failed = errors.Join(failed, err)
 	}
-	return errors.Join(failed, outcome(&a.result.Run.Conclusion))
+	return errors.Join(failed, outcome(&run.Conclusion))
 }
 
 // analyst analyzes one result.
@@ -67,6 +65,8 @@ type analyst struct {
 	recorded report.Conclusion
 	// noBaseline says why there is nothing to compare with that should be no obstacle.
 	noBaseline string
+	// failed is what went wrong around the analysis.
+	failed []error
 }
 
 // analyze reads, judges and compares.
@@ -96,7 +96,7 @@ func (a *analyst) analyze(ctx context.Context) error {
 	if err := a.compare(ctx, profiler); err != nil {
 		return err
 	}
-	a.conclude(nil)
+	a.conclude()
 	return nil
 }
 
@@ -258,8 +258,14 @@ func (a *analyst) compareHistory(ctx context.Context) error {
 	return nil
 }
 
-// conclude draws the conclusion; failed is what went wrong around it.
-func (a *analyst) conclude(failed error) {
+// doubt draws the conclusion anew after something went wrong around it.
+func (a *analyst) doubt(failed error) {
+	a.failed = append(a.failed, failed)
+	a.conclude()
+}
+
+// conclude draws the conclusion.
+func (a *analyst) conclude() {
 	run := &a.result.Run
 	a.note(a.result.Notes...)
 	if a.noBaseline != "" {
@@ -268,12 +274,17 @@ func (a *analyst) conclude(failed error) {
 	c := report.Circumstances{
 		Ended: a.result.Cut, OK: run.All.Requests - run.All.Failed, Answered: answered(&run.All),
 		Compared: a.against != "" || a.Baseline != "" || (a.result.FromReport && run.Comparison != nil), NoBaseline: a.noBaseline,
+		Failed: a.failed,
 	}
-	if failed != nil {
-		c.Failed = append(c.Failed, failed)
+	if own := run.Status; own != nil {
+		c.NoneFit = own.Fitness.Windows > 0 && own.Fitness.Unfit == own.Fitness.Windows
 	}
-	if kept := a.kept(); len(kept) > 0 {
-		c.Ended = strings.Join(kept, "; ")
+	for _, text := range a.kept() {
+		if cutShort(text) {
+			c.Ended = text
+		} else {
+			c.Open = append(c.Open, text)
+		}
 	}
 	run.Conclusion = report.Conclude(run, &c)
 }
@@ -298,8 +309,15 @@ func answered(all *report.Traffic) bool {
 	})
 }
 
+// cutShort tells by the reason for which a run was not judged that it ended before its
+// time. What ended early since it could only fail has failed all the same.
+func cutShort(text string) bool {
+	return strings.HasPrefix(text, "interrupted after ") || strings.HasSuffix(text, "the run was cut short")
+}
+
 // kept are the reasons for which a report was not judged, and which no other threshold
-// takes away: that the run was interrupted, or soakd was not fit.
+// takes away: that the run was interrupted, soakd was not fit, or, unless it is compared anew,
+// that nothing could be compared.
 func (a *analyst) kept() []string {
 	if !a.result.FromReport {
 		return nil
@@ -309,10 +327,11 @@ func (a *analyst) kept() []string {
 	for _, one := range a.recordedTexts() {
 		known[one] = true
 	}
+	anew := a.against != "" || a.Baseline != ""
 	var texts []string
 	for _, text := range a.recorded.Unknown {
 		if !known[text] && !strings.HasPrefix(text, "there was nothing to judge by") && !strings.HasPrefix(text, "there is too little to compare") &&
-			!strings.HasPrefix(text, "nothing could be compared") && run.All.Requests > 0 {
+			(!anew || !strings.HasPrefix(text, "nothing could be compared")) && run.All.Requests > 0 {
 			texts = append(texts, text)
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +15,10 @@ import (
 	"time"
 
 	"soakd/internal/histogram"
+	"soakd/internal/judge"
 	"soakd/internal/judge/threshold"
 	"soakd/internal/judge/window"
+	"soakd/internal/load"
 	"soakd/internal/report"
 )
 
@@ -217,8 +220,9 @@ func TestAnalyzePrintsNoControlCharacters(t *testing.T) {
 	}
 }
 
-// soakdReport writes a report of a run of three minutes, as soakd makes it, and returns its path.
-func soakdReport(t *testing.T, start time.Time, median time.Duration) string {
+// soakdReport writes a report of a run of three minutes, as soakd makes it, with perhaps
+// some changes before it is concluded, and returns its path.
+func soakdReport(t *testing.T, start time.Time, median time.Duration, changes ...func(*report.Run, *report.Circumstances)) string {
 	t.Helper()
 	random := rand.New(rand.NewPCG(uint64(start.Unix()), 2))
 	run := report.Run{Tool: report.Own, Target: "http://127.0.0.1:1", Workload: "cashflow", Model: "open", Rate: 50, Start: start, Elapsed: 3 * time.Minute, WarmUp: window.Short}
@@ -241,7 +245,11 @@ func soakdReport(t *testing.T, start time.Time, median time.Duration) string {
 	run.Points = report.Points(run.Windows)
 	run.All = report.Traffic{Requests: 9000, Bytes: -1, ResponseTime: threshold.FromHistogram(all), ServiceTime: threshold.FromHistogram(all)}
 	run.Classes = []report.Traffic{{Class: "standard", Requests: 9000, Bytes: -1, ResponseTime: threshold.FromHistogram(all), ServiceTime: threshold.FromHistogram(all)}}
-	run.Conclusion = report.Conclude(&run, &report.Circumstances{Answered: true, OK: 9000})
+	circumstances := report.Circumstances{Answered: true, OK: 9000}
+	for _, change := range changes {
+		change(&run, &circumstances)
+	}
+	run.Conclusion = report.Conclude(&run, &circumstances)
 	path := filepath.Join(t.TempDir(), "report.json")
 	file, err := os.Create(path)
 	if err != nil {
@@ -251,6 +259,56 @@ func soakdReport(t *testing.T, start time.Time, median time.Duration) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// A report says the same when it is read again, and nothing better.
+func TestAnalyzeAgreesWithTheRun(t *testing.T) {
+	missed := []threshold.Judged{{Threshold: "p95<=1s", Over: threshold.Run, Result: threshold.Missed, Unit: "seconds", Text: "p95 was 9 s"}}
+	failing := &judge.Verdict{Result: judge.Fail, Text: "failed: errors: many"}
+	for name, c := range map[string]struct {
+		change func(*report.Run, *report.Circumstances)
+		code   int
+	}{
+		"passed":           {func(*report.Run, *report.Circumstances) {}, exitOK},
+		"missed":           {func(r *report.Run, _ *report.Circumstances) { r.Thresholds = missed }, exitFailed},
+		"nothing compared": {func(r *report.Run, c *report.Circumstances) { r.Baseline, c.Compared = "last-passed", true }, exitNotRun},
+		"interrupted": {func(r *report.Run, c *report.Circumstances) {
+			r.Thresholds, c.Ended = missed, "interrupted after 3m0s of 1h0m0s"
+		}, exitNotRun},
+		"gave up": {func(r *report.Run, c *report.Circumstances) {
+			r.Thresholds, c.GaveUp = missed, "ended after 3m0s of 1h0m0s, since it could only fail"
+		}, exitFailed},
+		"gave up for nought": {func(_ *report.Run, c *report.Circumstances) {
+			c.GaveUp = "ended after 3m0s of 1h0m0s, since it could only fail"
+		}, exitNotRun},
+		"half unfit": {func(r *report.Run, c *report.Circumstances) {
+			r.Thresholds, c.Unfit = missed, "8 of 18 windows were fit"
+		}, exitFailed},
+		"never fit": {func(r *report.Run, c *report.Circumstances) {
+			r.Verdict, c.Unfit, c.NoneFit, r.Status.Fitness.Unfit = failing, "0 of 18 windows were fit", true, 18
+		}, exitNotRun},
+		"unwritten": {func(_ *report.Run, c *report.Circumstances) {
+			c.Failed = []error{errors.New("write report.md: no space left")}
+		}, exitNotRun},
+	} {
+		path := soakdReport(t, historyAt, 20*time.Millisecond, func(r *report.Run, of *report.Circumstances) {
+			r.Verdict = &judge.Verdict{Result: judge.Pass, Text: "passed"}
+			r.Status = &report.Status{Fitness: load.FitnessStatus{Windows: 18}}
+			c.change(r, of)
+		})
+		var of reported
+		text, err := os.ReadFile(path)
+		if err == nil {
+			err = json.Unmarshal(text, &of)
+		}
+		if err != nil || of.Conclusion.ExitCode != c.code {
+			t.Errorf("%s: the report says %+v, %v", name, of.Conclusion, err)
+		}
+		printed, code, err := analyzeIn(t, "", path)
+		if code != c.code {
+			t.Errorf("%s: exit code %d, want %d: %v\n%s", name, code, c.code, err, printed)
+		}
+	}
 }
 
 // A report of soakd's own is compared with what the history has.

@@ -77,9 +77,10 @@ func readAnalyzeOptions(args []string, stdout io.Writer) (*analyzeOptions, error
 	flags.SetOutput(io.Discard)
 	flags.Usage = func() {} // printed below, to standard output
 	addFlags(flags, settings, &errs)
-	addAliases(flags, settings, &errs)
+	add := addAliases(flags, settings, &errs)
 	o.addFlags(flags)
 	words, err := parseAround(flags, args)
+	add()
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		_, _ = io.WriteString(stdout, analyzeHelp) // nobody reads: no mistake

@@ -147,8 +147,10 @@ func readConfig(cmd command, args []string, stdout io.Writer) (*config, error) {
 		cmd.flags(flags)
 	}
 	addFlags(flags, settings, &errs)
-	addAliases(flags, settings, &errs)
-	switch err := flags.Parse(locustArguments(args)); {
+	add := addAliases(flags, settings, &errs)
+	err := flags.Parse(locustArguments(args))
+	add()
+	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprintf(stdout, "soakd %s: settings are flags or environment variables, --rate or SOAKD_RATE; flags win. Secrets have no flag:\n"+
 			"SOAKD_AUTH_TOKEN, or SOAKD_AUTH_TOKEN_FILE with the name of a file. SETTINGS.md has them by what they are about.\n\n", cmd.name)

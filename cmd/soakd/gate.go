@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -128,9 +129,9 @@ func (g *gate) gaveUp() string {
 	return g.hopeless
 }
 
-// finished is the run that is over, with its conclusion. failure is what failed beside
-// the traffic.
-func (d *daemon) finished(interrupted bool, failure error) *report.Run {
+// finished is the run that is over, with its conclusion and what that was drawn from. failure
+// is what failed beside the traffic.
+func (d *daemon) finished(interrupted bool, failure error) (*report.Run, *report.Circumstances) {
 	status := d.status()
 	snapshot := d.recorder.Snapshot()
 	verdict := d.judgement.Verdict(true)
@@ -165,7 +166,7 @@ func (d *daemon) finished(interrupted bool, failure error) *report.Run {
 	if d.gate.label != "" && run.Conclusion.Result == judge.Pass && d.gate.comparison.profile() == nil {
 		run.Notes = append(run.Notes, notKept())
 	}
-	return run
+	return run, &circumstances
 }
 
 func (g *gate) windows() []*window.Window {
@@ -199,21 +200,70 @@ func (d *daemon) keep(ctx context.Context, run *report.Run) {
 }
 
 // writeReports writes what was asked for. What cannot be written keeps nothing else
-// from it.
-func (d *daemon) writeReports(run *report.Run) (written []string, err error) {
+// from it, and the run from passing.
+func (d *daemon) writeReports(run *report.Run, c *report.Circumstances) (written []string, err error) {
 	options := report.Options{FullHistory: d.cfg.CSVFullHistory, Snapshot: d.metrics.Snapshot}
-	var errs []error
-	note := func(files []string, err error) {
-		written, errs = append(written, files...), append(errs, err)
+	files := func() (written []string, err error) {
+		var errs [2]error
+		var csv []string
+		if d.cfg.Out != "" {
+			written, errs[0] = report.Write(d.cfg.Out, run, options)
+		}
+		if d.cfg.CSV != "" {
+			csv, errs[1] = report.WriteLocust(d.cfg.CSV, run, options)
+		}
+		return append(written, csv...), errors.Join(errs[:]...)
 	}
-	if d.cfg.Out != "" {
-		note(report.Write(d.cfg.Out, run, options))
+	summary := func() error { return report.Summary(os.Getenv, run) }
+	if d.cfg.Duration == 0 {
+		summary = func() error { return nil }
 	}
-	if d.cfg.CSV != "" {
-		note(report.WriteLocust(d.cfg.CSV, run, options))
+	return publish(run, files, summary, func(err error) {
+		c.Failed = append(c.Failed, err)
+		run.Conclusion = report.Conclude(run, c)
+	})
+}
+
+// publish writes files and then the summary of the run. When some of it cannot be written doubt
+// draws another conclusion, and what had said that the run passed is written again, or where that
+// cannot be either removed.
+func publish(run *report.Run, files func() ([]string, error), summary func() error, doubt func(error)) (written []string, err error) {
+	written, err = files()
+	again := func(failed error) {
+		passed := run.Conclusion.Result == judge.Pass
+		if doubt(failed); !passed {
+			return
+		}
+		before := written
+		written, _ = files() // err says why not all can be
+		for _, path := range before {
+			if !slices.Contains(written, path) {
+				err = errors.Join(err, os.Remove(path))
+			}
+		}
 	}
-	if d.cfg.Duration > 0 {
-		note(nil, report.Summary(os.Getenv, run))
+	if err != nil {
+		again(err)
 	}
-	return written, errors.Join(errs...)
+	if failed := summary(); failed != nil {
+		err = errors.Join(err, failed)
+		again(failed)
+	}
+	return written, err
+}
+
+// clearReports removes the reports of an earlier bounded run, which would else be taken for those of
+// this one where it does not come to an end.
+func (c *config) clearReports() error {
+	if c.Duration == 0 {
+		return nil
+	}
+	var errs [2]error
+	if c.Out != "" {
+		errs[0] = report.Clear(c.Out)
+	}
+	if c.CSV != "" {
+		errs[1] = report.ClearLocust(c.CSV)
+	}
+	return errors.Join(errs[:]...)
 }

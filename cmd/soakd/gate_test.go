@@ -102,13 +102,14 @@ func TestGateExitCodes(t *testing.T) {
 		code            int
 		text            string
 	}{
-		"passes":             {args: []string{"--threshold", "rate>=50", "--threshold", "error_rate<=1%", "--threshold-p95", "10000", "--threshold", "p99{class=health}<=1m"}, code: exitOK, text: "passed"},
-		"misses a threshold": {mode: "slow", args: []string{"--threshold", "p95{case=health}<=100ms"}, code: exitFailed, text: "p95 of case health was "},
-		"misses by an alias": {mode: "slow", args: []string{"--threshold-p95", "100"}, code: exitFailed, text: ", above 100ms"},
-		"fails half-way":     {laterMode: "dead", args: []string{"--threshold-error-rate", "0.01"}, code: exitFailed, text: "error_rate of all traffic was"},
-		"answers wrongly":    {mode: "broken", code: exitFailed, text: "not one of 100 requests was answered rightly"},
-		"is never up":        {mode: "dead", args: []string{"--threshold", "rate>=1000"}, code: exitNotRun, text: "never answered: 100 of 100 requests failed"},
-		"starves":            {args: []string{"--lag-limit", "1ns", "--threshold", "p95<=10s"}, code: exitNotRun, text: "soakd itself was late or starved"},
+		"passes":                        {args: []string{"--threshold", "rate>=50", "--threshold", "error_rate<=1%", "--threshold-p95", "10000", "--threshold", "p99{class=health}<=1m"}, code: exitOK, text: "passed"},
+		"misses a threshold":            {mode: "slow", args: []string{"--threshold", "p95{case=health}<=100ms"}, code: exitFailed, text: "p95 of case health was "},
+		"misses the first of two flags": {mode: "slow", args: []string{"--threshold-p95", "100", "--thresholds", "rate>=1"}, code: exitFailed, text: ", above 100ms"},
+		"misses by an alias":            {mode: "slow", args: []string{"--threshold-p95", "100"}, code: exitFailed, text: ", above 100ms"},
+		"fails half-way":                {laterMode: "dead", args: []string{"--threshold-error-rate", "0.01"}, code: exitFailed, text: "error_rate of all traffic was"},
+		"answers wrongly":               {mode: "broken", code: exitFailed, text: "not one of 100 requests was answered rightly"},
+		"is never up":                   {mode: "dead", args: []string{"--threshold", "rate>=1000"}, code: exitNotRun, text: "never answered: 100 of 100 requests failed"},
+		"starves":                       {args: []string{"--lag-limit", "1ns", "--threshold", "p95<=10s"}, code: exitNotRun, text: "soakd itself was late or starved"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer goleak.VerifyNone(t)
@@ -170,6 +171,8 @@ func TestGateRefusesMistakes(t *testing.T) {
 		"csv below a file":  {[]string{"--csv", filepath.Join(file, "x")}, "SOAKD_CSV"},
 		"without end":       {[]string{"--duration", "0s", "--threshold", "rate>=1"}, "--duration 3m"},
 		"all warm-up":       {[]string{"--warm-up", "1m", "--duration", "30s"}, "leaves nothing"},
+		"century":           {[]string{"--warm-up", "2562047h47m", "--duration", "30s"}, "leaves nothing"},
+		"all ramp-up":       {[]string{"--ramp-up", "30s", "--duration", "30s", "--threshold", "rate>=1"}, "leaves nothing"},
 		"abort without":     {[]string{"--abort-early"}, "no threshold"},
 		"odd window":        {[]string{"--threshold-window", "15s"}, "whole tens of seconds"},
 		"unknown baseline":  {[]string{"--baseline", "nobody"}, "nobody"},
@@ -345,6 +348,63 @@ func TestHopelessRunEndsEarly(t *testing.T) {
 	}
 }
 
+// A report that cannot be written turns a pass into no result, and all that is written says so.
+func TestUnwrittenReportIsNoPass(t *testing.T) {
+	target := newWellTarget(t)
+	t.Setenv("SOAKD_TARGET_URL", target.URL)
+	t.Setenv("SOAKD_HISTORY_URL", filepath.Join(t.TempDir(), "h.db"))
+	summary := filepath.Join(t.TempDir(), "summary.md")
+	for name, test := range map[string]struct{ folder, summary, said string }{
+		"a file":      {"junit.xml", summary, "junit.xml: "},
+		"the summary": {"other", filepath.Join(summary, "x"), "GITHUB_STEP_SUMMARY"},
+	} {
+		t.Setenv("GITHUB_STEP_SUMMARY", test.summary)
+		out := t.TempDir()
+		if err := os.Mkdir(filepath.Join(out, test.folder), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		var stdout, stderr lockedbuffer.Buffer
+		err := run(t.Context(), gateArgs("--out", out, "--log-format", "json"), &stdout, &stderr)
+		if exitCode(err) != exitNotRun || !strings.Contains(err.Error(), test.said) {
+			t.Errorf("%s: exit code %d, %v", name, exitCode(err), err)
+		}
+		if c := readReport(t, out).Conclusion; c.ExitCode != exitNotRun || !strings.Contains(c.Text, test.said) {
+			t.Errorf("%s: the report says %+v", name, c)
+		}
+		lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
+		var end endDocument
+		if err := json.Unmarshal([]byte(lines[len(lines)-1]), &end); err != nil || end.ExitCode != exitNotRun {
+			t.Errorf("%s: the last line says %+v, %v", name, end, err)
+		}
+	}
+	if text, err := os.ReadFile(summary); err != nil || !strings.Contains(string(text), "not judged") {
+		t.Errorf("the summary says %s, %v", text, err)
+	}
+	if listed, err := historyOf(t, os.Getenv("SOAKD_HISTORY_URL"), "list"); err != nil || strings.Contains(listed, "pass") {
+		t.Errorf("%v\n%s", err, listed)
+	}
+}
+
+// What an earlier run has left is not taken for what this one came to.
+func TestReportsOfAnEarlierRunAreGone(t *testing.T) {
+	target := newWellTarget(t)
+	t.Setenv("SOAKD_TARGET_URL", target.URL)
+	out := t.TempDir()
+	for _, name := range []string{"junit.xml", "report.json", "locust_stats.csv", "x_stats.csv", "mine.txt"} {
+		if err := os.WriteFile(filepath.Join(out, name), []byte("passed"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var stdout, stderr lockedbuffer.Buffer
+	if err := run(t.Context(), gateArgs("--out", out, "--csv", filepath.Join(out, "x"), "--baseline", "nobody"), &stdout, &stderr); exitCode(err) != exitUsage {
+		t.Errorf("%v", err)
+	}
+	entries, err := os.ReadDir(out)
+	if err != nil || len(entries) != 1 || entries[0].Name() != "mine.txt" {
+		t.Errorf("%v, %v", entries, err)
+	}
+}
+
 // A disk that is full turns a pass into no result, and leaves a failure one. What can be
 // written is.
 func TestFullDiskIsNoPass(t *testing.T) {
@@ -365,11 +425,11 @@ func TestFullDiskIsNoPass(t *testing.T) {
 		target := newWellTarget(t)
 		target.mode.Store(mode)
 		// 24 KiB: some files have their place, others have not.
-		script := `mount -t tmpfs -o size=24k tmpfs "$1" && shift && exec "$@"`
+		script := `mount -t tmpfs -o size=24k tmpfs "$1" && dir=$1 && shift && { "$@"; code=$?; grep -l '"exit_code": 0\|soakd ✅' "$dir"/* | sed 's/^/it says passed: /'; exit $code; }`
 		cmd := exec.CommandContext(t.Context(), unshare, slices.Concat([]string{"-rm", "sh", "-c", script, "sh", dir, soakd}, gateArgs("--out", dir))...)
 		cmd.Env = append(os.Environ(), "SOAKD_TARGET_URL="+target.URL, "SOAKD_HISTORY_URL=none")
 		output, _ := cmd.CombinedOutput()
-		if code := cmd.ProcessState.ExitCode(); code != want || !strings.Contains(string(output), "no space left on device") {
+		if code := cmd.ProcessState.ExitCode(); code != want || !strings.Contains(string(output), "no space left on device") || strings.Contains(string(output), "it says passed: ") {
 			t.Errorf("%q: exit code %d, want %d\n%s", mode, code, want, output)
 		}
 	}

@@ -66,7 +66,8 @@ func (s *gateSettings) validate(m *mistakes, duration, rampUp time.Duration) {
 	m.check(bounded || len(s.Thresholds) == 0, "THRESHOLDS: only a bounded run can be held to them: give SOAKD_DURATION (--duration 3m) too")
 	m.check(bounded || !s.AbortEarly, "ABORT_EARLY: only a bounded run ends early: give SOAKD_DURATION (--duration 3m) too")
 	m.check(!s.AbortEarly || len(s.Thresholds) > 0, "ABORT_EARLY: there is no threshold that could not be kept any more: give SOAKD_THRESHOLDS too")
-	if w := s.WarmUp.of(duration, rampUp); bounded && s.WarmUp >= 0 {
+	if w := s.WarmUp.of(duration, rampUp); bounded && (s.WarmUp >= 0 || len(s.Thresholds) > 0) {
+		w = max(w, time.Duration(s.WarmUp)) // what is too long to be rounded up
 		m.check(w < duration, "WARM_UP: %v leaves nothing of SOAKD_DURATION (%v) to judge: give less, or run longer", w, duration)
 	}
 }

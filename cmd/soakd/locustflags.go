@@ -100,21 +100,35 @@ func isDigits(text string) bool {
 	return text != "" && strings.Trim(text, "0123456789") == ""
 }
 
-// addAliases gives settings the flags of [aliases].
-func addAliases(flags *flag.FlagSet, settings []setting, errs *[]error) {
+// addAliases gives settings the flags of [aliases]. What flags add is added by add, which is to
+// be called when all are parsed: --thresholds, which replaces what there is, would else take away
+// what stands before it.
+func addAliases(flags *flag.FlagSet, settings []setting, errs *[]error) (add func()) {
+	var later []func()
 	for _, a := range aliases() {
 		i := slices.IndexFunc(settings, func(s setting) bool { return s.Name == envPrefix+"_"+a.setting })
 		if i < 0 {
 			continue
 		}
 		for _, name := range a.names {
-			take := func(text string) error {
+			take := func(text string) {
 				if err := a.take(settings[i], text); err != nil {
 					*errs = append(*errs, fmt.Errorf("--%s: %w", name, err))
 				}
-				return nil
 			}
-			flags.Func(name, a.usage, take)
+			flags.Func(name, a.usage, func(text string) error {
+				if a.adds {
+					later = append(later, func() { take(text) })
+				} else {
+					take(text)
+				}
+				return nil
+			})
+		}
+	}
+	return func() {
+		for _, one := range later {
+			one()
 		}
 	}
 }

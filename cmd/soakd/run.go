@@ -119,6 +119,9 @@ type daemon struct {
 
 // newDaemon wires a run top to bottom. It listens, and sends nothing yet.
 func newDaemon(ctx context.Context, cfg *config, shown progress, log *slog.Logger) (_ *daemon, err error) {
+	if err := cfg.clearReports(); err != nil {
+		return nil, err
+	}
 	d := &daemon{cfg: cfg, log: log, shown: shown, start: time.Now()}
 	defer func() {
 		if err != nil {
@@ -348,12 +351,15 @@ func (d *daemon) finish(ctx context.Context, failure error) error {
 	if d.annotator != nil {
 		d.annotator.finish(ctx, d.judgement)
 	}
-	run := d.finished(ctx.Err() != nil, failure)
+	run, circumstances := d.finished(ctx.Err() != nil, failure)
+	written, err := d.writeReports(run, circumstances)
 	d.keep(ctx, run)
-	written, err := d.writeReports(run)
 	d.shown.finish(run, written)
 	if d.cfg.Duration == 0 { // somebody stopped it, which comes to nothing
 		return errors.Join(failure, err)
+	}
+	if run.Conclusion.Result != judge.Fail {
+		return outcome(&run.Conclusion) // which has err
 	}
 	return errors.Join(outcome(&run.Conclusion), err)
 }

@@ -39,6 +39,8 @@ type Circumstances struct {
 	// should be no obstacle: the first run of all has none that it could be held to.
 	Compared   bool
 	NoBaseline string
+	// Open are further reasons for which the run cannot pass, as a report gives them.
+	Open []string
 	// Failed are mistakes in the work around the run that leave its result in doubt.
 	Failed []error
 }
@@ -90,6 +92,7 @@ func Conclude(r *Run, c *Circumstances) Conclusion {
 			open = append(open, text)
 		}
 	}
+	open = append(open, c.Open...)
 	for _, err := range c.Failed {
 		open = append(open, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}

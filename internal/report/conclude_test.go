@@ -63,6 +63,7 @@ func TestAConclusionIsNeverBetterThanTheTruth(t *testing.T) {
 			r.Tool, r.Cases = "k6", []Traffic{{Name: "missing", Requests: 3, Failed: 3}}
 		}, 0, "passed"},
 		"a single request failed": {func(r *Run, _ *Circumstances) { r.Cases = []Traffic{{Name: "history", Requests: 2, Failed: 2}} }, 0, "passed"},
+		"another reason":          {func(_ *Run, c *Circumstances) { c.Open = []string{"nobody was there"} }, 3, "nobody was there"},
 		"something else failed":   {func(_ *Run, c *Circumstances) { c.Failed = []error{errors.New("the server ended")} }, 3, "the server ended"},
 		"nothing to judge by": {func(r *Run, c *Circumstances) {
 			r.Verdict, r.Thresholds, r.Comparison, c.Compared = nil, nil, nil, false

@@ -63,6 +63,30 @@ func Prepare(dir string) error {
 // PrepareLocust is [Prepare] for the files of [WriteLocust].
 func PrepareLocust(prefix string) error { return Prepare(filepath.Dir(prefix)) }
 
+// Clear removes the files that [Write] makes, as an earlier run left them.
+func Clear(dir string) error {
+	return clearAll(dir, outputs(Options{Snapshot: func(io.Writer) error { return nil }}))
+}
+
+// ClearLocust removes the files that [WriteLocust] makes.
+func ClearLocust(prefix string) error {
+	return clearAll(filepath.Dir(prefix), locustOutputs(filepath.Base(prefix), false))
+}
+
+func clearAll(dir string, list []output) error {
+	var failed []error
+	for _, one := range list {
+		path := filepath.Join(dir, one.name)
+		if info, err := os.Lstat(path); err != nil || info.IsDir() {
+			continue // not there, or none of these
+		}
+		if err := removed(path); err != nil {
+			failed = append(failed, fmt.Errorf("remove the report %s of an earlier run: %w", path, cause(err)))
+		}
+	}
+	return errors.Join(failed...)
+}
+
 // Write writes all reports of a run into a folder, which it makes where there is none:
 // report.json, report.md, report.html, junit.xml, metrics.txt, perhaps metrics.om, and Locust's four
 // CSV files with the prefix "locust". Each is written whole or not at all: one that cannot be leaves an

@@ -33,6 +33,8 @@ const (
 	late = 6
 	// longest is the longest time without a request, or of one request, in a run.
 	longest = 24 * time.Hour
+	// longestRun is how long a run may be: each 10 s of it are a window, also where nothing is.
+	longestRun = 366 * 24 * time.Hour
 )
 
 // Others is the case of the requests whose own name came after 200 others.
@@ -159,6 +161,9 @@ func (c *collector) at(line int, end time.Time, took time.Duration) (*openWindow
 	}
 	if !c.given {
 		c.next = min(c.next, number(c.start))
+	}
+	if c.end.Sub(c.start) > longestRun {
+		return nil, wrong(c.file, line, "the time %v lies more than %v from the first: a file must hold one run", end.UTC().Format(time.RFC3339), longestRun)
 	}
 	c.newest = max(c.newest, n)
 	for ; c.next < c.newest-late; c.next++ {

@@ -135,3 +135,14 @@ func TestReadingFails(t *testing.T) {
 		t.Errorf("no file: %v", err)
 	}
 }
+
+// Two moments of different years in one file would be millions of windows.
+func TestRunsOfYears(t *testing.T) {
+	content := []byte("timeStamp,elapsed,label,success\n")
+	for day := range 400 {
+		content = fmt.Appendf(content, "%d,85,a,true\n", 1795658287870+int64(day)*86_000_000)
+	}
+	if _, _, err := text(string(content), results.JMeterCSV); err == nil || !isUnreadable(err) || !strings.Contains(err.Error(), "lies more than 8784h0m0s from the first") {
+		t.Errorf("%v", err)
+	}
+}

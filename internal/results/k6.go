@@ -169,9 +169,10 @@ func rememberTarget(targets map[string]bool, text string) {
 	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
 		rest = rest[:end]
 	}
-	_, host, user := strings.Cut(rest, "@")
-	if !user {
-		host = rest
+	host := rest[strings.LastIndex(rest, "@")+1:]
+	port := host[strings.LastIndex(host, ":")+1:]
+	if port != host && !strings.HasSuffix(port, "]") && strings.Trim(port, "0123456789") != "" {
+		return // a password with a slash
 	}
 	targets[clean(scheme+"://"+host)] = true
 }

@@ -61,6 +61,11 @@ type k6Totals struct {
 		Milliseconds float64 `json:"testRunDurationMs"`
 	} `json:"state"`
 	Metrics map[string]k6Metric `json:"metrics"`
+
+	// unjudged are the cases, "" for all traffic, of which it is not told how many requests failed:
+	// k6 writes no http_req_failed before 0.31, nor where a script has set its response callback to
+	// null, and of a case only where it has a threshold on it.
+	unjudged map[string]bool
 }
 
 // readK6Summary reads what k6 run --summary-export=FILE writes, or handleSummary from its
@@ -88,6 +93,8 @@ func readK6Summary(file string, from *bufio.Reader) (*Result, error) {
 	if r.Run.All, err = all.traffic(file, ""); err != nil {
 		return nil, err
 	}
+	_, judged := all.Metrics[k6Failed]
+	all.unjudged = map[string]bool{"": !judged}
 	if err := all.cases(file, &r.Run); err != nil {
 		return nil, err
 	}
@@ -105,7 +112,10 @@ func readK6Summary(file string, from *bufio.Reader) (*Result, error) {
 		r.note("%.0f of %.0f checks of the k6 script failed", checks["fails"], checks["fails"]+checks["passes"])
 	}
 	r.note("a summary does not tell when it ran and how it went in windows of time: k6 run --out json=FILE or csv=FILE does")
-	r.Whole = summary{totals{&r.Run}, missing}
+	if all.unjudged[""] {
+		r.note("the summary has no %s: which requests failed is not known", k6Failed)
+	}
+	r.Whole = summary{totals{&r.Run}, missing, all.unjudged}
 	return r, nil
 }
 
@@ -137,12 +147,14 @@ type summary struct {
 	totals
 
 	missing int64
+	// unjudged are those of whose requests it is not known which failed.
+	unjudged map[string]bool
 }
 
 // Of implements [threshold.Stretch].
 func (s summary) Of(name, class string) (threshold.Figures, bool) {
 	f, found := s.totals.Of(name, class)
-	f.Missing = s.missing
+	f.Missing, f.FailedUnknown = s.missing, s.unjudged[name]
 	return f, found
 }
 
@@ -253,6 +265,7 @@ func (k *k6Totals) cases(file string, run *report.Run) error {
 			continue
 		}
 		run.Cases = append(run.Cases, t)
+		k.unjudged[t.Name] = !judged
 	}
 	slices.SortFunc(run.Cases, func(a, b report.Traffic) int { return cmp.Compare(a.Name, b.Name) })
 	return nil

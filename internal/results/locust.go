@@ -35,6 +35,9 @@ const locustTool = "locust"
 // memory, so a file beyond is none of its.
 const maxLocustNames = 20_000
 
+// maxLocustCount bounds the requests of a row, so that all rows together can be counted.
+const maxLocustCount = 1 << 45
+
 // locustRow is a row of the totals.
 type locustRow struct {
 	report.Traffic
@@ -186,13 +189,16 @@ func (l *locust) readStats(t *table) error {
 	if c.name < 0 || c.requests < 0 {
 		return wrong(t.file, 1, "it has no columns Name and Request Count (or # requests): it is no file of Locust's totals")
 	}
+	if c.failed < 0 {
+		return wrong(t.file, 1, "it has no column Failure Count (or # failures): which requests failed is not known")
+	}
 	for {
 		more, err := t.next(t.width())
 		if err != nil {
 			return err
 		}
 		if !more {
-			return l.sorted()
+			return l.checkSum(t.file)
 		}
 		row, err := t.locustRow(&c)
 		if err != nil {
@@ -204,16 +210,23 @@ func (l *locust) readStats(t *table) error {
 	}
 }
 
-// sorted puts the aggregated row last and refuses a second one.
-func (l *locust) sorted() error {
-	sums := 0
+// checkSum refuses a second aggregated row, and one that knows of fewer failures than the
+// others have.
+func (l *locust) checkSum(file string) error {
+	sums, failed, sum := 0, int64(0), int64(0)
 	for i := range l.rows {
 		if l.rows[i].aggregated {
 			sums++
+			sum = l.rows[i].Failed
+		} else {
+			failed += l.rows[i].Failed
 		}
 	}
-	if sums > 1 {
-		return wrong(l.prefix+statsFile, 0, "it has %d rows Aggregated: it must hold one run", sums)
+	switch {
+	case sums > 1:
+		return wrong(file, 0, "it has %d rows Aggregated: it must hold one run", sums)
+	case sums == 1 && failed > sum:
+		return wrong(file, 0, "its row Aggregated has %d failures, and the others have %d: it must hold one run, as Locust wrote it", sum, failed)
 	}
 	return nil
 }
@@ -240,6 +253,9 @@ func (t *table) locustRow(c *locustColumns) (row locustRow, err error) {
 		if row.Failed, err = t.count(c.failed, "Failure Count"); err != nil {
 			return row, err
 		}
+	}
+	if row.Requests > maxLocustCount || row.Failed > maxLocustCount {
+		return row, wrong(t.file, t.line, "%d requests, %d of them failed: more than %d are no run", row.Requests, row.Failed, maxLocustCount)
 	}
 	if row.Failed > row.Requests {
 		// Before 1.0 a request that failed without an answer was not counted as one.
@@ -530,6 +546,9 @@ func (l *locust) whole(sum *locustRow) {
 	switch {
 	case sum == nil:
 		l.result.note("%s has no row Aggregated: the times of all traffic are not known", l.prefix+statsFile)
+		if l.result.Cut == "" { // Locust writes it last
+			l.result.Cut = fmt.Sprintf("%s ends before its row Aggregated: the run was cut short", l.prefix+statsFile)
+		}
 	default:
 		rate = sum.rate
 		failures := all.Failures

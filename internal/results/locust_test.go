@@ -188,14 +188,18 @@ func TestColumnsOfLocust(t *testing.T) {
 	if r.Run.All.Requests != 30 || r.Run.All.Failed != 3 || r.Run.All.ResponseTime.Known != nil || quantile(t, &byName(t, r, "a").ResponseTime, 0.95) != 30*time.Millisecond {
 		t.Errorf("%+v", r.Run)
 	}
+	const head = "Type,Name,Request Count,Failure Count\n"
 	for content, want := range map[string]string{
-		"":                                    "x_stats.csv:1: it is empty",
-		"a,b\n1,2\n":                          "x_stats.csv:1: it has no columns Name and Request Count",
-		"Type,Name,Request Count\nGET,a,-1\n": `x_stats.csv:2: Request Count: "-1"`,
-		"Type,Name,Request Count,95%\nGET,a,1,fast\n":             `x_stats.csv:2: 95%: "fast" is no number`,
-		"Type,Name,Request Count\n,Aggregated,1\n,Aggregated,2\n": "2 rows Aggregated",
-		"Type,Name,Request Count\nGET,a\nGET,b,1\n":               "x_stats.csv:2: 2 fields where the header has 3",
-		"Type,Name,Request Count\nGET,a,1\nGET,b,1e99\n":          `x_stats.csv:3: Request Count: "1e99"`,
+		"":                                   "x_stats.csv:1: it is empty",
+		"a,b\n1,2\n":                         "x_stats.csv:1: it has no columns Name and Request Count",
+		"Type,Name,Request Count\nGET,a,1\n": "x_stats.csv:1: it has no column Failure Count",
+		head + "GET,a,-1,0\n":                `x_stats.csv:2: Request Count: "-1"`,
+		"95%," + head + "fast,GET,a,1,0\n":   `x_stats.csv:2: 95%: "fast" is no number`,
+		head + ",Aggregated,1,0\n,Aggregated,2,0\n": "2 rows Aggregated",
+		head + "GET,a,9,9\n,Aggregated,9,0\n":       "its row Aggregated has 0 failures, and the others have 9",
+		head + "GET,a\nGET,b,1,0\n":                 "x_stats.csv:2: 2 fields where the header has 4",
+		head + "GET,a,1,0\nGET,b,1e99,0\n":          `x_stats.csv:3: Request Count: "1e99"`,
+		head + "GET,a,9007199254740992,0\n":         "more than 35184372088832 are no run",
 	} {
 		write(content)
 		if _, err := results.Locust(prefix); err == nil || !strings.Contains(err.Error(), want) || !isUnreadable(err) {
@@ -204,6 +208,17 @@ func TestColumnsOfLocust(t *testing.T) {
 	}
 	if _, err := results.Locust(prefix + "y"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "xy_stats.csv") {
 		t.Errorf("no file: %v", err)
+	}
+}
+
+// The row of the sum is the last that Locust writes: where it is missing others may be, too.
+func TestLocustWithoutASum(t *testing.T) {
+	prefix := filepath.Join(t.TempDir(), "x")
+	if err := os.WriteFile(prefix+"_stats.csv", []byte("Type,Name,Request Count,Failure Count\nGET,a,9,0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := results.Locust(prefix); err != nil || !strings.HasSuffix(r.Cut, "x_stats.csv ends before its row Aggregated: the run was cut short") {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 

@@ -106,8 +106,9 @@ func failedOutcome(status int, text string) (outcome, reason string) {
 // okOutcome is the outcome of a right answer.
 const okOutcome = window.OK
 
-// secretParts are what may hold a secret in a URL: its user and its query.
-var secretParts = regexp.MustCompile(`(://)[^/@\s"']*@|([?&][^=\s"'&]*=)[^&\s"'#)]*`)
+// secretParts are what may hold a secret in a URL: its user, also with a password that
+// holds the @ or, where it is no port, the slash that should have been escaped in it; and its query.
+var secretParts = regexp.MustCompile(`(://)(?:[^/?#\s"']*@|[^/?#\s"'@:]*:[0-9]*[^0-9/?#\s"'][^\s"']*@)|([?&][^=\s"'&]*=)[^&\s"'#)]*`)
 
 // redact takes what may be secret out of a text with URLs, and makes it fit for a report.
 func redact(text string) string {

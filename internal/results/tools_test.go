@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"soakd/internal/judge/threshold"
 	"soakd/internal/results"
 )
 
@@ -263,6 +264,34 @@ func TestNothingSecretIsKept(t *testing.T) {
 	}
 	if strings.Contains(string(said)+r.Run.Target, "hidden") || r.Run.Target != "https://host:1" || r.Run.Cases[0].Name != "GET /a" {
 		t.Errorf("%s of %s", said, r.Run.Target)
+	}
+}
+
+// Without http_req_failed no request is known to have failed, and none not to have.
+func TestSummaryWithoutFailures(t *testing.T) {
+	const ofCase = `"http_reqs{name:a}":{"count":10},"http_req_duration{name:a}":{"med":1,"p(95)":2}`
+	for _, c := range []struct {
+		metrics, thresholds string
+		want                threshold.Result
+	}{
+		{`"http_reqs":{"count":10}`, "error_rate<=1%; failures<=0", threshold.Unknown},
+		{`"http_reqs":{"count":10}`, "p95<=1s", threshold.Met},
+		{`"http_reqs":{"count":10},"http_req_failed":{"passes":0,"fails":10},` + ofCase, "error_rate<=1%; failures<=0; p95{case=a}<=1s", threshold.Met},
+		{`"http_reqs":{"count":10},"http_req_failed":{"passes":0,"fails":10},` + ofCase, "error_rate{case=a}<=1%; failures{case=a}<=0", threshold.Unknown},
+	} {
+		r, _, err := text(`{"metrics":{"http_req_duration":{"med":1,"p(95)":2},`+c.metrics+`}}`, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list threshold.List
+		if err := list.UnmarshalText([]byte(c.thresholds)); err != nil {
+			t.Fatal(err)
+		}
+		for _, one := range r.Judge(list, 0, 0) {
+			if one.Result != c.want || (c.want == threshold.Unknown && !strings.Contains(one.Text, "is not known: it is not told which of 10 requests failed")) {
+				t.Errorf("%s: %+v", c.metrics, one)
+			}
+		}
 	}
 }
 

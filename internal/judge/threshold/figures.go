@@ -87,6 +87,8 @@ type Figures struct {
 	Sending time.Duration
 	// Requests came to an end in it, Failed of them not rightly.
 	Requests, Failed int64
+	// FailedUnknown tells that it is not known how many failed.
+	FailedUnknown bool
 	// Missing are arrivals that were dropped or cut. They may all have been of it, and
 	// slower than all others.
 	Missing int64

@@ -38,14 +38,14 @@ func (t *Threshold) measure(f *Figures) (span, bool) {
 		}
 		return certain(float64(f.Requests) / f.sending().Seconds()), true
 	case "error_rate":
-		if f.Requests == 0 {
+		if f.Requests == 0 || f.FailedUnknown {
 			return span{}, false
 		}
 		return certain(float64(f.Failed) / float64(f.Requests)), true
 	case "requests":
 		return certain(float64(f.Requests)), true
 	case "failures":
-		return certain(float64(f.Failed)), true
+		return certain(float64(f.Failed)), !f.FailedUnknown
 	case "dropped":
 		return certain(float64(f.Missing)), true
 	}
@@ -168,6 +168,8 @@ func (t *Threshold) absent(f *Figures, empty bool) string {
 		return "no request of it came to an end"
 	case t.figure.name == "rate":
 		return "there was no time in which it could be measured: the load was paused, or soakd itself in trouble"
+	case t.figure.unit != seconds:
+		return fmt.Sprintf("it is not told which of %d requests failed", f.Requests)
 	case f.Times.Count == 0:
 		return fmt.Sprintf("none of %d requests was answered or timed out while soakd was fit", f.Requests)
 	}
