@@ -113,7 +113,9 @@ func TestSeriesBudget(t *testing.T) {
 		seen := polled()
 		wait(t, "two polls of each probe", func() bool { return polled() >= seen+2 }, b.log)
 		for name, family := range metricsOf(t, d) {
-			if !strings.HasPrefix(name, "soakd_postgres_") && !strings.HasPrefix(name, "soakd_redis_") {
+			// What Redis takes for slow depends on what else the machine does; its kinds are
+			// those of a short list.
+			if (!strings.HasPrefix(name, "soakd_postgres_") && !strings.HasPrefix(name, "soakd_redis_")) || strings.HasPrefix(name, "soakd_redis_latency_event_") {
 				continue
 			}
 			n := len(family.GetMetric())

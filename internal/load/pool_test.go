@@ -282,10 +282,11 @@ func TestServerThatClosesAfterEachAnswer(t *testing.T) {
 			counts := checkEnd(t, r)
 			// A request that is written between the answer and the end of a connection,
 			// while a busy machine has the server wait, may have been seen: it is no
-			// error to send a GET again, and one to send a POST again.
+			// error to send a GET again, and one to send a POST again. Without a look at the
+			// connection before its use nearly all would be.
 			lost := 0
 			if name == "silent, POST" {
-				lost = 5
+				lost = 100
 			}
 			if outcomes := r.seen.outcomes(); counts.Scheduled != 500 || outcomes[OK] < 500-lost || outcomes[OK]+outcomes[Reset] != 500 {
 				t.Errorf("want 500 ok, %d of them perhaps reset: %+v, %v", lost, counts, outcomes)

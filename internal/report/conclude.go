@@ -65,13 +65,6 @@ func Conclude(r *Run, c *Circumstances) Conclusion {
 	} else if r.All.Requests == 0 {
 		open = append(open, "there is no request in the results")
 	}
-	if !c.NoneFit && c.OK > 0 {
-		for i := range r.Cases {
-			if one := &r.Cases[i]; r.unserved(one) {
-				against = append(against, fmt.Sprintf("not one of %d requests of %s was answered rightly", one.Requests, one.Name))
-			}
-		}
-	}
 	for _, one := range r.Thresholds {
 		switch one.Result {
 		case threshold.Missed:
@@ -91,6 +84,9 @@ func Conclude(r *Run, c *Circumstances) Conclusion {
 		}
 	}
 	compareConclusion(r, c, &against, &open)
+	if text := r.unservedCases(); text != "" && !c.NoneFit && c.OK > 0 {
+		against = append(against, text)
+	}
 	for _, text := range []string{c.Unfit, c.Ended, c.GaveUp} {
 		if text != "" {
 			open = append(open, text)
@@ -119,6 +115,23 @@ func (r *Run) unserved(t *Traffic) bool {
 	return r.Tool == Own && t.Requests >= leastUnserved && t.Failed == t.Requests
 }
 
+// unservedCases names the cases that served nobody, "" when there are none.
+func (r *Run) unservedCases() string {
+	var names []string
+	for i := range r.Cases {
+		if one := &r.Cases[i]; r.unserved(one) {
+			names = append(names, fmt.Sprintf("%s (%d)", one.Name, one.Requests))
+		}
+	}
+	if more := len(names) - maxReasons; more > 0 {
+		names = append(names[:maxReasons:maxReasons], fmt.Sprintf("%d more", more))
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "not one request was answered rightly of " + strings.Join(names, ", ")
+}
+
 // compareConclusion adds what the comparison came to.
 func compareConclusion(r *Run, c *Circumstances, against, open *[]string) {
 	switch {
@@ -132,7 +145,7 @@ func compareConclusion(r *Run, c *Circumstances, against, open *[]string) {
 	}
 }
 
-// maxReasons bounds the rows that are named as worse.
+// maxReasons bounds the rows that are named as worse, and the cases that serve nobody.
 const maxReasons = 5
 
 // worse says what got worse.

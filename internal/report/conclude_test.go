@@ -58,7 +58,7 @@ func TestAConclusionIsNeverBetterThanTheTruth(t *testing.T) {
 		"empty, of another tool": {func(r *Run, c *Circumstances) { r.All, c.Foreign = Traffic{}, true }, 3, "no request in the results"},
 		"it never answered":      {func(r *Run, c *Circumstances) { missed(r, c); c.Answered = false }, 3, "never answered"},
 		"nothing was right":      {func(_ *Run, c *Circumstances) { c.OK = 0 }, 1, "not one of 100"},
-		"one case never works":   {func(r *Run, _ *Circumstances) { r.Cases = []Traffic{{Name: "history", Requests: 3, Failed: 3}} }, 1, "not one of 3 requests of history"},
+		"one case never works":   {func(r *Run, _ *Circumstances) { r.Cases = []Traffic{{Name: "history", Requests: 3, Failed: 3}} }, 1, "not one request was answered rightly of history (3)"},
 		"not of another tool": {func(r *Run, _ *Circumstances) {
 			r.Tool, r.Cases = "k6", []Traffic{{Name: "missing", Requests: 3, Failed: 3}}
 		}, 0, "passed"},
