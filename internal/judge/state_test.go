@@ -334,3 +334,61 @@ func TestEventsAfterAnotherSoakd(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// An outage that was there when an earlier run ended, and of which a run saw nothing, is
+// not against it; one that it saw the last seconds of is.
+func TestAnOutageOfAnEarlierRun(t *testing.T) {
+	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	// seconds has the valid requests of a window: failing ones up to a second, none in it, and then right ones.
+	seconds := func(w *window.Window, failing int) {
+		w.Seconds = make([]window.Second, 10)
+		for i := range w.Seconds {
+			switch {
+			case i < failing:
+				w.Seconds[i].Failed = 10
+			case i > failing:
+				w.Seconds[i].OK = 10
+			}
+		}
+		right := int64(10 * max(0, 9-failing))
+		w.Cases[0].Outcomes = window.Counts(map[string]int64{"ok": right, "server_error": 10 * int64(failing)})
+	}
+	first, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range traffic(start, 4, func(_ int, w *window.Window) { seconds(w, 10) }) {
+		first.Window(w)
+	}
+	if v := first.Verdict(true); v.Result != Fail || len(first.Findings()) == 0 {
+		t.Fatalf("%+v", v)
+	}
+	data, err := first.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, windows := range []int{1, 2, 12} {
+		for failing, want := range map[int]Result{0: Pass, 2: Fail} {
+			second, err := New(Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := second.Restore(data); err != nil {
+				t.Fatal(err)
+			}
+			for _, w := range traffic(start.Add(time.Minute), windows, func(i int, w *window.Window) {
+				if i == 0 {
+					seconds(w, failing)
+				} else {
+					seconds(w, 0)
+				}
+			}) {
+				second.Window(w)
+			}
+			second.Finish()
+			if v := second.Verdict(true); v.Result != want {
+				t.Errorf("%d windows, %d s of it: %s", windows, failing, v.Text)
+			}
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"soakd/internal/judge/baseline"
 	"soakd/internal/judge/finding"
 	"soakd/internal/judge/objective"
+	"soakd/internal/judge/outage"
 	"soakd/internal/judge/window"
 )
 
@@ -181,7 +182,26 @@ func (v *Verdict) Concerns(f *Finding) bool { return f.Open() || f.Ended.After(v
 // counts reports whether a finding counts now, or with whole against the run.
 func (j *Judge) counts(f *Finding, whole bool) bool {
 	run := Verdict{From: j.tally.from}
-	return f.Open() || (whole && run.Concerns(f))
+	if !whole {
+		return f.Open()
+	}
+	return run.Concerns(f) && !j.onlyBefore(f)
+}
+
+// onlyBefore reports whether nothing of a finding was seen in this run: what is not over yet is
+// an outage that was there when an earlier soakd ended, and over when this one first looked. Its
+// end then is the first success in this run, and it is told until the service has been well for a while.
+func (j *Judge) onlyBefore(f *Finding) bool {
+	from := j.tally.from
+	if !f.Onset.Before(from) {
+		return false
+	}
+	records := j.outage.Outages()
+	return !slices.ContainsFunc(f.Symptoms, func(s finding.Symptom) bool {
+		return (!s.Over || s.Ended.After(from)) && !slices.ContainsFunc(records, func(r outage.Record) bool {
+			return r.Target == s.Subject.Target && r.Kind == s.Kind && r.Start.Equal(s.Onset) && r.Start.Before(from) && r.EndApproximate
+		})
+	})
 }
 
 // against is what a finding has against a check, "" for nothing: itself, or what it
