@@ -389,6 +389,7 @@ func TestUnwrittenReportIsNoPass(t *testing.T) {
 func TestReportsOfAnEarlierRunAreGone(t *testing.T) {
 	target := newWellTarget(t)
 	t.Setenv("SOAKD_TARGET_URL", target.URL)
+	t.Setenv("SOAKD_HISTORY_URL", filepath.Join(t.TempDir(), "history.db"))
 	out := t.TempDir()
 	for _, name := range []string{"junit.xml", "report.json", "locust_stats.csv", "x_stats.csv", "mine.txt"} {
 		if err := os.WriteFile(filepath.Join(out, name), []byte("passed"), 0o600); err != nil {
