@@ -102,6 +102,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	text, missed := report(results)
 	text += fmt.Sprintf("\n%s of windows judged in %v.\n", span(simulated(results)), time.Since(began).Round(time.Second))
+	return o.conclude(text, missed, stdout)
+}
+
+// conclude prints the tables, and into the file where one is named. Missed targets are an error.
+func (o *options) conclude(text string, missed []string, stdout io.Writer) error {
 	fmt.Fprint(stdout, text)
 	if o.out != "" {
 		if err := os.WriteFile(o.out, []byte(text), 0o644); err != nil { //nolint:gosec // a document that anybody may read
@@ -130,16 +135,7 @@ func compareShort(ctx context.Context, o *options, stdout io.Writer) error {
 		}
 	}
 	text += fmt.Sprintf("\n%d pairs of each, seeds from %d, in %v.\n", o.short, o.first, time.Since(began).Round(time.Second))
-	fmt.Fprint(stdout, text)
-	if o.out != "" {
-		if err := os.WriteFile(o.out, []byte(text), 0o644); err != nil { //nolint:gosec // a document that anybody may read
-			return fmt.Errorf("write the table: %w", err)
-		}
-	}
-	if len(missed) > 0 {
-		return fmt.Errorf("%d of the targets are missed: %s", len(missed), strings.Join(missed, "; "))
-	}
-	return nil
+	return o.conclude(text, missed, stdout)
 }
 
 // jobs are the runs that the flags ask for.
