@@ -70,11 +70,10 @@ func newTotals() totals { return totals{outcomes: map[Outcome]OutcomeCount{}} }
 func (t *totals) add(c *CaseSnapshot, reasons bool) {
 	for _, r := range c.Requests {
 		sum := t.outcomes[r.Outcome]
-		sum.Outcome, sum.Count = r.Outcome, sum.Count+int64(r.Count)
+		sum.Add(&r)
 		if reasons {
 			sum.Reason = r.Reason
 		}
-		sum.saw(r.First, r.Last)
 		t.outcomes[r.Outcome] = sum
 		if r.Code != CodeNone {
 			t.answered += int64(r.Count)
@@ -85,16 +84,18 @@ func (t *totals) add(c *CaseSnapshot, reasons bool) {
 	t.duration.Merge(&c.Duration.Histogram)
 }
 
-// saw widens the time in which the outcome was seen.
-func (o *OutcomeCount) saw(first, last time.Time) {
-	if first.IsZero() {
+// Add adds requests of the same outcome, but for their reason, and widens the time in which
+// it was seen.
+func (o *OutcomeCount) Add(r *RequestCount) {
+	o.Outcome, o.Count = r.Outcome, o.Count+int64(r.Count)
+	if r.First.IsZero() {
 		return
 	}
-	if o.First.IsZero() || first.Before(o.First) {
-		o.First = first
+	if o.First.IsZero() || r.First.Before(o.First) {
+		o.First = r.First
 	}
-	if last.After(o.Last) {
-		o.Last = last
+	if r.Last.After(o.Last) {
+		o.Last = r.Last
 	}
 }
 

@@ -3,7 +3,6 @@ package report
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"soakd/internal/histogram"
 	"soakd/internal/judge/threshold"
@@ -44,12 +43,12 @@ func TrafficOf(s *load.Snapshot, incomplete bool) (all Traffic, classes, cases [
 // sum adds cases up.
 type sum struct {
 	Traffic
-	failures           map[load.Outcome]*Failure
+	failures           map[load.Outcome]*load.OutcomeCount
 	response, duration histogram.Histogram
 }
 
 func newSum(class string) *sum {
-	return &sum{Traffic: Traffic{Class: class}, failures: map[load.Outcome]*Failure{}}
+	return &sum{Traffic: Traffic{Class: class}, failures: map[load.Outcome]*load.OutcomeCount{}}
 }
 
 // add adds a case, with the first reasons of its failures when they are wanted: those
@@ -63,37 +62,23 @@ func (s *sum) add(c *load.CaseSnapshot, reasons bool) {
 		s.Failed += int64(r.Count)
 		failure := s.failures[r.Outcome]
 		if failure == nil {
-			failure = &Failure{Outcome: string(r.Outcome)}
+			failure = &load.OutcomeCount{}
 			s.failures[r.Outcome] = failure
 		}
-		failure.Count += int64(r.Count)
+		failure.Add(&r)
 		if reasons && failure.Reason == "" {
 			failure.Reason = r.Reason
 		}
-		failure.saw(r.First, r.Last)
 	}
 	s.Bytes += c.Bytes
 	s.response.Merge(&c.ResponseTime.Histogram)
 	s.duration.Merge(&c.Duration.Histogram)
 }
 
-// saw widens the time in which the failure was seen.
-func (f *Failure) saw(first, last time.Time) {
-	if first.IsZero() {
-		return
-	}
-	if f.First.IsZero() || first.Before(f.First) {
-		f.First = first
-	}
-	if last.After(f.Last) {
-		f.Last = last
-	}
-}
-
 func (s *sum) traffic(incomplete bool) Traffic {
 	t := s.Traffic
 	for _, failure := range s.failures {
-		t.Failures = append(t.Failures, *failure)
+		t.Failures = append(t.Failures, Failure{Outcome: string(failure.Outcome), Count: failure.Count, Reason: failure.Reason, First: failure.First, Last: failure.Last})
 	}
 	slices.SortFunc(t.Failures, func(a, b Failure) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Outcome, b.Outcome))
